@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * base: bytes, faults and the log, on which every other folder rests.
+ *
+ * Knows memory and bytes. Refuses to know mail, protocols or files.
+ */
+#ifndef POPFS_BASE_H
+#define POPFS_BASE_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* ---- slices: borrowed bytes, not terminated, any value ---- */
+
+struct slice {
+    const char *data;
+    size_t len;
+};
+
+#define SLICE_LITERAL(text) ((struct slice){(text), sizeof(text) - 1})
+
+struct slice slice_from_string(const char *text);
+bool slice_equal(struct slice a, struct slice b);
+/* ASCII case only, in every locale: POP3 keywords are case-insensitive (RFC 1939, 3). */
+bool slice_equal_nocase(struct slice a, struct slice b);
+bool slice_has_prefix_nocase(struct slice text, struct slice prefix);
+/* The bytes after the first `count`; empty if there are fewer. */
+struct slice slice_skip(struct slice text, size_t count);
+/* Without spaces and tabs at either end. */
+struct slice slice_trim(struct slice text);
+/* Takes the next word (no space, no tab) off the front of *text; empty at the end. */
+struct slice slice_take_word(struct slice *text);
+/* All of text must be decimal digits and the value at most `max`; else false, *ret untouched. */
+bool slice_to_number(struct slice text, uint64_t max, uint64_t *ret);
+
+/* ---- buffers: bytes that grow; a zeroed one is empty and valid ---- */
+
+struct buffer {
+    char *data;
+    size_t len;
+    size_t capacity;
+};
+
+void buffer_done(struct buffer *buffer);
+/* For secrets: overwrites the whole capacity before it is freed. */
+void buffer_done_wiping(struct buffer *buffer);
+/* These return false for want of memory, with the buffer as it was. */
+bool buffer_append(struct buffer *buffer, struct slice bytes);
+bool buffer_append_string(struct buffer *buffer, const char *text);
+bool buffer_printf(struct buffer *buffer, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* Drops `count` octets, at most all, from the front. */
+void buffer_consume(struct buffer *buffer, size_t count);
+struct slice buffer_slice(const struct buffer *buffer);
+
+/* ---- faults: what the caller does next, in the order of how much is lost ---- */
+
+enum fault {
+    FAULT_NONE,
+    /* this message */
+    FAULT_GONE,     /* the message is no longer in the maildrop */
+    FAULT_REFUSED,  /* the server said -ERR to this command, or popfs will not do it */
+    FAULT_CANCELED, /* whoever asked does not want it any more */
+    /* this session: drop it, log in again later */
+    FAULT_BUSY,    /* [IN-USE], [LOGIN-DELAY], [SYS/TEMP]: the same again later may work */
+    FAULT_GARBLED, /* not POP3, or beyond a bound: nothing more from this session is believed */
+    FAULT_TIMEOUT, /* silence for longer than allowed */
+    FAULT_OFFLINE, /* no connection, or it was lost */
+    /* the account: no sense in trying again unchanged */
+    FAULT_LOGIN,     /* user, password or mechanism refused; [AUTH], [SYS/PERM] */
+    FAULT_UNTRUSTED, /* certificate, name, pin, or TLS stripped: no secret was sent */
+    /* the machine */
+    FAULT_DISK,
+    FAULT_MEMORY,
+};
+
+/* The enumerator's word in lower case, for logs and status: "gone", "timeout", … */
+const char *fault_name(enum fault fault);
+
+enum { FAILURE_TEXT_OCTETS = 400 };
+
+/* A fault and one line for a person, already escaped; cut at the end if it is too long. */
+struct failure {
+    enum fault fault;
+    char text[FAILURE_TEXT_OCTETS];
+};
+
+/* Fills *ret, which may be NULL, and returns `fault`, so that `return failure_set(…)` reads well. */
+enum fault failure_set(struct failure *ret, enum fault fault, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* ---- text that somebody else wrote ---- */
+
+/*
+ * Copies `text` into out[capacity] with control and 8-bit bytes and backslashes as \xNN, so that it is
+ * harmless on a terminal; cut at the end if it is too long. Always terminated. Returns `out`.
+ */
+const char *text_escape(struct slice text, char *out, size_t capacity);
+
+/* ---- secrets, digests, hashes ---- */
+
+/* Overwrites memory in a way that the compiler may not drop. */
+void secret_wipe(void *memory, size_t octets);
+
+enum { DIGEST_MD5_HEX_OCTETS = 33, DIGEST_SHA256_OCTETS = 32 };
+
+/* MD5 of a then b in lower-case hex, for APOP alone (RFC 1939, 7). False: no memory or no MD5. */
+bool digest_md5_hex(struct slice a, struct slice b, char ret_hex[DIGEST_MD5_HEX_OCTETS]);
+bool digest_sha256(struct slice bytes, unsigned char ret_digest[DIGEST_SHA256_OCTETS]);
+
+/*
+ * Keyed hash for tables in memory (SipHash-2-4, key drawn once in this process): a server that
+ * chooses the UIDLs cannot make them collide. Never stored, never sent. Any thread.
+ */
+uint64_t hash_bytes(struct slice bytes);
+
+/* ---- the log: sync, fs and cli write to it, lower folders return a failure instead ---- */
+
+enum log_sink { LOG_SINK_STDERR, LOG_SINK_SYSLOG };
+enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+
+/* Before any thread starts. `ident` is borrowed for the life of the process. */
+void log_start(enum log_sink sink, enum log_level most, const char *ident);
+/* One line without a line end. Any thread. */
+void log_write(enum log_level level, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+void log_write_args(enum log_level level, const char *format, va_list args)
+    __attribute__((format(printf, 2, 0)));
+
+/* ---- clean-up attributes, for memory and descriptors, never for locks ---- */
+
+void cleanup_free(void *pointer_to_pointer);
+void cleanup_close(int *descriptor);
+
+#define CLEANUP_FREE __attribute__((cleanup(cleanup_free)))
+#define CLEANUP_CLOSE __attribute__((cleanup(cleanup_close)))
+#define CLEANUP_BUFFER __attribute__((cleanup(buffer_done)))
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fs: the maildrop as a FUSE file system (libfuse3, low-level API).
+ *
+ * Knows FUSE replies, inodes, file names and errno. Refuses to know net, pop3 and store: it answers from sync's snapshots and turns
+ * what needs the network into sync requests. One thread runs the loop and never waits for anything but the kernel.
+ */
+#ifndef POPFS_FS_H
+#define POPFS_FS_H
+
+#include "popfs/base.h"
+#include "popfs/sync.h"
+
+#include <sys/types.h>
+
+/* Borrowed for the life of the struct fs. */
+struct fs_options {
+    const char *mountpoint;
+    const char *source;        /* shown by mount and df: "user@host:port" */
+    const char *mount_options; /* for the kernel and fusermount3, "nodev,nosuid,allow_other"; "" if none */
+    bool read_only;
+    bool debug; /* libfuse's own trace */
+    bool allow_other;
+    uid_t uid;
+    gid_t gid;
+    mode_t umask;
+};
+
+struct fs;
+
+/* Mounts. `sync` has been started and outlives the fs. FAULT_DISK with one line that says what to do. */
+enum fault fs_new(const struct fs_options *options, struct sync *sync, struct fs **ret_fs,
+                  struct failure *ret_failure);
+
+/*
+ * Answers the kernel until it is unmounted or `stop_descriptor` (a signalfd for SIGTERM, SIGINT, SIGHUP) becomes readable. Returns
+ * FAULT_NONE for either; FAULT_DISK when the connection to the kernel broke.
+ */
+enum fault fs_run(struct fs *fs, int stop_descriptor, struct failure *ret_failure);
+
+/*
+ * Unmounts if the kernel has not done so yet (lazily: open files then get errors). From here on no new removal can come in. Call
+ * before sync_stop(), so that the commit knows them all.
+ */
+void fs_unmount(struct fs *fs);
+/* After sync_stop(), when no request is waiting any more. NULL is fine. */
+void fs_free(struct fs *fs);
+
+#endif

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mail: what the header of a message says (RFC 5322), by GMime.
+ *
+ * Pure: bytes in, facts out. Refuses to know where the bytes come from. Any thread.
+ */
+#ifndef POPFS_MAIL_H
+#define POPFS_MAIL_H
+
+#include "popfs/base.h"
+
+enum {
+    /* How much of a header is looked at; the longest seen in the wild is below 64 KiB. */
+    MAIL_HEADER_OCTETS_MAX = 262144,
+};
+
+/*
+ * The time of the Date field, else of the topmost (newest) Received field, in seconds of the epoch. `header` may go on
+ * into the body and may be cut anywhere. False if neither is there or makes sense (before 1970 or after 9999).
+ */
+bool mail_header_time(struct slice header, int64_t *ret_seconds);
+
+#endif

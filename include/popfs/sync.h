@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sync: one account, kept up to date by one thread: the only place where clock, socket, protocol and disk meet.
+ *
+ * Knows sessions, message numbers, back-off and what to ask for next. Refuses to know FUSE, file names and errno.
+ *
+ * Facts go up as snapshots, descriptors and answers; wishes come down as requests. Unless a line says otherwise, a function here
+ * may be called from any thread, takes a lock for a few instructions, and waits for neither network nor transfers.
+ */
+#ifndef POPFS_SYNC_H
+#define POPFS_SYNC_H
+
+#include "popfs/base.h"
+#include "popfs/maildrop.h"
+
+enum sync_tls {
+    SYNC_TLS_ON,       /* from the first byte */
+    SYNC_TLS_STARTTLS, /* STLS before anything secret */
+    SYNC_TLS_OFF,
+};
+
+/* Copied by sync_new(), but for the password. NULL where not given. */
+struct sync_options {
+    const char *host;
+    uint16_t port;
+    enum sync_tls tls;
+    const char *cafile, *cert, *key, *pin;
+    const char *auth; /* a word of the option auth=; NULL: auto */
+    const char *user;
+    const char *password; /* not copied: stays in the caller's locked memory until sync_free() */
+    const char *cache_folder;
+    int64_t timeout_s;
+    int64_t keepalive_s; /* 0: none */
+    bool pipeline;       /* false: never, even if offered */
+    bool top;            /* false: never, even if offered */
+    bool read_only;      /* no removal is accepted and no DELE can be sent */
+    bool trace;          /* the dialogue goes to the log, secrets starred */
+};
+
+struct sync;
+
+/* Checks the options (auth word, files of the trust) and opens the store. No thread, no network yet. */
+enum fault sync_new(const struct sync_options *options, struct sync **ret_sync,
+                    struct failure *ret_failure);
+
+/*
+ * Starts the thread and blocks until the first listing is complete or cannot be had; bounded by the time-outs. `stop_descriptor`
+ * (a signalfd, or -1) makes it give up with FAULT_CANCELED when it becomes readable. The thread has every signal blocked. Call once,
+ * after any fork().
+ */
+enum fault sync_start(struct sync *sync, int stop_descriptor, struct failure *ret_failure);
+
+/* ---- facts ---- */
+
+/* A new reference to the newest listing; never NULL after sync_start(). */
+struct maildrop_snapshot *sync_snapshot(struct sync *sync);
+
+/*
+ * Called on the sync thread, without a lock, whenever a listing or a commit changed the maildrop; sync_snapshot() gives the new
+ * state already. Set it before requests are submitted; NULL takes it away, and when that returns no call is running any more.
+ */
+struct sync_listener {
+    void (*changed)(void *context, const struct maildrop_changes *changes);
+    void *context;
+};
+void sync_set_listener(struct sync *sync, const struct sync_listener *listener);
+
+/* A descriptor, the caller's to close, of a body that is whole on the local disk; FAULT_GONE if it is not there. */
+enum fault sync_body_open(struct sync *sync, struct maildrop_message *message, int *ret_descriptor);
+
+enum sync_link { SYNC_LINK_OFFLINE, SYNC_LINK_CONNECTING, SYNC_LINK_ONLINE };
+
+struct sync_status {
+    enum sync_link link;
+    char server[300];         /* "host port 995" */
+    char transport[160];      /* address, TLS version and cipher; "" when offline */
+    char mechanism[32];       /* how the session logged in */
+    char implementation[128]; /* what CAPA said, escaped */
+    bool pipelining, top, uidl, utf8;
+    int64_t session_age_s; /* 0 when offline */
+    int64_t session_count; /* logins of this mount */
+    size_t message_count;
+    uint64_t message_octets;
+    size_t going_count; /* pending removals */
+    size_t waiting_count; /* requests not answered yet */
+    uint64_t received_octets;
+    int64_t failed_at_s; /* epoch seconds of `failure`; 0: none so far */
+    struct failure failure;
+};
+void sync_status(struct sync *sync, struct sync_status *ret_status);
+
+/* ---- wishes ---- */
+
+enum sync_want {
+    SYNC_WANT_BODY, /* the whole body on the local disk; the answer carries a descriptor */
+    SYNC_WANT_TIME, /* maildrop_message_time() known */
+};
+
+/*
+ * A request belongs to the caller until it is submitted, to sync until `answer` is called, once, on the sync thread and without a
+ * lock; from then on to the caller again, who may free it there. FAULT_NONE: the wish is fulfilled, and `descriptor` is the
+ * callee's to close (-1 unless BODY). Otherwise `descriptor` is -1. Every request is answered: by `timeout` of silence at the latest.
+ */
+struct sync_request {
+    enum sync_want want;
+    struct maildrop_message *message; /* borrowed until the answer */
+    void (*answer)(struct sync_request *request, enum fault fault, int descriptor);
+    /* sync's own */
+    struct sync_request *next;
+    _Atomic bool canceled;
+    int64_t submitted_ms;
+};
+
+void sync_submit(struct sync *sync, struct sync_request *request);
+/* Asks for an early answer, FAULT_CANCELED unless another comes first. Only between submission and answer. */
+void sync_cancel(struct sync *sync, struct sync_request *request);
+
+/*
+ * Marks the message as going (removed at the commit); FAULT_GONE if it has gone or is going already, FAULT_REFUSED when read_only
+ * or when its UIDL cannot prove its identity. No network.
+ */
+enum fault sync_remove(struct sync *sync, struct maildrop_message *message);
+
+/* ---- the end ---- */
+
+struct sync_report {
+    size_t removed_count;
+    size_t failed_count; /* still on the server as far as is known; each has been logged by UIDL */
+    struct failure failure; /* why, if any failed; fault NONE otherwise */
+};
+
+/*
+ * Answers every waiting request (FAULT_CANCELED), ends the session and joins the thread. `commit`: first deletes on the server what is
+ * going, and says QUIT; otherwise nothing is deleted. Blocks for `timeout` of silence at most, several times over if the
+ * link has to be made anew. Call once after a successful sync_start(), not from the sync thread.
+ */
+void sync_stop(struct sync *sync, bool commit, struct sync_report *ret_report);
+/* After sync_stop(), or if sync_start() failed. NULL is fine. */
+void sync_free(struct sync *sync);
+
+#endif

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/* Where lines for a person go once the terminal may be gone. Set up once, before any thread. */
+#include "popfs/base.h"
+
+#include <stdio.h>
+#include <syslog.h>
+
+static enum log_sink log_sink = LOG_SINK_STDERR;
+static enum log_level log_most = LOG_LEVEL_INFO;
+static const char *log_ident = "popfs";
+
+static int syslog_priority(enum log_level level)
+{
+    switch (level) {
+    case LOG_LEVEL_ERROR:
+        return LOG_ERR;
+    case LOG_LEVEL_WARNING:
+        return LOG_WARNING;
+    case LOG_LEVEL_INFO:
+        return LOG_INFO;
+    case LOG_LEVEL_DEBUG:
+        return LOG_DEBUG;
+    }
+    return LOG_ERR;
+}
+
+void log_start(enum log_sink sink, enum log_level most, const char *ident)
+{
+    log_sink = sink;
+    log_most = most;
+    log_ident = ident;
+    if (sink == LOG_SINK_SYSLOG)
+        openlog(ident, LOG_PID, LOG_MAIL);
+}
+
+void log_write_args(enum log_level level, const char *format, va_list args)
+{
+    if (level > log_most)
+        return;
+    if (log_sink == LOG_SINK_SYSLOG) {
+        vsyslog(syslog_priority(level), format, args);
+        return;
+    }
+    /* One write a line, so that lines of two threads do not mix. */
+    char line[2048];
+    vsnprintf(line, sizeof(line), format, args);
+    fprintf(stderr, "%s: %s\n", log_ident, line);
+}
+
+void log_write(enum log_level level, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    log_write_args(level, format, args);
+    va_end(args);
+}

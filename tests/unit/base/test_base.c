@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/* Slices, buffers, numbers, escaping, digests, hashes. */
+#include "popfs/base.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void a_number_is_all_digits_and_within_its_bound(void **state)
+{
+    (void)state;
+    uint64_t value = 7;
+    assert_true(slice_to_number(SLICE_LITERAL("0"), 10, &value));
+    assert_int_equal(value, 0);
+    assert_true(slice_to_number(SLICE_LITERAL("4294967295"), UINT32_MAX, &value));
+    assert_int_equal(value, UINT32_MAX);
+    assert_true(slice_to_number(SLICE_LITERAL("18446744073709551615"), UINT64_MAX, &value));
+    assert_true(value == UINT64_MAX);
+    value = 7;
+    assert_false(slice_to_number(SLICE_LITERAL("18446744073709551616"), UINT64_MAX, &value));
+    assert_false(slice_to_number(SLICE_LITERAL("4294967296"), UINT32_MAX, &value));
+    assert_false(slice_to_number(SLICE_LITERAL("9"), 3, &value));
+    assert_false(slice_to_number(SLICE_LITERAL(""), 10, &value));
+    assert_false(slice_to_number(SLICE_LITERAL("-1"), 10, &value));
+    assert_false(slice_to_number(SLICE_LITERAL("1x"), 10, &value));
+    assert_int_equal(value, 7);
+}
+
+static void words_are_split_at_spaces_and_tabs(void **state)
+{
+    (void)state;
+    struct slice rest = SLICE_LITERAL("  a\t bc  ");
+    assert_true(slice_equal(slice_take_word(&rest), SLICE_LITERAL("a")));
+    assert_true(slice_equal(slice_take_word(&rest), SLICE_LITERAL("bc")));
+    assert_int_equal(slice_take_word(&rest).len, 0);
+    assert_true(slice_equal(slice_trim(SLICE_LITERAL("\t x y ")), SLICE_LITERAL("x y")));
+}
+
+static void case_is_ignored_for_ascii_only(void **state)
+{
+    (void)state;
+    assert_true(slice_equal_nocase(SLICE_LITERAL("Top"), SLICE_LITERAL("tOP")));
+    assert_false(slice_equal_nocase(SLICE_LITERAL("Top"), SLICE_LITERAL("To")));
+    assert_false(slice_equal_nocase(SLICE_LITERAL("\xc4"), SLICE_LITERAL("\xe4")));
+    assert_false(slice_equal_nocase(SLICE_LITERAL("@"), SLICE_LITERAL("`")));
+}
+
+static void a_buffer_grows_and_gives_from_its_front(void **state)
+{
+    (void)state;
+    struct buffer buffer = {0};
+    for (int i = 0; i < 1000; i++)
+        assert_true(buffer_printf(&buffer, "%03d,", i));
+    assert_int_equal(buffer.len, 4000);
+    buffer_consume(&buffer, 4);
+    assert_memory_equal(buffer.data, "001,002,", 8);
+    buffer_consume(&buffer, 100000);
+    assert_int_equal(buffer.len, 0);
+    assert_true(buffer_append(&buffer, SLICE_LITERAL("a\0b")));
+    assert_true(slice_equal(buffer_slice(&buffer), SLICE_LITERAL("a\0b")));
+    buffer_done_wiping(&buffer);
+    assert_null(buffer.data);
+}
+
+static void text_of_others_is_shown_without_control_and_8_bit_bytes(void **state)
+{
+    (void)state;
+    char out[64];
+    assert_string_equal(text_escape(SLICE_LITERAL("a\x1b[2J\\\xc3\r\n"), out, sizeof(out)),
+                        "a\\x1b[2J\\x5c\\xc3\\x0d\\x0a");
+    /* What does not fit whole is left out. */
+    assert_string_equal(text_escape(SLICE_LITERAL("ab\x01"), out, 6), "ab");
+    assert_string_equal(text_escape(SLICE_LITERAL("ab\x01"), out, 7), "ab\\x01");
+    assert_string_equal(text_escape(SLICE_LITERAL("abc"), out, 1), "");
+}
+
+static void the_digest_of_rfc_1939_is_right(void **state)
+{
+    (void)state;
+    char hex[DIGEST_MD5_HEX_OCTETS];
+    assert_true(digest_md5_hex(SLICE_LITERAL("<1896.697170952@dbc.mtview.ca.us>"),
+                               SLICE_LITERAL("tanstaaf"), hex));
+    assert_string_equal(hex, "c4c9334bac560ecc979e58001b3e22fb");
+}
+
+static void sha256_of_abc_is_right(void **state)
+{
+    (void)state;
+    unsigned char digest[DIGEST_SHA256_OCTETS];
+    assert_true(digest_sha256(SLICE_LITERAL("abc"), digest));
+    assert_memory_equal(digest, "\xba\x78\x16\xbf\x8f\x01\xcf\xea", 8);
+}
+
+static void hashes_depend_on_every_octet_and_the_length(void **state)
+{
+    (void)state;
+    char text[40] = {0};
+    uint64_t zeros = hash_bytes((struct slice){text, 17});
+    assert_true(zeros == hash_bytes((struct slice){text, 17}));
+    assert_true(zeros != hash_bytes((struct slice){text, 16}));
+    for (size_t i = 0; i < 17; i++) {
+        text[i] = 1;
+        assert_true(zeros != hash_bytes((struct slice){text, 17}));
+        text[i] = 0;
+    }
+}
+
+static void a_failure_may_quote_its_own_old_text(void **state)
+{
+    (void)state;
+    struct failure failure;
+    assert_int_equal(failure_set(&failure, FAULT_OFFLINE, "no %s", "line"), FAULT_OFFLINE);
+    failure_set(&failure, FAULT_BUSY, "again: %s", failure.text);
+    assert_string_equal(failure.text, "again: no line");
+    assert_int_equal(failure_set(NULL, FAULT_DISK, "nobody listens"), FAULT_DISK);
+}
+
+static void every_fault_has_a_name(void **state)
+{
+    (void)state;
+    for (int i = FAULT_NONE; i <= FAULT_MEMORY; i++)
+        assert_string_not_equal(fault_name((enum fault)i), "unknown");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_number_is_all_digits_and_within_its_bound),
+        cmocka_unit_test(words_are_split_at_spaces_and_tabs),
+        cmocka_unit_test(case_is_ignored_for_ascii_only),
+        cmocka_unit_test(a_buffer_grows_and_gives_from_its_front),
+        cmocka_unit_test(text_of_others_is_shown_without_control_and_8_bit_bytes),
+        cmocka_unit_test(the_digest_of_rfc_1939_is_right),
+        cmocka_unit_test(sha256_of_abc_is_right),
+        cmocka_unit_test(hashes_depend_on_every_octet_and_the_length),
+        cmocka_unit_test(a_failure_may_quote_its_own_old_text),
+        cmocka_unit_test(every_fault_has_a_name),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
