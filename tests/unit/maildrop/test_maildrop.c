@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: MIT */
+/* How listings change what is known: identity, order, duplicates. */
+#include "popfs/maildrop.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+enum { ROWS_MAX = 8 };
+
+struct fixture {
+    struct maildrop *maildrop;
+    struct maildrop_message *by_row[ROWS_MAX];
+    struct maildrop_changes changes;
+};
+
+static int set_up(void **state)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+    f->maildrop = maildrop_new();
+    *state = f;
+    return f->maildrop == NULL;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+    maildrop_changes_done(&f->changes);
+    maildrop_free(f->maildrop);
+    free(f);
+    return 0;
+}
+
+#define ROW(uidl, octets) ((struct maildrop_row){SLICE_LITERAL(uidl), (octets)})
+#define APPLY(f, ...)                                                                              \
+    apply((f), (const struct maildrop_row[]){__VA_ARGS__},                                         \
+          sizeof((const struct maildrop_row[]){__VA_ARGS__}) / sizeof(struct maildrop_row), true)
+
+static void apply(struct fixture *f, const struct maildrop_row *rows, size_t count, bool same)
+{
+    maildrop_changes_done(&f->changes);
+    assert_int_equal(maildrop_apply(f->maildrop, rows, count, same, 1000, f->by_row, &f->changes),
+                     FAULT_NONE);
+}
+
+static uint64_t id(const struct fixture *f, size_t row)
+{
+    return maildrop_message_id(f->by_row[row]);
+}
+
+static void ids_rise_in_listing_order(void **state)
+{
+    struct fixture *f = *state;
+    APPLY(f, ROW("b", 1), ROW("a", 2), ROW("c", 3));
+    assert_int_equal(f->changes.appeared_count, 3);
+    assert_int_equal(f->changes.vanished_count, 0);
+    assert_int_equal(id(f, 0), 1);
+    assert_int_equal(id(f, 1), 2);
+    assert_int_equal(id(f, 2), 3);
+    assert_int_equal(maildrop_message_octets(f->by_row[2], NULL), 3);
+}
+
+static void a_server_that_reorders_changes_nothing(void **state)
+{
+    struct fixture *f = *state;
+    APPLY(f, ROW("a", 1), ROW("b", 2), ROW("c", 3));
+    uint64_t a = id(f, 0), c = id(f, 2);
+    APPLY(f, ROW("c", 3), ROW("a", 1), ROW("b", 2));
+    assert_int_equal(f->changes.appeared_count + f->changes.vanished_count, 0);
+    assert_int_equal(id(f, 0), c);
+    assert_int_equal(id(f, 1), a);
+}
+
+static void what_is_missing_vanishes_and_ids_are_never_used_again(void **state)
+{
+    struct fixture *f = *state;
+    APPLY(f, ROW("a", 1), ROW("b", 2));
+    struct maildrop_message *b = maildrop_message_ref(f->by_row[1]);
+    APPLY(f, ROW("a", 1));
+    assert_int_equal(f->changes.vanished_count, 1);
+    assert_ptr_equal(f->changes.vanished[0], b);
+    assert_true(maildrop_message_is_gone(b));
+    APPLY(f, ROW("a", 1), ROW("b", 2));
+    assert_int_equal(f->changes.appeared_count, 1);
+    assert_ptr_equal(f->changes.appeared[0], f->by_row[1]);
+    assert_int_equal(id(f, 1), 3);
+    maildrop_message_unref(b);
+}
+
+static void a_uidl_with_another_size_is_another_message(void **state)
+{
+    struct fixture *f = *state;
+    APPLY(f, ROW("a", 10));
+    struct maildrop_message *old = maildrop_message_ref(f->by_row[0]);
+    APPLY(f, ROW("a", 11));
+    assert_true(maildrop_message_is_gone(old));
+    assert_ptr_not_equal(f->by_row[0], old);
+    maildrop_message_unref(old);
+}
+
+static void a_size_that_was_not_said_contradicts_nothing(void **state)
+{
+    struct fixture *f = *state;
+    APPLY(f, ROW("a", 10));
+    uint64_t a = id(f, 0);
+    APPLY(f, ROW("a", 0));
+    assert_int_equal(id(f, 0), a);
+}
+
+static void copies_of_a_uidl_are_numbered_and_stay_while_all_agree(void **state)
+{
+    struct fixture *f = *state;
+    APPLY(f, ROW("d", 5), ROW("x", 1), ROW("d", 6));
+    assert_int_equal(maildrop_message_copy(f->by_row[0]), 0);
+    assert_int_equal(maildrop_message_copy(f->by_row[2]), 1);
+    assert_false(maildrop_message_is_unique(f->by_row[0]));
+    assert_true(maildrop_message_is_unique(f->by_row[1]));
+    uint64_t first = id(f, 0), second = id(f, 2);
+    APPLY(f, ROW("d", 5), ROW("d", 6), ROW("x", 1));
+    assert_int_equal(id(f, 0), first);
+    assert_int_equal(id(f, 1), second);
+}
+
+static void when_the_number_of_copies_changes_none_is_believed_to_be_an_old_one(void **state)
+{
+    struct fixture *f = *state;
+    APPLY(f, ROW("d", 5), ROW("d", 5), ROW("x", 1));
+    uint64_t x = id(f, 2);
+    APPLY(f, ROW("d", 5), ROW("x", 1));
+    assert_int_equal(f->changes.vanished_count, 2);
+    assert_int_equal(f->changes.appeared_count, 1);
+    assert_true(maildrop_message_is_unique(f->by_row[0]));
+    assert_int_equal(id(f, 1), x);
+    APPLY(f, ROW("d", 5), ROW("d", 5), ROW("d", 5), ROW("x", 1));
+    assert_int_equal(f->changes.vanished_count, 1);
+    assert_int_equal(f->changes.appeared_count, 3);
+}
+
+static void without_identity_every_row_is_new(void **state)
+{
+    struct fixture *f = *state;
+    APPLY(f, ROW("msg-1", 1));
+    apply(f, (const struct maildrop_row[]){ROW("msg-1", 1)}, 1, false);
+    assert_int_equal(f->changes.appeared_count, 1);
+    assert_int_equal(f->changes.vanished_count, 1);
+    assert_int_equal(id(f, 0), 2);
+}
+
+static void an_empty_listing_empties_the_maildrop(void **state)
+{
+    struct fixture *f = *state;
+    APPLY(f, ROW("a", 1));
+    apply(f, NULL, 0, true);
+    struct maildrop_snapshot *snapshot = maildrop_snapshot(f->maildrop);
+    assert_int_equal(maildrop_snapshot_count(snapshot), 0);
+    maildrop_snapshot_unref(snapshot);
+}
+
+static void an_old_snapshot_does_not_change(void **state)
+{
+    struct fixture *f = *state;
+    APPLY(f, ROW("a", 1), ROW("b", 2), ROW("c", 3));
+    struct maildrop_snapshot *old = maildrop_snapshot(f->maildrop);
+    APPLY(f, ROW("c", 3), ROW("n", 4));
+    size_t position;
+    assert_int_equal(maildrop_snapshot_count(old), 3);
+    assert_true(maildrop_snapshot_find(old, 2, &position));
+    assert_int_equal(position, 1);
+    assert_int_equal(maildrop_snapshot_after(old, 0), 0);
+    assert_int_equal(maildrop_snapshot_after(old, 3), 3);
+    struct maildrop_snapshot *new = maildrop_snapshot(f->maildrop);
+    assert_false(maildrop_snapshot_find(new, 2, &position));
+    assert_int_equal(maildrop_snapshot_after(new, 1), 0);
+    assert_int_equal(maildrop_snapshot_after(new, 3), 1);
+    maildrop_snapshot_unref(new);
+    maildrop_snapshot_unref(old);
+}
+
+static void what_a_commit_deleted_is_forgotten(void **state)
+{
+    struct fixture *f = *state;
+    APPLY(f, ROW("a", 1), ROW("b", 2));
+    struct maildrop_message *a = maildrop_message_ref(f->by_row[0]);
+    assert_true(maildrop_message_set_going(a, true));
+    assert_false(maildrop_message_set_going(a, true));
+    assert_int_equal(maildrop_forget(f->maildrop, &a, 1), FAULT_NONE);
+    assert_true(maildrop_message_is_gone(a));
+    struct maildrop_snapshot *snapshot = maildrop_snapshot(f->maildrop);
+    assert_int_equal(maildrop_snapshot_count(snapshot), 1);
+    maildrop_snapshot_unref(snapshot);
+    maildrop_message_unref(a);
+}
+
+static void facts_are_learnt_once(void **state)
+{
+    struct fixture *f = *state;
+    bool exact;
+    int64_t seconds = 5;
+    APPLY(f, ROW("a", 10));
+    struct maildrop_message *a = f->by_row[0];
+    assert_int_equal(maildrop_message_octets(a, &exact), 10);
+    assert_false(exact);
+    maildrop_message_learn_octets(a, 0);
+    assert_int_equal(maildrop_message_octets(a, &exact), 0);
+    assert_true(exact);
+    assert_int_equal(maildrop_message_listed_octets(a), 10);
+    assert_false(maildrop_message_time(a, &seconds));
+    maildrop_message_learn_time(a, 100);
+    maildrop_message_learn_time(a, 200);
+    assert_true(maildrop_message_time(a, &seconds));
+    assert_int_equal(seconds, 100);
+}
+
+static void first_seen_is_distinct_even_when_the_clock_stands_still(void **state)
+{
+    struct fixture *f = *state;
+    APPLY(f, ROW("a", 1), ROW("b", 2));
+    int64_t b = maildrop_message_first_seen_ns(f->by_row[1]);
+    assert_int_equal(maildrop_message_first_seen_ns(f->by_row[0]), 1000);
+    assert_int_equal(b, 1001);
+    APPLY(f, ROW("a", 1), ROW("b", 2), ROW("c", 3));
+    assert_true(maildrop_message_first_seen_ns(f->by_row[2]) > b);
+}
+
+static void a_hundred_thousand_rows_in_reverse_are_matched(void **state)
+{
+    struct fixture *f = *state;
+    enum { COUNT = 100000 };
+    static char names[COUNT][16];
+    static struct maildrop_row rows[COUNT];
+    static struct maildrop_message *by_row[COUNT];
+    for (size_t i = 0; i < COUNT; i++) {
+        int len = snprintf(names[i], sizeof(names[i]), "u%zu", i);
+        rows[i] = (struct maildrop_row){{names[i], (size_t)len}, i + 1};
+    }
+    struct maildrop_changes changes;
+    assert_int_equal(maildrop_apply(f->maildrop, rows, COUNT, true, 0, by_row, &changes), 0);
+    maildrop_changes_done(&changes);
+    for (size_t i = 0; i < COUNT / 2; i++) {
+        struct maildrop_row row = rows[i];
+        rows[i] = rows[COUNT - 1 - i];
+        rows[COUNT - 1 - i] = row;
+    }
+    assert_int_equal(maildrop_apply(f->maildrop, rows, COUNT, true, 0, by_row, &changes), 0);
+    assert_int_equal(changes.appeared_count + changes.vanished_count, 0);
+    maildrop_changes_done(&changes);
+    for (size_t i = 0; i < COUNT; i++)
+        assert_int_equal(maildrop_message_id(by_row[i]), COUNT - i);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(ids_rise_in_listing_order),
+        TEST(a_server_that_reorders_changes_nothing),
+        TEST(what_is_missing_vanishes_and_ids_are_never_used_again),
+        TEST(a_uidl_with_another_size_is_another_message),
+        TEST(a_size_that_was_not_said_contradicts_nothing),
+        TEST(copies_of_a_uidl_are_numbered_and_stay_while_all_agree),
+        TEST(when_the_number_of_copies_changes_none_is_believed_to_be_an_old_one),
+        TEST(without_identity_every_row_is_new),
+        TEST(an_empty_listing_empties_the_maildrop),
+        TEST(an_old_snapshot_does_not_change),
+        TEST(what_a_commit_deleted_is_forgotten),
+        TEST(facts_are_learnt_once),
+        TEST(first_seen_is_distinct_even_when_the_clock_stands_still),
+        TEST(a_hundred_thousand_rows_in_reverse_are_matched),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
