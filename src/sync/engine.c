@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: MIT */
+/* The loop of the sync thread: take requests, move bytes, act on events, ask for more, wait. */
+#include "engine.h"
+
+#include "clock.h"
+
+#include <poll.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <unistd.h>
+
+enum { EXPIRE_EVERY_MS = 500 };
+
+/* ---- what came in by the door ---- */
+
+static void take_request(struct sync *sync, struct sync_request *request, int64_t now_ms)
+{
+    bool body = request->want == SYNC_WANT_BODY;
+    enum schedule_class class = body ? SCHEDULE_READ : SCHEDULE_STAT;
+    enum job_kind kind = body ? JOB_BODY : JOB_HEADER;
+    struct jobs *jobs = &sync->jobs;
+    struct job *job = jobs_find(jobs, kind, request->message);
+    enum fault fault = FAULT_NONE;
+    int descriptor = -1;
+    request->submitted_ms = now_ms;
+    if (sync->phase != ENGINE_SERVE)
+        fault = FAULT_CANCELED;
+    else if (job == NULL && body &&
+             store_body_open(sync->store, maildrop_message_id(request->message), &descriptor) ==
+                 FAULT_NONE) {
+        /* It came whole between the look and the request. */
+        request->answer(request, FAULT_NONE, descriptor);
+        return;
+    } else if (job == NULL && sync->link == NULL && now_ms < sync->retry_ms &&
+               sync->last_failure.fault != FAULT_BUSY && sync->backoff.failure_count > 0)
+        fault = sync->last_failure.fault;
+    else if (job == NULL)
+        job = jobs_add(jobs, kind, class, request->message);
+    if (fault == FAULT_NONE && job == NULL)
+        fault = FAULT_MEMORY;
+    if (fault != FAULT_NONE)
+        request->answer(request, fault, -1);
+    else
+        jobs_wait(jobs, job, request, class);
+}
+
+static void take_notes(struct sync *sync, const uint64_t *notes, size_t count)
+{
+    size_t position;
+    if (sync->listed == NULL)
+        return;
+    for (size_t i = 0; i < count; i++)
+        if (maildrop_snapshot_find(sync->listed, notes[i], &position))
+            crawl_note_open(&sync->crawl, sync->listed, position);
+}
+
+static void begin_stop(struct sync *sync)
+{
+    sync->phase = sync->started ? ENGINE_COMMIT : ENGINE_OVER;
+    jobs_fail_waiting(&sync->jobs, FAULT_CANCELED);
+    sync->retry_ms = 0;
+    if (sync->session_phase != SESSION_ONLINE && sync->removals_count == 0)
+        engine_link_drop(sync);
+}
+
+static void take_inbox(struct sync *sync, int64_t now_ms)
+{
+    uint64_t notes[SYNC_NOTES_MAX];
+    size_t notes_count = 0;
+    pthread_mutex_lock(&sync->lock);
+    struct sync_request *request = sync->submitted;
+    sync->submitted = NULL;
+    sync->submitted_end = &sync->submitted;
+    for (; notes_count < sync->notes_count; notes_count++)
+        notes[notes_count] = sync->notes[notes_count];
+    sync->notes_count = 0;
+    sync->notes_octets = 0;
+    bool stop = sync->stop;
+    bool canceled = sync->canceled;
+    sync->canceled = false;
+    pthread_mutex_unlock(&sync->lock);
+    take_notes(sync, notes, notes_count);
+    while (request != NULL) {
+        struct sync_request *next = request->next;
+        take_request(sync, request, now_ms);
+        request = next;
+    }
+    if (canceled)
+        sync->expire_ms = now_ms;
+    if (stop && sync->phase == ENGINE_SERVE)
+        begin_stop(sync);
+}
+
+/* Silence is what counts: while bytes come, those who wait go on waiting. */
+static void expire(struct sync *sync, int64_t now_ms)
+{
+    if (now_ms < sync->expire_ms)
+        return;
+    sync->expire_ms = now_ms + EXPIRE_EVERY_MS;
+    int64_t oldest_ms = now_ms - sync->account.timeout_ms;
+    bool heard = sync->link != NULL && link_heard_ms(sync->link) > oldest_ms &&
+                 sync->session_phase == SESSION_ONLINE;
+    jobs_expire(&sync->jobs, heard ? INT64_MIN : oldest_ms);
+}
+
+/* ---- what came from the server ---- */
+
+static void pump(struct sync *sync, int64_t now_ms)
+{
+    struct failure failure = {0};
+    struct pop3_event event;
+    if (sync->link != NULL)
+        link_begin_turn(sync->link);
+    while (sync->link != NULL && sync->phase != ENGINE_OVER) {
+        event.type = POP3_EVENT_NONE;
+        uint64_t before = link_received_octets(sync->link);
+        enum fault fault = link_next_event(sync->link, now_ms, &event, &failure);
+        uint64_t octets = link_received_octets(sync->link) - before;
+        if (octets > 0 && sync->jobs.in_flight.count > 0)
+            window_note_octets(&sync->window, octets, now_ms);
+        if (fault == FAULT_NONE && event.type == POP3_EVENT_NONE)
+            break;
+        if (fault == FAULT_NONE)
+            fault = engine_event(sync, &event, now_ms, &failure);
+        if (fault != FAULT_NONE)
+            engine_link_lost(sync, &failure, now_ms);
+    }
+}
+
+static void ask(struct sync *sync, int64_t now_ms)
+{
+    struct failure failure = {.text = "cannot send a command"};
+    enum fault fault = FAULT_NONE;
+    if (sync->session_phase == SESSION_LISTING)
+        fault = engine_listing_continue(sync, now_ms);
+    else if (sync->phase == ENGINE_COMMIT)
+        fault = engine_commit(sync, now_ms);
+    if (fault == FAULT_NONE && sync->link != NULL)
+        fault = sync->phase == ENGINE_SERVE ? engine_issue(sync, now_ms, &failure)
+                                            : link_flush(sync->link, now_ms, &failure);
+    if (fault != FAULT_NONE && sync->link != NULL) {
+        failure.fault = fault;
+        engine_link_lost(sync, &failure, now_ms);
+    }
+}
+
+/* ---- what others see ---- */
+
+static void describe_session(struct sync *sync, struct sync_status *status)
+{
+    const struct pop3_session *session = link_session(sync->link);
+    const struct pop3_capabilities *has = pop3_session_capabilities(session);
+    status->link = SYNC_LINK_ONLINE;
+    status->pipelining = has->pipelining && sync->account.pipeline;
+    status->top = engine_has_top(sync);
+    status->uidl = !sync->made_up;
+    status->utf8 = has->utf8;
+    snprintf(status->transport, sizeof(status->transport), "%s",
+             net_connection_describe(link_connection(sync->link)));
+    snprintf(status->mechanism, sizeof(status->mechanism), "%s", pop3_session_mechanism(session));
+    snprintf(status->implementation, sizeof(status->implementation), "%s", has->implementation);
+}
+
+static void describe(struct sync *sync, struct sync_status *status)
+{
+    *status = (struct sync_status){
+        .message_count = sync->status.message_count,
+        .message_octets = sync->status.message_octets,
+        .session_count = sync->session_count,
+        .failure = sync->last_failure,
+        .failed_at_s = sync->last_failure_wall_s,
+    };
+    snprintf(status->server, sizeof(status->server), "%s port %u", sync->account.host,
+             (unsigned)sync->account.port);
+    if (sync->link != NULL && sync->session_phase == SESSION_ONLINE)
+        describe_session(sync, status);
+    else if (sync->link != NULL)
+        status->link = SYNC_LINK_CONNECTING;
+}
+
+static void publish_status(struct sync *sync, int64_t now_ms)
+{
+    struct sync_status status;
+    bool stale = sync->status_is_stale;
+    if (stale)
+        describe(sync, &status);
+    uint64_t received = sync->received_before;
+    bool online = sync->link != NULL && sync->session_phase == SESSION_ONLINE;
+    if (sync->link != NULL)
+        received += link_received_octets(sync->link);
+    pthread_mutex_lock(&sync->lock);
+    if (stale)
+        sync->status = status;
+    sync->status.waiting_count = sync->jobs.waiting_count;
+    sync->status.received_octets = received;
+    sync->status.session_age_s = online ? (now_ms - sync->session_started_ms) / 1000 : 0;
+    pthread_mutex_unlock(&sync->lock);
+    sync->status_is_stale = false;
+}
+
+void engine_publish_snapshot(struct sync *sync, const struct maildrop_changes *changes)
+{
+    struct maildrop_snapshot *snapshot = maildrop_snapshot(sync->maildrop);
+    uint64_t octets = 0;
+    for (size_t i = 0; i < maildrop_snapshot_count(snapshot); i++)
+        octets += maildrop_message_octets(maildrop_snapshot_at(snapshot, i), NULL);
+    pthread_mutex_lock(&sync->lock);
+    struct maildrop_snapshot *old = sync->snapshot;
+    sync->snapshot = snapshot;
+    sync->status.message_count = maildrop_snapshot_count(snapshot);
+    sync->status.message_octets = octets;
+    pthread_mutex_unlock(&sync->lock);
+    maildrop_snapshot_unref(old);
+    pthread_mutex_lock(&sync->listener_lock);
+    if (sync->listener.changed != NULL && changes->appeared_count + changes->vanished_count > 0)
+        sync->listener.changed(sync->listener.context, changes);
+    pthread_mutex_unlock(&sync->listener_lock);
+}
+
+/* ---- waiting ---- */
+
+static void sooner(int64_t *timeout_ms, int64_t other_ms)
+{
+    if (other_ms < 0)
+        other_ms = 0;
+    if (*timeout_ms < 0 || other_ms < *timeout_ms)
+        *timeout_ms = other_ms;
+}
+
+static int64_t wait_ms(const struct sync *sync, int64_t link_timeout_ms, int64_t now_ms)
+{
+    int64_t timeout_ms = link_timeout_ms;
+    int64_t connect_ms = engine_connect_at_ms(sync);
+    if (connect_ms >= 0)
+        sooner(&timeout_ms, connect_ms - now_ms);
+    if (sync->jobs.waiting_count > 0)
+        sooner(&timeout_ms, sync->expire_ms - now_ms);
+    if (sync->session_phase == SESSION_ONLINE && sync->account.keepalive_ms > 0 &&
+        sync->jobs.in_flight.count == 0)
+        sooner(&timeout_ms, link_active_ms(sync->link) + sync->account.keepalive_ms - now_ms);
+    return timeout_ms;
+}
+
+static void wait_for_something(struct sync *sync, int64_t now_ms)
+{
+    struct pollfd fds[NET_POLL_MAX + 1];
+    int64_t timeout_ms = -1;
+    uint64_t wakes;
+    size_t count = sync->link == NULL ? 0 : link_poll(sync->link, now_ms, fds, &timeout_ms);
+    fds[count] = (struct pollfd){.fd = sync->wake_descriptor, .events = POLLIN};
+    timeout_ms = wait_ms(sync, timeout_ms, now_ms);
+    if (timeout_ms > INT32_MAX)
+        timeout_ms = INT32_MAX;
+    poll(fds, count + 1, (int)timeout_ms);
+    if ((fds[count].revents & POLLIN) != 0 &&
+        read(sync->wake_descriptor, &wakes, sizeof(wakes)) < 0)
+        log_write(LOG_LEVEL_ERROR, "cannot read the wake-up");
+}
+
+void *engine_run(void *argument)
+{
+    struct sync *sync = argument;
+    sync->start_ms = clock_now_ms();
+    for (;;) {
+        int64_t now_ms = clock_now_ms();
+        take_inbox(sync, now_ms);
+        pump(sync, now_ms);
+        expire(sync, now_ms);
+        ask(sync, now_ms);
+        engine_connect(sync, now_ms);
+        publish_status(sync, now_ms);
+        if (sync->phase == ENGINE_OVER)
+            break;
+        wait_for_something(sync, clock_now_ms());
+    }
+    engine_link_drop(sync);
+    jobs_fail_waiting(&sync->jobs, FAULT_CANCELED);
+    while (sync->jobs.in_flight.first != NULL)
+        jobs_finish(&sync->jobs, sync->jobs.in_flight.first, FAULT_CANCELED, -1);
+    return NULL;
+}

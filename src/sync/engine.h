@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the sync thread works on. sync.c holds the door (any thread); all else in this folder runs
+ * on the sync thread.
+ *
+ *     job.c      what is to be asked, and who waits for it
+ *     issue.c    asks: schedule → command
+ *     answer.c   what comes back: listing, bodies, headers
+ *     session.c  logging in, losing the link, back-off
+ *     commit.c   DELE and QUIT
+ *     engine.c   the loop
+ */
+#ifndef SYNC_ENGINE_H
+#define SYNC_ENGINE_H
+
+#include "backoff.h"
+#include "crawl.h"
+#include "header.h"
+#include "job.h"
+#include "link.h"
+#include "listing.h"
+#include "popfs/store.h"
+#include "popfs/sync.h"
+#include "schedule.h"
+#include "window.h"
+
+#include <pthread.h>
+
+enum { SYNC_NOTES_MAX = 256 };
+
+/* Which part of the listing is to be asked for next. */
+enum listing_step { LISTING_UIDL, LISTING_LIST, LISTING_ASKED };
+
+/* Where the one session stands. */
+enum session_phase {
+    SESSION_NONE,
+    SESSION_LOGIN,   /* connecting, TLS, login */
+    SESSION_LISTING, /* STAT, UIDL, LIST */
+    SESSION_ONLINE,
+    SESSION_QUITTING,
+};
+
+/* What the thread is there for. */
+enum engine_phase {
+    ENGINE_SERVE,
+    ENGINE_COMMIT, /* sync_stop(commit): nothing is served any more */
+    ENGINE_OVER,
+};
+
+/* A removal that the user wished for. */
+struct removal {
+    struct maildrop_message *message; /* one reference */
+    int64_t session_serial;           /* in which session it was wished */
+    bool sent;                        /* DELE was accepted in a session that has not ended */
+    bool failed;                      /* given up, and said so */
+};
+
+/* The copies of what the options pointed to. */
+struct account {
+    char *host, *user;
+    const char *password; /* the caller's, in memory that is not swapped */
+    uint16_t port;
+    enum sync_tls tls;
+    enum pop3_auth auth;
+    struct net_trust *trust;
+    int64_t timeout_ms, keepalive_ms;
+    bool pipeline, top, read_only, trace;
+};
+
+struct sync {
+    struct account account;
+    struct store *store;
+
+    /* ---- shared, under `lock`, which is never held over I/O, a call out or a loop over messages
+     * ---- */
+    pthread_mutex_t lock;
+    struct sync_request *submitted, **submitted_end;
+    struct maildrop_snapshot *snapshot;
+    uint64_t notes[SYNC_NOTES_MAX]; /* ids that were opened; too many at once are forgotten */
+    size_t notes_count;
+    uint64_t notes_octets;
+    bool canceled; /* some request was */
+    struct removal *removals;
+    size_t removals_count, removals_room;
+    int64_t session_serial;
+    bool made_up; /* this session's UIDLs are */
+    bool stop, stop_commit;
+    struct sync_status status; /* what the thread last published */
+    bool started;              /* the first listing is there, or `start_failure` says why not */
+    struct failure start_failure;
+
+    /* held while the listener is called, and for nothing else */
+    pthread_mutex_t listener_lock;
+    struct sync_listener listener;
+
+    int wake_descriptor;  /* eventfd: look at what is shared */
+    int ready_descriptor; /* eventfd: `started` */
+    pthread_t thread;
+
+    /* ---- the sync thread's own ---- */
+    enum engine_phase phase;
+    struct maildrop *maildrop;
+    struct maildrop_snapshot *listed; /* of this session, with the numbers beside it */
+    uint32_t *msgnums;                /* [position in listed] */
+    struct link *link;
+    enum session_phase session_phase;
+    int64_t session_started_ms;
+    int64_t session_count;
+    struct backoff backoff;
+    int64_t retry_ms; /* no new attempt before */
+    int64_t start_ms;
+    int64_t expire_ms; /* when to look next for requests that waited too long */
+    bool status_is_stale;
+    struct failure last_failure;
+    int64_t last_failure_wall_s;
+    size_t careful_count; /* answers to take one at a time, after a link broke with several owed */
+
+    struct jobs jobs;
+    struct window window;
+    struct crawl crawl;
+    size_t sweep_left;      /* positions below this have not been swept */
+    uint64_t header_octets; /* of a header, on average */
+    unsigned tops_refused;  /* in a row */
+    bool top_useless;       /* refused so often that it is not asked for any more in this session */
+    int64_t sole_issued_ms; /* when a command was issued with nothing else owed; -1: taken */
+    uint64_t received_before; /* by earlier links */
+
+    struct listing *listing; /* while SESSION_LISTING */
+    enum listing_step listing_next;
+    unsigned listing_answers_left;
+    bool made_up_listing;
+    size_t bad_rows_count;
+    size_t lies_count; /* sizes of LIST that RETR did not bear out */
+    struct store_body *body;
+    struct header header;
+    struct failure body_failure; /* why the arriving body is no good; fault NONE if it is */
+
+    unsigned commit_attempts;
+    size_t dele_next; /* the first removal whose DELE was not sent in this session */
+    struct sync_report report;
+};
+
+/* ---- issue.c ---- */
+/* Fills the pipe as far as the schedule says. */
+enum fault engine_issue(struct sync *sync, int64_t now_ms, struct failure *ret_failure);
+/* Asks for `job` now; it is in flight when this returns FAULT_NONE. */
+enum fault engine_ask(struct sync *sync, struct job *job, int64_t now_ms);
+/* 0 if the message is not in this session's listing. */
+uint32_t engine_msgnum(const struct sync *sync, const struct maildrop_message *message);
+bool engine_has_top(const struct sync *sync);
+
+/* ---- answer.c ---- */
+enum fault engine_event(struct sync *sync, const struct pop3_event *event, int64_t now_ms,
+                        struct failure *ret_failure);
+/* Asks for what of the listing has not been asked for, as far as pipelining allows. */
+enum fault engine_listing_continue(struct sync *sync, int64_t now_ms);
+/* No date can be had for this message: when it was first seen must do, for good. Finishes the job.
+ */
+void engine_header_missing(struct sync *sync, struct job *job);
+/* Forgets what was arriving. */
+void engine_answer_abandon(struct sync *sync);
+
+/* ---- session.c ---- */
+/* Starts to connect if somebody wants a session and the back-off allows it. */
+void engine_connect(struct sync *sync, int64_t now_ms);
+/* The login succeeded: asks for the listing. */
+enum fault engine_list(struct sync *sync, int64_t now_ms);
+/* Both listings have come. */
+enum fault engine_listed(struct sync *sync, struct failure *ret_failure);
+/* The session is no more. */
+void engine_link_lost(struct sync *sync, const struct failure *failure, int64_t now_ms);
+/* Drops the link without judging it. */
+void engine_link_drop(struct sync *sync);
+/* When engine_connect() will want to be called again; -1: not by itself. */
+int64_t engine_connect_at_ms(const struct sync *sync);
+
+/* ---- commit.c ---- */
+/* One step towards the end; sets the phase to ENGINE_OVER when it is reached. */
+enum fault engine_commit(struct sync *sync, int64_t now_ms);
+void engine_dele_answered(struct sync *sync, const struct job *job, const struct pop3_event *event);
+enum fault engine_quit_answered(struct sync *sync, const struct pop3_event *event,
+                                struct failure *ret_failure);
+/* The link was lost while committing. */
+void engine_commit_link_lost(struct sync *sync, const struct failure *failure, int64_t now_ms);
+
+/* ---- engine.c ---- */
+void *engine_run(void *sync);
+/* Puts the maildrop's newest state where others see it, and tells the listener. */
+void engine_publish_snapshot(struct sync *sync, const struct maildrop_changes *changes);
+
+#endif

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+/* Asks: turns what the schedule picks into commands. */
+#include "engine.h"
+
+enum {
+    ANSWER_OVERHEAD_OCTETS = 40, /* the status line and the dot */
+    UNKNOWN_BODY_OCTETS = 8192,
+    AHEAD_LOOKED_AT_MAX = 1024, /* cached messages passed over in one go */
+};
+
+bool engine_has_top(const struct sync *sync)
+{
+    const struct pop3_capabilities *has = pop3_session_capabilities(link_session(sync->link));
+    return sync->account.top && !sync->top_useless && (has->top || !has->known);
+}
+
+uint32_t engine_msgnum(const struct sync *sync, const struct maildrop_message *message)
+{
+    size_t position;
+    if (sync->listed == NULL ||
+        !maildrop_snapshot_find(sync->listed, maildrop_message_id(message), &position))
+        return 0;
+    return sync->msgnums[position];
+}
+
+static uint64_t estimate_octets(const struct sync *sync, const struct job *job)
+{
+    switch (job->kind) {
+    case JOB_BODY: {
+        uint64_t octets = maildrop_message_octets(job->message, NULL);
+        return (octets > 0 ? octets : UNKNOWN_BODY_OCTETS) + ANSWER_OVERHEAD_OCTETS;
+    }
+    case JOB_HEADER:
+        return sync->header_octets + ANSWER_OVERHEAD_OCTETS;
+    case JOB_STAT:
+    case JOB_UIDL:
+    case JOB_LIST:
+    case JOB_NOOP:
+    case JOB_DELE:
+    case JOB_QUIT:
+        break;
+    }
+    return ANSWER_OVERHEAD_OCTETS;
+}
+
+static enum pop3_command command_of(enum job_kind kind)
+{
+    switch (kind) {
+    case JOB_BODY:
+        return POP3_RETR;
+    case JOB_HEADER:
+        return POP3_TOP;
+    case JOB_STAT:
+        return POP3_STAT;
+    case JOB_UIDL:
+        return POP3_UIDL;
+    case JOB_LIST:
+        return POP3_LIST;
+    case JOB_NOOP:
+        return POP3_NOOP;
+    case JOB_DELE:
+        return POP3_DELE;
+    case JOB_QUIT:
+        return POP3_QUIT;
+    }
+    return POP3_NOOP;
+}
+
+enum fault engine_ask(struct sync *sync, struct job *job, int64_t now_ms)
+{
+    struct pop3_request request = {.command = command_of(job->kind), .tag = job};
+    if (job->message != NULL)
+        request.msgnum = engine_msgnum(sync, job->message);
+    bool sole = link_outstanding_count(sync->link) == 0;
+    enum fault fault = link_issue(sync->link, &request, now_ms);
+    if (fault != FAULT_NONE)
+        return fault;
+    jobs_set_in_flight(&sync->jobs, job, estimate_octets(sync, job));
+    sync->sole_issued_ms = sole ? now_ms : -1;
+    return FAULT_NONE;
+}
+
+/* The next header that nobody has asked for, newest first; NULL at the end. */
+static struct job *sweep_next(struct sync *sync)
+{
+    int64_t seconds;
+    while (sync->sweep_left > 0) {
+        struct maildrop_message *message = maildrop_snapshot_at(sync->listed, --sync->sweep_left);
+        if (maildrop_message_time(message, &seconds) || maildrop_message_is_going(message) ||
+            jobs_find(&sync->jobs, JOB_HEADER, message) != NULL)
+            continue;
+        return jobs_add(&sync->jobs, JOB_HEADER, SCHEDULE_SWEEP, message);
+    }
+    return NULL;
+}
+
+/* The next body that a crawl will open; NULL if none is due. An exact size means that the body is
+ * here. */
+static struct job *ahead_next(struct sync *sync)
+{
+    size_t position;
+    for (int i = 0; i < AHEAD_LOOKED_AT_MAX; i++) {
+        bool exact;
+        if (!crawl_next(&sync->crawl, sync->listed, &position))
+            return NULL;
+        struct maildrop_message *message = maildrop_snapshot_at(sync->listed, position);
+        maildrop_message_octets(message, &exact);
+        if (exact || maildrop_message_is_going(message) ||
+            jobs_find(&sync->jobs, JOB_BODY, message) != NULL)
+            continue;
+        return jobs_add(&sync->jobs, JOB_BODY, SCHEDULE_AHEAD, message);
+    }
+    return NULL;
+}
+
+static bool keepalive_is_due(const struct sync *sync, int64_t now_ms)
+{
+    return sync->account.keepalive_ms > 0 && link_outstanding_count(sync->link) == 0 &&
+           now_ms - link_active_ms(sync->link) >= sync->account.keepalive_ms;
+}
+
+/* Jobs that nobody waits for are made only when their turn has come, so a million headers are not a
+ * million jobs. */
+static enum schedule_class next_class(struct sync *sync, int64_t now_ms)
+{
+    struct jobs *jobs = &sync->jobs;
+    bool careful = sync->careful_count > 0 && jobs->in_flight.count > 0;
+    struct schedule_view view = {
+        .may_issue = link_may_issue(sync->link) && !careful,
+        .outstanding_count = jobs->in_flight.count,
+        .outstanding_octets = jobs->owed_octets,
+        .window_octets = window_octets(&sync->window),
+    };
+    view.wanted[SCHEDULE_READ] = jobs->queued[SCHEDULE_READ].first != NULL;
+    view.wanted[SCHEDULE_STAT] = jobs->queued[SCHEDULE_STAT].first != NULL;
+    view.wanted[SCHEDULE_AHEAD] =
+        jobs->queued[SCHEDULE_AHEAD].first != NULL || ahead_next(sync) != NULL;
+    view.wanted[SCHEDULE_SWEEP] =
+        engine_has_top(sync) &&
+        (jobs->queued[SCHEDULE_SWEEP].first != NULL || sweep_next(sync) != NULL);
+    view.wanted[SCHEDULE_KEEPALIVE] = keepalive_is_due(sync, now_ms);
+    return schedule_next(&view);
+}
+
+/* What need not be asked any more is answered at once. */
+static bool settle_without_asking(struct sync *sync, struct job *job)
+{
+    int64_t seconds;
+    if (job->message == NULL)
+        return false;
+    if (job->kind == JOB_HEADER && maildrop_message_time(job->message, &seconds))
+        jobs_finish(&sync->jobs, job, FAULT_NONE, -1);
+    else if (engine_msgnum(sync, job->message) == 0)
+        jobs_finish(&sync->jobs, job, FAULT_GONE, -1);
+    else if (job->kind == JOB_HEADER && !engine_has_top(sync))
+        engine_header_missing(sync, job);
+    else
+        return false;
+    return true;
+}
+
+enum fault engine_issue(struct sync *sync, int64_t now_ms, struct failure *ret_failure)
+{
+    while (sync->session_phase == SESSION_ONLINE) {
+        enum schedule_class class = next_class(sync, now_ms);
+        if (class == SCHEDULE_NOTHING)
+            break;
+        struct job *job = class == SCHEDULE_KEEPALIVE
+                              ? jobs_add(&sync->jobs, JOB_NOOP, SCHEDULE_KEEPALIVE, NULL)
+                              : sync->jobs.queued[class].first;
+        if (job == NULL)
+            return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
+        if (settle_without_asking(sync, job))
+            continue;
+        enum fault fault = engine_ask(sync, job, now_ms);
+        if (fault != FAULT_NONE)
+            return failure_set(ret_failure, fault, "cannot send a command");
+    }
+    return link_flush(sync->link, now_ms, ret_failure);
+}

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+#include "job.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static size_t bucket(enum job_kind kind, const struct maildrop_message *message)
+{
+    return (size_t)(maildrop_message_id(message) * 2 + (kind == JOB_BODY)) % JOB_BUCKETS_COUNT;
+}
+
+static void list_append(struct job_list *list, struct job *job)
+{
+    job->previous = list->last;
+    job->next = NULL;
+    if (list->last != NULL)
+        list->last->next = job;
+    else
+        list->first = job;
+    list->last = job;
+    list->count++;
+}
+
+static void list_prepend(struct job_list *list, struct job *job)
+{
+    job->previous = NULL;
+    job->next = list->first;
+    if (list->first != NULL)
+        list->first->previous = job;
+    else
+        list->last = job;
+    list->first = job;
+    list->count++;
+}
+
+static void list_remove(struct job_list *list, struct job *job)
+{
+    if (job->previous != NULL)
+        job->previous->next = job->next;
+    else
+        list->first = job->next;
+    if (job->next != NULL)
+        job->next->previous = job->previous;
+    else
+        list->last = job->previous;
+    list->count--;
+}
+
+static struct job_list *list_of(struct jobs *jobs, const struct job *job)
+{
+    return job->in_flight ? &jobs->in_flight : &jobs->queued[job->class];
+}
+
+struct job *jobs_find(const struct jobs *jobs, enum job_kind kind,
+                      const struct maildrop_message *message)
+{
+    struct job *job = jobs->table[bucket(kind, message)];
+    while (job != NULL && (job->kind != kind || job->message != message))
+        job = job->chain;
+    return job;
+}
+
+struct job *jobs_add(struct jobs *jobs, enum job_kind kind, enum schedule_class class,
+                     struct maildrop_message *message)
+{
+    struct job *job = calloc(1, sizeof(*job));
+    if (job == NULL)
+        return NULL;
+    job->kind = kind;
+    job->class = class;
+    if (message != NULL) {
+        job->message = maildrop_message_ref(message);
+        struct job **head = &jobs->table[bucket(kind, message)];
+        job->chain = *head;
+        *head = job;
+    }
+    list_append(&jobs->queued[class], job);
+    return job;
+}
+
+static void unchain(struct jobs *jobs, struct job *job)
+{
+    struct job **link = &jobs->table[bucket(job->kind, job->message)];
+    while (*link != job)
+        link = &(*link)->chain;
+    *link = job->chain;
+}
+
+static void job_free(struct jobs *jobs, struct job *job)
+{
+    list_remove(list_of(jobs, job), job);
+    if (job->in_flight)
+        jobs->owed_octets -= job->owed_octets;
+    if (job->message != NULL)
+        unchain(jobs, job);
+    maildrop_message_unref(job->message);
+    free(job);
+}
+
+void jobs_wait(struct jobs *jobs, struct job *job, struct sync_request *request,
+               enum schedule_class class)
+{
+    request->next = job->requests;
+    job->requests = request;
+    jobs->waiting_count++;
+    if (class >= job->class)
+        return;
+    if (!job->in_flight) {
+        list_remove(list_of(jobs, job), job);
+        job->class = class;
+        list_append(list_of(jobs, job), job);
+    }
+    job->class = class;
+}
+
+void jobs_set_in_flight(struct jobs *jobs, struct job *job, uint64_t owed_octets)
+{
+    list_remove(list_of(jobs, job), job);
+    job->in_flight = true;
+    job->owed_octets = owed_octets;
+    jobs->owed_octets += owed_octets;
+    list_append(&jobs->in_flight, job);
+}
+
+void jobs_note_octets(struct jobs *jobs, struct job *job, uint64_t octets)
+{
+    if (octets > job->owed_octets)
+        octets = job->owed_octets;
+    job->owed_octets -= octets;
+    jobs->owed_octets -= octets;
+}
+
+void jobs_requeue(struct jobs *jobs, struct job *job)
+{
+    list_remove(list_of(jobs, job), job);
+    jobs->owed_octets -= job->owed_octets;
+    job->owed_octets = 0;
+    job->in_flight = false;
+    list_prepend(list_of(jobs, job), job);
+}
+
+static void answer(struct jobs *jobs, struct sync_request *request, enum fault fault,
+                   int descriptor)
+{
+    int own = -1;
+    jobs->waiting_count--;
+    if (fault == FAULT_NONE && request->want == SYNC_WANT_BODY) {
+        own = fcntl(descriptor, F_DUPFD_CLOEXEC, 3);
+        if (own < 0)
+            fault = errno == EMFILE ? FAULT_MEMORY : FAULT_DISK;
+    }
+    request->answer(request, fault, own);
+}
+
+static void answer_all(struct jobs *jobs, struct job *job, enum fault fault, int descriptor)
+{
+    struct sync_request *request = job->requests;
+    job->requests = NULL;
+    while (request != NULL) {
+        struct sync_request *next = request->next;
+        answer(jobs, request, fault, descriptor);
+        request = next;
+    }
+}
+
+void jobs_finish(struct jobs *jobs, struct job *job, enum fault fault, int descriptor)
+{
+    answer_all(jobs, job, fault, descriptor);
+    job_free(jobs, job);
+}
+
+static bool has_expired(const struct sync_request *request, int64_t expired_ms,
+                        enum fault *ret_fault)
+{
+    if (atomic_load(&request->canceled))
+        *ret_fault = FAULT_CANCELED;
+    else if (request->submitted_ms < expired_ms)
+        *ret_fault = FAULT_TIMEOUT;
+    else
+        return false;
+    return true;
+}
+
+static void expire_requests(struct jobs *jobs, struct job *job, int64_t expired_ms)
+{
+    struct sync_request **link = &job->requests;
+    while (*link != NULL) {
+        struct sync_request *request = *link;
+        enum fault fault = FAULT_NONE;
+        if (has_expired(request, expired_ms, &fault)) {
+            *link = request->next;
+            answer(jobs, request, fault, -1);
+        } else {
+            link = &request->next;
+        }
+    }
+}
+
+static void expire_list(struct jobs *jobs, struct job_list *list, int64_t expired_ms)
+{
+    for (struct job *job = list->first, *next; job != NULL; job = next) {
+        next = job->next;
+        if (job->requests == NULL)
+            continue;
+        expire_requests(jobs, job, expired_ms);
+        if (job->requests == NULL && !job->in_flight)
+            job_free(jobs, job);
+    }
+}
+
+void jobs_expire(struct jobs *jobs, int64_t expired_ms)
+{
+    if (jobs->waiting_count == 0)
+        return;
+    expire_list(jobs, &jobs->in_flight, expired_ms);
+    for (size_t i = 0; i < SCHEDULE_CLASSES_COUNT; i++)
+        expire_list(jobs, &jobs->queued[i], expired_ms);
+}
+
+void jobs_fail_waiting(struct jobs *jobs, enum fault fault)
+{
+    for (struct job *job = jobs->in_flight.first; job != NULL; job = job->next)
+        answer_all(jobs, job, fault, -1);
+    for (size_t i = 0; i < SCHEDULE_CLASSES_COUNT; i++)
+        while (jobs->queued[i].first != NULL)
+            jobs_finish(jobs, jobs->queued[i].first, fault, -1);
+}
+
+void jobs_drop_queued(struct jobs *jobs, enum schedule_class class)
+{
+    for (struct job *job = jobs->queued[class].first, *next; job != NULL; job = next) {
+        next = job->next;
+        if (job->requests == NULL)
+            job_free(jobs, job);
+    }
+}

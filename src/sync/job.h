@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is to be asked of the server, and who waits for it. A job is found by what it is for, so
+ * that all who want one body share one RETR. Knows neither sockets nor time.
+ *
+ * A job lives in one list at a time: queued (one list a class) or in flight (in the order of issue,
+ * which is the order of answers).
+ */
+#ifndef SYNC_JOB_H
+#define SYNC_JOB_H
+
+#include "popfs/sync.h"
+#include "schedule.h"
+
+enum job_kind {
+    JOB_BODY,   /* RETR */
+    JOB_HEADER, /* TOP n 0 */
+    JOB_STAT,
+    JOB_UIDL,
+    JOB_LIST,
+    JOB_NOOP,
+    JOB_DELE,
+    JOB_QUIT,
+};
+
+struct job {
+    enum job_kind kind;
+    enum schedule_class class;
+    bool in_flight;
+    unsigned attempts;                /* sessions that were lost while it was in flight */
+    unsigned doubts;                  /* answers that could not be believed */
+    struct maildrop_message *message; /* one reference; NULL if it is for none */
+    size_t removal;                   /* JOB_DELE: which */
+    uint64_t owed_octets;             /* estimated, of the answer */
+    struct sync_request *requests;
+    struct job *previous, *next; /* list */
+    struct job *chain;           /* table */
+};
+
+enum { JOB_BUCKETS_COUNT = 1024 };
+
+struct job_list {
+    struct job *first, *last;
+    size_t count;
+};
+
+struct jobs {
+    struct job_list queued[SCHEDULE_CLASSES_COUNT];
+    struct job_list in_flight;
+    uint64_t owed_octets; /* of those in flight */
+    size_t waiting_count; /* requests */
+    struct job *table[JOB_BUCKETS_COUNT];
+};
+
+/* The job of this kind for the message, queued or in flight; NULL if there is none. */
+struct job *jobs_find(const struct jobs *jobs, enum job_kind kind,
+                      const struct maildrop_message *message);
+/* A new job at the end of its class's queue; NULL for want of memory. `message` may be NULL. */
+struct job *jobs_add(struct jobs *jobs, enum job_kind kind, enum schedule_class class,
+                     struct maildrop_message *message);
+/* The request waits for the job from now on, which moves to the class if that goes before its own.
+ */
+void jobs_wait(struct jobs *jobs, struct job *job, struct sync_request *request,
+               enum schedule_class class);
+
+void jobs_set_in_flight(struct jobs *jobs, struct job *job, uint64_t owed_octets);
+/* `octets` of its answer have come. */
+void jobs_note_octets(struct jobs *jobs, struct job *job, uint64_t octets);
+/* Back to the front of its queue. */
+void jobs_requeue(struct jobs *jobs, struct job *job);
+/* Answers all who wait (each gets a descriptor of its own of `descriptor`, which stays the
+ * caller's) and frees the job. */
+void jobs_finish(struct jobs *jobs, struct job *job, enum fault fault, int descriptor);
+/*
+ * Answers requests that were canceled, and those that have waited since before `expired_ms`
+ * (FAULT_TIMEOUT). A queued job that nobody waits for any more is freed; one in flight goes on,
+ * because POP3 cannot take a command back.
+ */
+void jobs_expire(struct jobs *jobs, int64_t expired_ms);
+/* Answers everybody with `fault`; queued jobs are freed. */
+void jobs_fail_waiting(struct jobs *jobs, enum fault fault);
+/* Frees queued jobs of a class that nobody waits for. */
+void jobs_drop_queued(struct jobs *jobs, enum schedule_class class);
+
+#endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A listing while it arrives: the rows of UIDL and LIST, joined by message number. Pure.
+ *
+ * Rows may come in any order and with gaps; a number that UIDL lists twice with different UIDLs is
+ * hidden, because nobody can say which message it is (POP3.md rule 7).
+ */
+#ifndef SYNC_LISTING_H
+#define SYNC_LISTING_H
+
+#include "popfs/maildrop.h"
+
+struct listing;
+
+struct listing *listing_new(void); /* NULL for want of memory */
+void listing_free(struct listing *listing);
+
+/* FAULT_MEMORY. The UIDL is copied. */
+enum fault listing_add_uidl(struct listing *listing, uint32_t msgnum, struct slice uidl);
+enum fault listing_add_octets(struct listing *listing, uint32_t msgnum, uint64_t octets);
+
+/*
+ * Joins what was added, in the order of message numbers: (*ret_rows)[i] is message
+ * (*ret_msgnums)[i]; both live as long as the listing. `made_up`: the server has no UIDL; the
+ * numbers that LIST gave are named "msg-<n>". FAULT_MEMORY.
+ */
+enum fault listing_join(struct listing *listing, bool made_up, const struct maildrop_row **ret_rows,
+                        const uint32_t **ret_msgnums, size_t *ret_count);
+/* Numbers that were hidden by listing_join(). */
+size_t listing_hidden_count(const struct listing *listing);
+
+#endif

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: MIT */
+/* The one session: made when somebody wants it, lost, made again; and what its listing says. */
+#include "engine.h"
+
+#include "clock.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+    CONNECT_MS = 30000, /* POP3.md rule 21; a shorter time-out shortens these, too */
+    HANDSHAKE_MS = 30000,
+    ITEM_ATTEMPTS_MAX = 3,
+    SHORT_SESSION_MS = 5000, /* one that was lost earlier counts as a failed attempt to log in */
+};
+
+static uint32_t dice(void)
+{
+    uint64_t now = (uint64_t)clock_wall_ns();
+    return (uint32_t)hash_bytes((struct slice){(const char *)&now, sizeof(now)});
+}
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static bool wants_session(const struct sync *sync)
+{
+    if (sync->phase == ENGINE_COMMIT)
+        return true; /* engine_commit() ends the phase when it wants none */
+    return !sync->started || sync->jobs.queued[SCHEDULE_READ].count > 0 ||
+           sync->jobs.queued[SCHEDULE_STAT].count > 0;
+}
+
+int64_t engine_connect_at_ms(const struct sync *sync)
+{
+    return sync->link == NULL && wants_session(sync) ? sync->retry_ms : -1;
+}
+
+static enum pop3_security security(enum sync_tls tls)
+{
+    switch (tls) {
+    case SYNC_TLS_ON:
+        return POP3_SECURITY_TLS;
+    case SYNC_TLS_STARTTLS:
+        return POP3_SECURITY_STLS;
+    case SYNC_TLS_OFF:
+        return POP3_SECURITY_NONE;
+    }
+    return POP3_SECURITY_STLS;
+}
+
+void engine_connect(struct sync *sync, int64_t now_ms)
+{
+    if (sync->link != NULL || sync->phase == ENGINE_OVER || !wants_session(sync) ||
+        now_ms < sync->retry_ms)
+        return;
+    const struct account *account = &sync->account;
+    struct failure failure = {0};
+    struct link_options options = {
+        .net = {.host = account->host,
+                .port = account->port,
+                .tls = account->tls == SYNC_TLS_ON,
+                .trust = account->trust,
+                .connect_ms = least(CONNECT_MS, account->timeout_ms),
+                .handshake_ms = least(HANDSHAKE_MS, account->timeout_ms)},
+        .pop3 = {.security = security(account->tls),
+                 .auth = account->auth,
+                 .host = account->host,
+                 .user = account->user,
+                 .password = account->password,
+                 .pipeline = account->pipeline,
+                 .trace = account->trace},
+        .timeout_ms = account->timeout_ms,
+    };
+    sync->session_phase = SESSION_LOGIN;
+    sync->session_started_ms = now_ms;
+    sync->status_is_stale = true;
+    if (link_new(&options, now_ms, &sync->link, &failure) != FAULT_NONE)
+        engine_link_lost(sync, &failure, now_ms);
+}
+
+enum fault engine_list(struct sync *sync, int64_t now_ms)
+{
+    engine_answer_abandon(sync);
+    sync->listing = listing_new();
+    struct job *job = jobs_add(&sync->jobs, JOB_STAT, SCHEDULE_READ, NULL);
+    if (sync->listing == NULL || job == NULL)
+        return FAULT_MEMORY;
+    sync->session_phase = SESSION_LISTING;
+    sync->listing_next = LISTING_ASKED; /* not before STAT has answered */
+    sync->session_count++;
+    sync->bad_rows_count = 0;
+    sync->tops_refused = 0;
+    sync->top_useless = false;
+    sync->sweep_left = 0;
+    return engine_ask(sync, job, now_ms);
+}
+
+/* Which number each message has in this session. */
+static bool map_numbers(struct sync *sync, struct maildrop_message *const *by_row,
+                        const uint32_t *msgnums, size_t count)
+{
+    struct maildrop_snapshot *listed = maildrop_snapshot(sync->maildrop);
+    uint32_t *map = calloc(count + 1, sizeof(map[0]));
+    if (map == NULL) {
+        maildrop_snapshot_unref(listed);
+        return false;
+    }
+    for (size_t i = 0; i < count; i++) {
+        size_t position;
+        if (maildrop_snapshot_find(listed, maildrop_message_id(by_row[i]), &position))
+            map[position] = msgnums[i];
+    }
+    free(sync->msgnums);
+    maildrop_snapshot_unref(sync->listed);
+    sync->msgnums = map;
+    sync->listed = listed;
+    return true;
+}
+
+/* Names that were made up for an earlier session prove nothing in this one: what was to go by them
+ * stays. */
+static void void_removals(struct sync *sync)
+{
+    pthread_mutex_lock(&sync->lock);
+    for (size_t i = 0; i < sync->removals_count; i++) {
+        struct removal *removal = &sync->removals[i];
+        if (removal->session_serial == sync->session_serial || removal->failed)
+            continue;
+        removal->failed = true;
+        sync->report.failed_count++;
+    }
+    pthread_mutex_unlock(&sync->lock);
+    failure_set(&sync->report.failure, FAULT_REFUSED,
+                "the server has no UIDL, so messages cannot be identified in a new session");
+}
+
+static void note_session(struct sync *sync)
+{
+    bool made_up_before = sync->made_up;
+    pthread_mutex_lock(&sync->lock);
+    sync->session_serial = sync->session_count;
+    sync->made_up = sync->made_up_listing;
+    pthread_mutex_unlock(&sync->lock);
+    if (sync->made_up_listing && !made_up_before)
+        log_write(LOG_LEVEL_WARNING,
+                  "the server has no UIDL: names last for one session, and nothing that is removed "
+                  "is deleted if the session is lost");
+    if (made_up_before || sync->made_up_listing)
+        void_removals(sync);
+}
+
+static void log_oddities(const struct sync *sync)
+{
+    size_t hidden = listing_hidden_count(sync->listing);
+    if (hidden > 0)
+        log_write(LOG_LEVEL_WARNING, "%zu message numbers have two UIDLs each and are hidden",
+                  hidden);
+    if (sync->bad_rows_count > 0)
+        log_write(LOG_LEVEL_WARNING, "%zu rows of the listing made no sense and were skipped",
+                  sync->bad_rows_count);
+}
+
+static void start_is_over(struct sync *sync, const struct failure *failure)
+{
+    uint64_t one = 1;
+    pthread_mutex_lock(&sync->lock);
+    sync->started = true;
+    if (failure != NULL)
+        sync->start_failure = *failure;
+    pthread_mutex_unlock(&sync->lock);
+    if (write(sync->ready_descriptor, &one, sizeof(one)) < 0)
+        log_write(LOG_LEVEL_ERROR, "cannot say that the start is over");
+}
+
+enum fault engine_listed(struct sync *sync, struct failure *ret_failure)
+{
+    const struct maildrop_row *rows;
+    const uint32_t *msgnums;
+    size_t count;
+    struct maildrop_changes changes;
+    bool same_identity = !sync->made_up_listing && !sync->made_up;
+    if (listing_join(sync->listing, sync->made_up_listing, &rows, &msgnums, &count) != FAULT_NONE)
+        return FAULT_MEMORY;
+    CLEANUP_FREE struct maildrop_message **by_row = calloc(count + 1, sizeof(by_row[0]));
+    if (by_row == NULL || maildrop_apply(sync->maildrop, rows, count, same_identity,
+                                         clock_wall_ns(), by_row, &changes) != FAULT_NONE)
+        return failure_set(ret_failure, FAULT_MEMORY, "out of memory for the listing");
+    log_oddities(sync);
+    note_session(sync);
+    bool mapped = map_numbers(sync, by_row, msgnums, count);
+    listing_free(sync->listing);
+    sync->listing = NULL;
+    crawl_reset(&sync->crawl);
+    sync->sweep_left = count;
+    sync->session_phase = SESSION_ONLINE;
+    sync->status_is_stale = true;
+    backoff_succeeded(&sync->backoff);
+    engine_publish_snapshot(sync, &changes);
+    for (size_t i = 0; i < changes.vanished_count; i++)
+        store_body_remove(sync->store, maildrop_message_id(changes.vanished[i]));
+    maildrop_changes_done(&changes);
+    if (!sync->started && mapped)
+        start_is_over(sync, NULL);
+    return mapped ? FAULT_NONE : FAULT_MEMORY;
+}
+
+void engine_link_drop(struct sync *sync)
+{
+    if (sync->link != NULL)
+        sync->received_before += link_received_octets(sync->link);
+    link_free(sync->link);
+    sync->link = NULL;
+    sync->session_phase = SESSION_NONE;
+    sync->status_is_stale = true;
+    engine_answer_abandon(sync);
+    maildrop_snapshot_unref(sync->listed);
+    sync->listed = NULL;
+    free(sync->msgnums);
+    sync->msgnums = NULL;
+    window_init(&sync->window);
+}
+
+/*
+ * What was in flight: bodies and headers that somebody waits for are asked for again, at the front
+ * of their queues and in their old order; the rest is dropped. Only the first is suspected of
+ * having broken the link.
+ */
+static void recover_jobs(struct sync *sync, enum fault fault)
+{
+    struct jobs *jobs = &sync->jobs;
+    bool many = jobs->in_flight.count > 1;
+    if (jobs->in_flight.first != NULL)
+        jobs->in_flight.first->attempts++;
+    sync->careful_count = 0;
+    while (jobs->in_flight.last != NULL) {
+        struct job *job = jobs->in_flight.last;
+        if (job->requests == NULL || job->attempts >= ITEM_ATTEMPTS_MAX) {
+            jobs_finish(jobs, job, fault, -1);
+        } else {
+            jobs_requeue(jobs, job);
+            sync->careful_count++;
+        }
+    }
+    /* o2.pl offers pipelining and hangs up on it: the next session asks for these one at a time. */
+    if (!many)
+        sync->careful_count = 0;
+    jobs_drop_queued(jobs, SCHEDULE_AHEAD);
+    jobs_drop_queued(jobs, SCHEDULE_SWEEP);
+}
+
+/* A session could not be had: while the maildrop is merely busy, those who wait go on waiting. */
+static void login_failed(struct sync *sync, const struct failure *failure, int64_t now_ms)
+{
+    sync->retry_ms = now_ms + backoff_failed(&sync->backoff, failure->fault, dice());
+    bool busy = failure->fault == FAULT_BUSY;
+    if (!sync->started && (!busy || sync->retry_ms > sync->start_ms + sync->account.timeout_ms)) {
+        start_is_over(sync, failure);
+        sync->phase = ENGINE_OVER;
+    }
+    if (!busy)
+        jobs_fail_waiting(&sync->jobs, failure->fault);
+}
+
+void engine_link_lost(struct sync *sync, const struct failure *failure, int64_t now_ms)
+{
+    bool had_session = sync->session_phase == SESSION_ONLINE;
+    bool committing = sync->phase == ENGINE_COMMIT;
+    if (sync->started)
+        log_write(LOG_LEVEL_WARNING, "%s: %s", sync->account.host, failure->text);
+    sync->last_failure = *failure;
+    sync->last_failure_wall_s = clock_wall_ns() / 1000000000;
+    engine_link_drop(sync);
+    recover_jobs(sync, failure->fault);
+    if (committing)
+        engine_commit_link_lost(sync, failure, now_ms);
+    else if (!had_session)
+        login_failed(sync, failure, now_ms);
+    else if (now_ms - sync->session_started_ms < SHORT_SESSION_MS)
+        sync->retry_ms = now_ms + backoff_failed(&sync->backoff, FAULT_OFFLINE, dice());
+    else
+        sync->retry_ms = now_ms;
+}

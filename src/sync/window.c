@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * window = rate × (round trip + WINDOW_QUEUE_MS). While the window is what limits the rate, rate =
+ * window / round trip, so the window grows by (round trip + WINDOW_QUEUE_MS) / round trip from one
+ * interval to the next until the line itself is the limit.
+ */
+#include "window.h"
+
+enum {
+    ROUND_TRIP_GUESS_MS = 100,
+    INTERVAL_MS = 50,
+};
+
+void window_init(struct window *window)
+{
+    *window = (struct window){.round_trip_ms = -1, .interval_start_ms = -1};
+}
+
+void window_note_round_trip(struct window *window, int64_t elapsed_ms)
+{
+    if (window->round_trip_ms < 0 || elapsed_ms < window->round_trip_ms)
+        window->round_trip_ms = elapsed_ms;
+}
+
+void window_note_octets(struct window *window, uint64_t octets, int64_t now_ms)
+{
+    if (window->interval_start_ms < 0) {
+        window->interval_start_ms = now_ms;
+        window->interval_octets = 0;
+        return;
+    }
+    window->interval_octets += octets;
+    int64_t elapsed_ms = now_ms - window->interval_start_ms;
+    if (elapsed_ms < INTERVAL_MS)
+        return;
+    uint64_t rate = window->interval_octets * 1000 / (uint64_t)elapsed_ms;
+    uint64_t faded = window->rate - window->rate / 8;
+    window->rate = rate > faded ? rate : faded;
+    window->interval_start_ms = now_ms;
+    window->interval_octets = 0;
+}
+
+void window_note_idle(struct window *window)
+{
+    window->interval_start_ms = -1;
+}
+
+uint64_t window_octets(const struct window *window)
+{
+    int64_t round_trip_ms = window->round_trip_ms < 0 ? ROUND_TRIP_GUESS_MS : window->round_trip_ms;
+    uint64_t wanted = window->rate * (uint64_t)(round_trip_ms + WINDOW_QUEUE_MS) / 1000;
+    if (wanted < WINDOW_OCTETS_MIN)
+        return WINDOW_OCTETS_MIN;
+    return wanted < WINDOW_OCTETS_MAX ? wanted : WINDOW_OCTETS_MAX;
+}

@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: MIT */
+/* The pure parts of sync: schedule, window, crawl, back-off, listing, header. */
+#include "backoff.h"
+#include "crawl.h"
+#include "header.h"
+#include "listing.h"
+#include "schedule.h"
+#include "window.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* ---- schedule ---- */
+
+static void readers_go_before_stat_before_read_ahead_before_the_sweep(void **state)
+{
+    (void)state;
+    struct schedule_view view = {.may_issue = true, .window_octets = 1000};
+    for (int i = 0; i < SCHEDULE_CLASSES_COUNT; i++)
+        view.wanted[i] = true;
+    for (int i = 0; i < SCHEDULE_CLASSES_COUNT; i++) {
+        assert_int_equal(schedule_next(&view), i);
+        view.wanted[i] = false;
+    }
+    assert_int_equal(schedule_next(&view), SCHEDULE_NOTHING);
+}
+
+static void nothing_is_asked_when_the_protocol_forbids_it(void **state)
+{
+    (void)state;
+    struct schedule_view view = {.may_issue = false, .window_octets = 1000};
+    view.wanted[SCHEDULE_READ] = true;
+    assert_int_equal(schedule_next(&view), SCHEDULE_NOTHING);
+}
+
+static void what_nobody_waits_for_stays_within_the_window_and_demand_does_not(void **state)
+{
+    (void)state;
+    struct schedule_view view = {.may_issue = true,
+                                 .window_octets = 1000,
+                                 .outstanding_count = 1,
+                                 .outstanding_octets = 1000};
+    view.wanted[SCHEDULE_SWEEP] = true;
+    assert_int_equal(schedule_next(&view), SCHEDULE_NOTHING);
+    view.outstanding_octets = 999;
+    assert_int_equal(schedule_next(&view), SCHEDULE_SWEEP);
+    view.outstanding_octets = 1000;
+    view.wanted[SCHEDULE_STAT] = true;
+    assert_int_equal(schedule_next(&view), SCHEDULE_STAT);
+    view.outstanding_octets = SCHEDULE_DEMAND_OCTETS_MAX;
+    assert_int_equal(schedule_next(&view), SCHEDULE_NOTHING);
+}
+
+static void one_command_may_always_be_outstanding_and_the_count_is_bounded(void **state)
+{
+    (void)state;
+    struct schedule_view view = {.may_issue = true};
+    view.wanted[SCHEDULE_AHEAD] = true;
+    assert_int_equal(schedule_next(&view), SCHEDULE_AHEAD);
+    view.window_octets = UINT64_MAX;
+    view.outstanding_count = SCHEDULE_COMMANDS_MAX;
+    assert_int_equal(schedule_next(&view), SCHEDULE_NOTHING);
+}
+
+static void a_keepalive_is_sent_on_an_idle_line_only(void **state)
+{
+    (void)state;
+    struct schedule_view view = {.may_issue = true, .window_octets = 1000};
+    view.wanted[SCHEDULE_KEEPALIVE] = true;
+    assert_int_equal(schedule_next(&view), SCHEDULE_KEEPALIVE);
+    view.outstanding_count = 1;
+    assert_int_equal(schedule_next(&view), SCHEDULE_NOTHING);
+}
+
+/* ---- window ---- */
+
+/* A line of `rate` octets a second and the given round trip: after some time the window fills it.
+ */
+static uint64_t window_after(uint64_t rate, int64_t round_trip_ms, int64_t duration_ms)
+{
+    struct window window;
+    window_init(&window);
+    window_note_round_trip(&window, round_trip_ms);
+    for (int64_t now = 0; now < duration_ms; now += 10) {
+        uint64_t limited = window_octets(&window) * 1000 / (uint64_t)round_trip_ms;
+        window_note_octets(&window, (limited < rate ? limited : rate) / 100, now);
+    }
+    return window_octets(&window);
+}
+
+static void the_window_grows_until_the_line_is_full(void **state)
+{
+    (void)state;
+    /* 100 Mbit/s, 40 ms: 500,000 octets are on the way. */
+    uint64_t window = window_after(12500000, 40, 2000);
+    assert_true(window >= 500000);
+    assert_true(window <= 12500000 / 2);
+    /* 1 Gbit/s, 200 ms: 25 MB are on the way. */
+    assert_true(window_after(125000000, 200, 5000) >= 25000000);
+}
+
+static void the_window_of_a_slow_line_stays_small(void **state)
+{
+    (void)state;
+    assert_int_equal(window_after(100000, 100, 5000), WINDOW_OCTETS_MIN);
+}
+
+static void a_pause_says_nothing_about_the_line(void **state)
+{
+    (void)state;
+    struct window window;
+    window_init(&window);
+    window_note_octets(&window, 1, 0);
+    window_note_octets(&window, 10000000, 100);
+    uint64_t before = window_octets(&window);
+    assert_true(before > WINDOW_OCTETS_MIN);
+    window_note_idle(&window);
+    window_note_octets(&window, 1, 100000);
+    assert_int_equal(window_octets(&window), before);
+}
+
+/* ---- crawl ---- */
+
+enum { CRAWL_COUNT = 200, CRAWL_OCTETS = 10000 };
+
+static struct maildrop_snapshot *crawl_snapshot(struct maildrop *maildrop)
+{
+    char names[CRAWL_COUNT][8];
+    struct maildrop_row rows[CRAWL_COUNT];
+    struct maildrop_message *by_row[CRAWL_COUNT];
+    struct maildrop_changes changes;
+    for (size_t i = 0; i < CRAWL_COUNT; i++) {
+        snprintf(names[i], sizeof(names[i]), "u%zu", i);
+        rows[i] = (struct maildrop_row){slice_from_string(names[i]), CRAWL_OCTETS};
+    }
+    assert_int_equal(maildrop_apply(maildrop, rows, CRAWL_COUNT, true, 0, by_row, &changes), 0);
+    maildrop_changes_done(&changes);
+    return maildrop_snapshot(maildrop);
+}
+
+static int crawl_set_up(void **state)
+{
+    *state = maildrop_new();
+    return *state == NULL;
+}
+
+static int crawl_tear_down(void **state)
+{
+    maildrop_free(*state);
+    return 0;
+}
+
+static size_t take_all(struct crawl *crawl, const struct maildrop_snapshot *snapshot, size_t *first)
+{
+    size_t position, count = 0;
+    while (crawl_next(crawl, snapshot, &position))
+        if (count++ == 0)
+            *first = position;
+    return count;
+}
+
+static void a_crawl_is_believed_at_its_second_open_and_its_window_grows(void **state)
+{
+    struct maildrop_snapshot *snapshot = crawl_snapshot(*state);
+    struct crawl crawl = {0};
+    size_t first = 0;
+    crawl_note_open(&crawl, snapshot, 10);
+    assert_int_equal(take_all(&crawl, snapshot, &first), 0);
+    crawl_note_open(&crawl, snapshot, 11);
+    size_t once = take_all(&crawl, snapshot, &first);
+    assert_int_equal(first, 12);
+    assert_int_equal(once, (CRAWL_OCTETS_MIN + CRAWL_OCTETS - 1) / CRAWL_OCTETS);
+    crawl_note_open(&crawl, snapshot, 12);
+    size_t twice = take_all(&crawl, snapshot, &first);
+    assert_int_equal(first, 12 + once);
+    assert_true(twice > 1); /* one was opened: a window that stays would ask for one */
+    maildrop_snapshot_unref(snapshot);
+}
+
+static void opens_here_and_there_are_no_crawl(void **state)
+{
+    struct maildrop_snapshot *snapshot = crawl_snapshot(*state);
+    struct crawl crawl = {0};
+    size_t first = 0;
+    const size_t opens[] = {0, 150, 50, 100, 25, 75, 175, 125, 12, 190};
+    for (size_t i = 0; i < 10; i++)
+        crawl_note_open(&crawl, snapshot, opens[i]);
+    assert_int_equal(take_all(&crawl, snapshot, &first), 0);
+    maildrop_snapshot_unref(snapshot);
+}
+
+static void two_readers_have_a_lane_each(void **state)
+{
+    struct maildrop_snapshot *snapshot = crawl_snapshot(*state);
+    struct crawl crawl = {0};
+    bool near = false, far = false;
+    size_t position;
+    for (size_t i = 0; i < 3; i++) {
+        crawl_note_open(&crawl, snapshot, i);
+        crawl_note_open(&crawl, snapshot, 100 + i);
+    }
+    while (crawl_next(&crawl, snapshot, &position)) {
+        near |= position == 3;
+        far |= position == 103;
+    }
+    assert_true(near);
+    assert_true(far);
+    maildrop_snapshot_unref(snapshot);
+}
+
+static void a_tool_with_threads_opens_a_little_out_of_order(void **state)
+{
+    struct maildrop_snapshot *snapshot = crawl_snapshot(*state);
+    struct crawl crawl = {0};
+    size_t first = 0;
+    const size_t opens[] = {1, 0, 3, 2, 5, 4};
+    for (size_t i = 0; i < 6; i++)
+        crawl_note_open(&crawl, snapshot, opens[i]);
+    assert_true(take_all(&crawl, snapshot, &first) > 0);
+    assert_int_equal(first, 6);
+    maildrop_snapshot_unref(snapshot);
+}
+
+static void read_ahead_ends_with_the_listing(void **state)
+{
+    struct maildrop_snapshot *snapshot = crawl_snapshot(*state);
+    struct crawl crawl = {0};
+    size_t first = 0;
+    crawl_note_open(&crawl, snapshot, CRAWL_COUNT - 3);
+    crawl_note_open(&crawl, snapshot, CRAWL_COUNT - 2);
+    assert_int_equal(take_all(&crawl, snapshot, &first), 1);
+    assert_int_equal(first, CRAWL_COUNT - 1);
+    maildrop_snapshot_unref(snapshot);
+}
+
+/* ---- back-off ---- */
+
+static void assert_delay(struct backoff *backoff, enum fault fault, int64_t most_ms)
+{
+    struct backoff other = *backoff;
+    assert_int_equal(backoff_failed(&other, fault, 0), most_ms - most_ms / 4);
+    int64_t delay = backoff_failed(backoff, fault, 0xdeadbeef);
+    assert_in_range(delay, most_ms - most_ms / 4, most_ms);
+}
+
+static void a_lost_link_waits_from_one_second_to_a_minute(void **state)
+{
+    (void)state;
+    struct backoff backoff = {0};
+    for (int64_t ms = 1000; ms < 60000; ms *= 2)
+        assert_delay(&backoff, FAULT_OFFLINE, ms);
+    for (int i = 0; i < 100; i++)
+        assert_delay(&backoff, FAULT_TIMEOUT, 60000);
+    backoff_succeeded(&backoff);
+    assert_delay(&backoff, FAULT_OFFLINE, 1000);
+}
+
+static void a_busy_maildrop_waits_from_five_seconds_to_two_minutes(void **state)
+{
+    (void)state;
+    struct backoff backoff = {0};
+    for (int64_t ms = 5000; ms < 120000; ms *= 2)
+        assert_delay(&backoff, FAULT_BUSY, ms);
+    assert_delay(&backoff, FAULT_BUSY, 120000);
+}
+
+static void a_refused_account_waits_a_minute_at_once(void **state)
+{
+    (void)state;
+    struct backoff backoff = {0};
+    assert_delay(&backoff, FAULT_LOGIN, 60000);
+}
+
+/* ---- listing ---- */
+
+struct joined {
+    const struct maildrop_row *rows;
+    const uint32_t *msgnums;
+    size_t count;
+};
+
+static struct joined join(struct listing *listing, bool made_up)
+{
+    struct joined j;
+    assert_int_equal(listing_join(listing, made_up, &j.rows, &j.msgnums, &j.count), FAULT_NONE);
+    return j;
+}
+
+static void rows_of_both_lists_are_joined_by_number_in_any_order(void **state)
+{
+    (void)state;
+    struct listing *listing = listing_new();
+    listing_add_uidl(listing, 7, SLICE_LITERAL("seven"));
+    listing_add_uidl(listing, 2, SLICE_LITERAL("two"));
+    listing_add_uidl(listing, 4, SLICE_LITERAL("four"));
+    listing_add_octets(listing, 4, 44);
+    listing_add_octets(listing, 7, 77);
+    listing_add_octets(listing, 9, 99);
+    struct joined j = join(listing, false);
+    assert_int_equal(j.count, 3);
+    assert_int_equal(j.msgnums[0], 2);
+    assert_int_equal(j.rows[0].octets, 0);
+    assert_true(slice_equal(j.rows[1].uidl, SLICE_LITERAL("four")));
+    assert_int_equal(j.rows[1].octets, 44);
+    assert_int_equal(j.rows[2].octets, 77);
+    listing_free(listing);
+}
+
+static void a_number_with_two_uidls_is_hidden_and_one_said_twice_is_not(void **state)
+{
+    (void)state;
+    struct listing *listing = listing_new();
+    listing_add_uidl(listing, 1, SLICE_LITERAL("a"));
+    listing_add_uidl(listing, 2, SLICE_LITERAL("b"));
+    listing_add_uidl(listing, 1, SLICE_LITERAL("other"));
+    listing_add_uidl(listing, 2, SLICE_LITERAL("b"));
+    struct joined j = join(listing, false);
+    assert_int_equal(j.count, 1);
+    assert_int_equal(j.msgnums[0], 2);
+    assert_int_equal(listing_hidden_count(listing), 1);
+    listing_free(listing);
+}
+
+static void without_uidl_the_numbers_of_list_are_names(void **state)
+{
+    (void)state;
+    struct listing *listing = listing_new();
+    listing_add_octets(listing, 3, 30);
+    listing_add_octets(listing, 1, 10);
+    struct joined j = join(listing, true);
+    assert_int_equal(j.count, 2);
+    assert_true(slice_equal(j.rows[0].uidl, SLICE_LITERAL("msg-1")));
+    assert_int_equal(j.rows[0].octets, 10);
+    assert_true(slice_equal(j.rows[1].uidl, SLICE_LITERAL("msg-3")));
+    listing_free(listing);
+}
+
+/* ---- header ---- */
+
+static void a_header_ends_at_the_empty_line_at_every_split(void **state)
+{
+    (void)state;
+    const char *texts[] = {"A: b\r\nC: d\r\n\r\nbody\r\n\r\nmore", "A: b\nC: d\n\nbody\n\nmore"};
+    for (size_t t = 0; t < 2; t++) {
+        struct slice text = slice_from_string(texts[t]);
+        for (size_t split = 0; split <= text.len; split++) {
+            struct header header = {0};
+            header_feed(&header, (struct slice){text.data, split});
+            header_feed(&header, slice_skip(text, split));
+            assert_true(header.complete);
+            header_done(&header);
+        }
+    }
+}
+
+static void a_header_without_end_is_cut(void **state)
+{
+    (void)state;
+    struct header header = {0};
+    static char line[1000];
+    memset(line, 'x', sizeof(line));
+    for (int i = 0; i < 1000; i++)
+        header_feed(&header, (struct slice){line, sizeof(line)});
+    assert_true(header.complete);
+    assert_true(header.bytes.len < 300000);
+    header_clear(&header);
+    assert_false(header.complete);
+    header_done(&header);
+}
+
+#define CRAWL(name) cmocka_unit_test_setup_teardown(name, crawl_set_up, crawl_tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(readers_go_before_stat_before_read_ahead_before_the_sweep),
+        cmocka_unit_test(nothing_is_asked_when_the_protocol_forbids_it),
+        cmocka_unit_test(what_nobody_waits_for_stays_within_the_window_and_demand_does_not),
+        cmocka_unit_test(one_command_may_always_be_outstanding_and_the_count_is_bounded),
+        cmocka_unit_test(a_keepalive_is_sent_on_an_idle_line_only),
+        cmocka_unit_test(the_window_grows_until_the_line_is_full),
+        cmocka_unit_test(the_window_of_a_slow_line_stays_small),
+        cmocka_unit_test(a_pause_says_nothing_about_the_line),
+        CRAWL(a_crawl_is_believed_at_its_second_open_and_its_window_grows),
+        CRAWL(opens_here_and_there_are_no_crawl),
+        CRAWL(two_readers_have_a_lane_each),
+        CRAWL(a_tool_with_threads_opens_a_little_out_of_order),
+        CRAWL(read_ahead_ends_with_the_listing),
+        cmocka_unit_test(a_lost_link_waits_from_one_second_to_a_minute),
+        cmocka_unit_test(a_busy_maildrop_waits_from_five_seconds_to_two_minutes),
+        cmocka_unit_test(a_refused_account_waits_a_minute_at_once),
+        cmocka_unit_test(rows_of_both_lists_are_joined_by_number_in_any_order),
+        cmocka_unit_test(a_number_with_two_uidls_is_hidden_and_one_said_twice_is_not),
+        cmocka_unit_test(without_uidl_the_numbers_of_list_are_names),
+        cmocka_unit_test(a_header_ends_at_the_empty_line_at_every_split),
+        cmocka_unit_test(a_header_without_end_is_cut),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
