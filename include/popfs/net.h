@@ -26,8 +26,8 @@ struct net_trust_options {
 };
 
 /*
- * Reads the files at once, so that a missing or malformed one is an error here and never "no check".
- * FAULT_UNTRUSTED with a text that names the option, FAULT_MEMORY.
+ * Reads the files at once, so that a missing or malformed one is an error here and never "no
+ * check". FAULT_UNTRUSTED with a text that names the option, FAULT_MEMORY.
  */
 enum fault net_trust_new(const struct net_trust_options *options, struct net_trust **ret_trust,
                          struct failure *ret_failure);
@@ -41,14 +41,14 @@ struct net_connection_options {
     const char *host; /* a name, an IPv4 or an IPv6 address without brackets; copied */
     uint16_t port;
     bool tls;                      /* from the first byte */
-    const struct net_trust *trust; /* outlives the connection; NULL only if TLS is never asked for */
+    const struct net_trust *trust; /* outlives the connection; NULL: TLS is never asked for */
     int64_t connect_ms;            /* for the name and all its addresses together */
     int64_t handshake_ms;
 };
 
 /*
- * Starts to look the name up and to connect; returns at once. All addresses are tried, IPv6 and IPv4
- * alternating, a new one every 250 ms while none has answered (RFC 8305).
+ * Starts to look the name up and to connect; returns at once. All addresses are tried, IPv6 and
+ * IPv4 alternating, a new one every 250 ms while none has answered (RFC 8305).
  */
 enum fault net_connection_new(const struct net_connection_options *options, int64_t now_ms,
                               struct net_connection **ret_connection, struct failure *ret_failure);
@@ -58,9 +58,10 @@ void net_connection_free(struct net_connection *connection);
 void net_connection_close(struct net_connection *connection);
 
 /*
- * To be called when a descriptor of net_connection_poll() is ready or its time-out has run: goes on with
- * the name, the connect and the handshake. Once it has not returned FAULT_NONE the connection is good
- * for net_connection_free() only. FAULT_OFFLINE, FAULT_TIMEOUT, FAULT_UNTRUSTED, FAULT_MEMORY.
+ * To be called when a descriptor of net_connection_poll() is ready or its time-out has run: goes on
+ * with the name, the connect and the handshake. Once it has not returned FAULT_NONE the connection
+ * is good for net_connection_free() only. FAULT_OFFLINE, FAULT_TIMEOUT, FAULT_UNTRUSTED,
+ * FAULT_MEMORY.
  */
 enum fault net_connection_progress(struct net_connection *connection, int64_t now_ms,
                                    struct failure *ret_failure);
@@ -70,8 +71,9 @@ bool net_connection_is_ready(const struct net_connection *connection);
 bool net_connection_is_secure(const struct net_connection *connection);
 
 /*
- * Upgrades a ready connection in place (STLS). The caller has made sure that nothing was received beyond the
- * line that allowed it. Not ready again until net_connection_progress() has finished the handshake.
+ * Upgrades a ready connection in place (STLS). The caller has made sure that nothing was received
+ * beyond the line that allowed it. Not ready again until net_connection_progress() has finished the
+ * handshake.
  */
 enum fault net_connection_start_tls(struct net_connection *connection, int64_t now_ms,
                                     struct failure *ret_failure);
@@ -79,24 +81,29 @@ enum fault net_connection_start_tls(struct net_connection *connection, int64_t n
 enum { NET_POLL_MAX = 8 };
 
 /*
- * What to wait for: fills fds[0 … returned) and *ret_timeout_ms, -1 for no deadline. `want_write`: the
- * caller has output to send. While ready, reading is always waited for. 0 descriptors is possible (name look-up).
+ * What to wait for: fills fds[0 … returned) and *ret_timeout_ms, -1 for no deadline. `want_write`:
+ * the caller has output to send. While ready, reading is always waited for; whatever poll() then
+ * says, read first. 0 descriptors is possible (name look-up).
  */
 size_t net_connection_poll(const struct net_connection *connection, bool want_write, int64_t now_ms,
                            struct pollfd fds[NET_POLL_MAX], int64_t *ret_timeout_ms);
 
 /*
- * Reads at most `capacity` octets. *ret_count is 0 when nothing is there yet. The end of the stream, clean or not, is
- * FAULT_OFFLINE: POP3 says itself where its replies end, so an end elsewhere is a loss.
- * Reads until *ret_count is 0 before waiting: under TLS, bytes may be buffered where poll() does not see them.
+ * Reads at most `capacity` octets. *ret_count is 0 when nothing is there yet. The end of the
+ * stream, clean or not, is FAULT_OFFLINE: POP3 says itself where its replies end, so an end
+ * elsewhere is a loss. Reads until *ret_count is 0 before waiting: under TLS, bytes may be buffered
+ * where poll() does not see them.
  */
 enum fault net_connection_read(struct net_connection *connection, char *data, size_t capacity,
                                size_t *ret_count, struct failure *ret_failure);
-/* Sends what the socket takes now; *ret_count may be 0. */
+/*
+ * Sends what the socket takes now; *ret_count may be 0. Under TLS a record may then be half sent:
+ * the next call must begin with the same octets, at least as many (they may have moved).
+ */
 enum fault net_connection_write(struct net_connection *connection, struct slice bytes,
                                 size_t *ret_count, struct failure *ret_failure);
 
-/* "127.0.0.1 port 995, TLSv1.3 TLS_AES_256_GCM_SHA384", for status and logs; valid until the next call. */
+/* "127.0.0.1 port 995, TLSv1.3 TLS_AES_256_GCM_SHA384", for status; valid until the next call. */
 const char *net_connection_describe(struct net_connection *connection);
 
 #endif
