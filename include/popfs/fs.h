@@ -2,8 +2,9 @@
 /*
  * fs: the maildrop as a FUSE file system (libfuse3, low-level API).
  *
- * Knows FUSE replies, inodes, file names and errno. Refuses to know net, pop3 and store: it answers from sync's snapshots and turns
- * what needs the network into sync requests. One thread runs the loop and never waits for anything but the kernel.
+ * Knows FUSE replies, inodes, file names and errno. Refuses to know net, pop3 and store: it answers
+ * from sync's snapshots and turns what needs the network into sync requests. One thread runs the
+ * loop and never waits for anything but the kernel.
  */
 #ifndef POPFS_FS_H
 #define POPFS_FS_H
@@ -17,7 +18,7 @@
 struct fs_options {
     const char *mountpoint;
     const char *source;        /* shown by mount and df: "user@host:port" */
-    const char *mount_options; /* for the kernel and fusermount3, "nodev,nosuid,allow_other"; "" if none */
+    const char *mount_options; /* for libfuse, "nodev,nosuid,max_read=65536"; "" if none */
     bool read_only;
     bool debug; /* libfuse's own trace */
     bool allow_other;
@@ -28,19 +29,20 @@ struct fs_options {
 
 struct fs;
 
-/* Mounts. `sync` has been started and outlives the fs. FAULT_DISK with one line that says what to do. */
+/* Mounts. `sync` has been started and outlives the fs. FAULT_DISK: one line that helps. */
 enum fault fs_new(const struct fs_options *options, struct sync *sync, struct fs **ret_fs,
                   struct failure *ret_failure);
 
 /*
- * Answers the kernel until it is unmounted or `stop_descriptor` (a signalfd for SIGTERM, SIGINT, SIGHUP) becomes readable. Returns
- * FAULT_NONE for either; FAULT_DISK when the connection to the kernel broke.
+ * Answers the kernel until it is unmounted or `stop_descriptor` (a signalfd for SIGTERM, SIGINT,
+ * SIGHUP) becomes readable. Returns FAULT_NONE for either; FAULT_DISK when the connection to the
+ * kernel broke.
  */
 enum fault fs_run(struct fs *fs, int stop_descriptor, struct failure *ret_failure);
 
 /*
- * Unmounts if the kernel has not done so yet (lazily: open files then get errors). From here on no new removal can come in. Call
- * before sync_stop(), so that the commit knows them all.
+ * Unmounts if the kernel has not done so yet (lazily: open files then get errors). From here on no
+ * new removal can come in. Call before sync_stop(), so that the commit knows them all.
  */
 void fs_unmount(struct fs *fs);
 /* After sync_stop(), when no request is waiting any more. NULL is fine. */

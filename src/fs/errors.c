@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/* The table of DESIGN.md 6. */
+#include "errors.h"
+
+#include <errno.h>
+
+int errno_from_fault(enum fault fault)
+{
+    switch (fault) {
+    case FAULT_NONE:
+        return 0;
+    case FAULT_GONE:
+        return ENOENT;
+    case FAULT_REFUSED:
+        return EIO;
+    case FAULT_CANCELED:
+        return EINTR;
+    case FAULT_BUSY:
+        return EBUSY;
+    case FAULT_GARBLED:
+    case FAULT_OFFLINE:
+        return EIO;
+    case FAULT_TIMEOUT:
+        return ETIMEDOUT;
+    case FAULT_LOGIN:
+    case FAULT_UNTRUSTED:
+        return EACCES;
+    case FAULT_DISK:
+        return EIO;
+    case FAULT_MEMORY:
+        return ENOMEM;
+    }
+    return EIO;
+}
+
+int errno_from_fault_of_removal(enum fault fault, bool read_only)
+{
+    if (fault == FAULT_REFUSED)
+        return read_only ? EROFS : EPERM;
+    /* The wish could not be written down. */
+    if (fault == FAULT_DISK)
+        return ENOSPC;
+    return errno_from_fault(fault);
+}

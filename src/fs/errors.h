@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/* errors: faults as errno, in one place. Refuses to know FUSE. */
+#ifndef POPFS_FS_ERRORS_H
+#define POPFS_FS_ERRORS_H
+
+#include "popfs/base.h"
+
+/* What a system call of the user fails with; 0 for FAULT_NONE. */
+int errno_from_fault(enum fault fault);
+/* The same for unlink, where "refused" means that popfs will not do it. */
+int errno_from_fault_of_removal(enum fault fault, bool read_only);
+
+#endif

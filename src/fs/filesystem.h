@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * filesystem: the state behind the FUSE operations, and its one lock.
+ *
+ * Two threads: the FUSE thread (fs_run) runs every operation; the sync thread answers parked
+ * requests and reports new listings. `lock` guards what both touch, for a few instructions: never
+ * over a reply, a notification, I/O or a call of libfuse. The one lock that is taken inside it is
+ * sync's own.
+ */
+#ifndef POPFS_FS_FILESYSTEM_H
+#define POPFS_FS_FILESYSTEM_H
+
+#define FUSE_USE_VERSION 314
+
+#include "attributes.h"
+#include "inode.h"
+#include "nametable.h"
+#include "popfs/fs.h"
+
+#include <fuse_lowlevel.h>
+#include <pthread.h>
+
+struct parked;
+
+enum { PARKED_BUCKET_COUNT = 256 };
+
+struct fs {
+    /* Never change after fs_create(). */
+    struct sync *sync;
+    struct fuse_session *session;
+    struct attributes_owner owner;
+    unsigned max_read; /* 0: not given */
+
+    /* The FUSE thread's own. */
+    struct inodes inodes;
+    struct fuse_buf received;
+    char *scratch; /* where replies of READ and READDIR are put together */
+    size_t scratch_octets;
+
+    pthread_mutex_t lock;
+    struct nametable names;  /* what LOOKUP finds: neither going nor gone */
+    int64_t root_changed_ns; /* mtime of the root: rises with every change of the listing */
+    struct parked *parked[PARKED_BUCKET_COUNT]; /* by id */
+    uint64_t parked_id_last;
+    /* The gate: see gate.c. */
+    pthread_cond_t gate_opened;
+    size_t gate_users_count;
+    bool gate_closing;
+    bool gate_shut;
+};
+
+/* A struct fs without a connection to a kernel; fs_new() mounts it, the unit tests give it a
+ * socket. */
+enum fault fs_create(const struct fs_options *options, struct sync *sync, struct fs **ret_fs,
+                     struct failure *ret_failure);
+
+/* Reads and answers one request of the kernel, if one is there within `timeout_ms` (-1: wait). */
+enum serve_result { SERVE_GOES_ON, SERVE_UNMOUNTED, SERVE_STOPPED, SERVE_BROKEN };
+enum serve_result fs_serve(struct fs *fs, int stop_descriptor, int timeout_ms, int *ret_errno);
+
+/* At least `octets` of fs->scratch; false for want of memory. */
+bool fs_scratch(struct fs *fs, size_t octets);
+
+/* Makes the mtime of the root newer than it was. With the lock held. */
+void fs_root_touch(struct fs *fs);
+
+/* ---- gate.c: the sync thread and the session ---- */
+
+/* Around a reply from the sync thread. */
+void gate_enter(struct fs *fs);
+void gate_leave(struct fs *fs);
+/* Around a notification: false, and not entered, when the file system is being unmounted. */
+bool gate_enter_to_notify(struct fs *fs);
+/* No notification begins any more. */
+void gate_close(struct fs *fs);
+/* True: nobody is inside, and whoever comes waits until gate_open(). */
+bool gate_shut(struct fs *fs);
+void gate_open(struct fs *fs);
+
+/* ---- listener.c ---- */
+
+/* Builds the name table from the newest listing and follows the changes from there on. */
+enum fault listener_start(struct fs *fs);
+
+/* ---- ops: the table given to libfuse ---- */
+
+extern const struct fuse_lowlevel_ops operations;
+
+#endif

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT */
+/* Life of the file system: mount, loop, unmount. */
+#include "filesystem.h"
+
+#include "mount.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { DRAIN_POLL_MS = 10 };
+
+/* ---- creation ---- */
+
+static enum fault session_open(struct fs *fs, const struct fs_options *options,
+                               struct failure *ret_failure)
+{
+    CLEANUP_BUFFER struct buffer text = {0};
+    if (!mount_options_write(options, &text))
+        return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
+    char program[] = "popfs";
+    char option[] = "-o";
+    char debug[] = "-d";
+    char *argv[] = {program, option, text.data, debug, NULL};
+    struct fuse_args args = FUSE_ARGS_INIT(options->debug ? 4 : 3, argv);
+    mount_messages_keep();
+    fs->session = fuse_session_new(&args, &operations, sizeof(operations), fs);
+    const char *said = mount_messages_kept();
+    fuse_opt_free_args(&args);
+    if (fs->session == NULL)
+        return failure_set(ret_failure, FAULT_DISK, "libfuse refuses the mount options: %s", said);
+    return FAULT_NONE;
+}
+
+static enum fault fs_fill(struct fs *fs, const struct fs_options *options,
+                          struct failure *ret_failure)
+{
+    enum fault fault = session_open(fs, options, ret_failure);
+    if (fault != FAULT_NONE)
+        return fault;
+    fs_root_touch(fs);
+    if (listener_start(fs) != FAULT_NONE)
+        return failure_set(ret_failure, FAULT_MEMORY, "out of memory for the names of messages");
+    return FAULT_NONE;
+}
+
+enum fault fs_create(const struct fs_options *options, struct sync *sync, struct fs **ret_fs,
+                     struct failure *ret_failure)
+{
+    struct fs *fs = calloc(1, sizeof(*fs));
+    if (fs == NULL)
+        return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
+    fs->sync = sync;
+    fs->max_read = mount_options_max_read(options->mount_options);
+    fs->owner = (struct attributes_owner){.uid = options->uid,
+                                          .gid = options->gid,
+                                          .umask = options->umask,
+                                          .read_only = options->read_only};
+    pthread_mutex_init(&fs->lock, NULL);
+    pthread_cond_init(&fs->gate_opened, NULL);
+    enum fault fault = fs_fill(fs, options, ret_failure);
+    if (fault != FAULT_NONE) {
+        fs_free(fs);
+        return fault;
+    }
+    *ret_fs = fs;
+    return FAULT_NONE;
+}
+
+static enum fault fs_mount(struct fs *fs, const char *mountpoint, struct failure *ret_failure)
+{
+    mount_messages_keep();
+    int result = fuse_session_mount(fs->session, mountpoint);
+    const char *said = mount_messages_kept();
+    if (result != 0)
+        return failure_set(ret_failure, FAULT_DISK, "cannot mount on %s%s%s", mountpoint,
+                           said[0] == '\0' ? "" : ": ", said);
+    /* A request may be taken back between poll() and read(): then read() must not wait for the
+     * next. */
+    int descriptor = fuse_session_fd(fs->session);
+    int flags = fcntl(descriptor, F_GETFL);
+    if (flags < 0 || fcntl(descriptor, F_SETFL, flags | O_NONBLOCK) < 0)
+        return failure_set(ret_failure, FAULT_DISK, "cannot use the FUSE device: %s",
+                           strerror(errno));
+    return FAULT_NONE;
+}
+
+enum fault fs_new(const struct fs_options *options, struct sync *sync, struct fs **ret_fs,
+                  struct failure *ret_failure)
+{
+    enum fault fault = mount_point_check(options->mountpoint, ret_failure);
+    if (fault != FAULT_NONE)
+        return fault;
+    struct fs *fs;
+    fault = fs_create(options, sync, &fs, ret_failure);
+    if (fault != FAULT_NONE)
+        return fault;
+    fault = fs_mount(fs, options->mountpoint, ret_failure);
+    if (fault != FAULT_NONE) {
+        fs_unmount(fs);
+        fs_free(fs);
+        return fault;
+    }
+    *ret_fs = fs;
+    return FAULT_NONE;
+}
+
+/* ---- the loop ---- */
+
+enum serve_result fs_serve(struct fs *fs, int stop_descriptor, int timeout_ms, int *ret_errno)
+{
+    struct pollfd polled[] = {{.fd = stop_descriptor, .events = POLLIN},
+                              {.fd = fuse_session_fd(fs->session), .events = POLLIN}};
+    int ready = poll(polled, 2, timeout_ms);
+    if (ready < 0 && errno != EINTR) {
+        *ret_errno = errno;
+        return SERVE_BROKEN;
+    }
+    if (ready <= 0)
+        return SERVE_GOES_ON;
+    if (polled[0].revents != 0)
+        return SERVE_STOPPED;
+    int received = fuse_session_receive_buf(fs->session, &fs->received);
+    if (received == -EINTR || received == -EAGAIN)
+        return SERVE_GOES_ON;
+    if (received < 0) {
+        *ret_errno = -received;
+        return SERVE_BROKEN;
+    }
+    if (received == 0)
+        return SERVE_UNMOUNTED;
+    fuse_session_process_buf(fs->session, &fs->received);
+    return fuse_session_exited(fs->session) ? SERVE_UNMOUNTED : SERVE_GOES_ON;
+}
+
+enum fault fs_run(struct fs *fs, int stop_descriptor, struct failure *ret_failure)
+{
+    for (;;) {
+        int error = 0;
+        switch (fs_serve(fs, stop_descriptor, -1, &error)) {
+        case SERVE_GOES_ON:
+            break;
+        case SERVE_UNMOUNTED:
+        case SERVE_STOPPED:
+            return FAULT_NONE;
+        case SERVE_BROKEN:
+            return failure_set(ret_failure, FAULT_DISK, "lost the connection to the kernel: %s",
+                               strerror(error));
+        }
+    }
+}
+
+/* ---- the end ---- */
+
+void fs_unmount(struct fs *fs)
+{
+    int error;
+    gate_close(fs);
+    while (!gate_shut(fs))
+        (void)fs_serve(fs, -1, DRAIN_POLL_MS, &error);
+    fuse_session_exit(fs->session);
+    fuse_session_unmount(fs->session);
+    gate_open(fs);
+}
+
+void fs_free(struct fs *fs)
+{
+    if (fs == NULL)
+        return;
+    sync_set_listener(fs->sync, NULL);
+    if (fs->session != NULL)
+        fuse_session_destroy(fs->session);
+    inodes_done(&fs->inodes);
+    nametable_done(&fs->names);
+    free(fs->received.mem);
+    free(fs->scratch);
+    pthread_cond_destroy(&fs->gate_opened);
+    pthread_mutex_destroy(&fs->lock);
+    free(fs);
+}
+
+/* ---- small services ---- */
+
+bool fs_scratch(struct fs *fs, size_t octets)
+{
+    if (octets <= fs->scratch_octets)
+        return true;
+    char *wider = realloc(fs->scratch, octets);
+    if (wider == NULL)
+        return false;
+    fs->scratch = wider;
+    fs->scratch_octets = octets;
+    return true;
+}
+
+void fs_root_touch(struct fs *fs)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    int64_t now_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    fs->root_changed_ns = now_ns > fs->root_changed_ns ? now_ns : fs->root_changed_ns + 1;
+}

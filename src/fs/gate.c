@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The gate keeps the sync thread off the session's descriptor while fs_unmount() closes it: the
+ * number would be given to the next socket that is opened, and a late reply would be written to the
+ * server.
+ *
+ * A notification takes the root's lock in the kernel, which a process may hold that waits for an
+ * answer from the FUSE thread. So fs_unmount() goes on serving until everybody has left, and only
+ * then shuts the gate and closes.
+ */
+#include "filesystem.h"
+
+void gate_enter(struct fs *fs)
+{
+    pthread_mutex_lock(&fs->lock);
+    while (fs->gate_shut)
+        pthread_cond_wait(&fs->gate_opened, &fs->lock);
+    fs->gate_users_count++;
+    pthread_mutex_unlock(&fs->lock);
+}
+
+void gate_leave(struct fs *fs)
+{
+    pthread_mutex_lock(&fs->lock);
+    fs->gate_users_count--;
+    pthread_mutex_unlock(&fs->lock);
+}
+
+bool gate_enter_to_notify(struct fs *fs)
+{
+    pthread_mutex_lock(&fs->lock);
+    bool entered = !fs->gate_closing;
+    if (entered)
+        fs->gate_users_count++;
+    pthread_mutex_unlock(&fs->lock);
+    return entered;
+}
+
+void gate_close(struct fs *fs)
+{
+    pthread_mutex_lock(&fs->lock);
+    fs->gate_closing = true;
+    pthread_mutex_unlock(&fs->lock);
+}
+
+bool gate_shut(struct fs *fs)
+{
+    pthread_mutex_lock(&fs->lock);
+    fs->gate_shut = fs->gate_users_count == 0;
+    bool shut = fs->gate_shut;
+    pthread_mutex_unlock(&fs->lock);
+    return shut;
+}
+
+void gate_open(struct fs *fs)
+{
+    pthread_mutex_lock(&fs->lock);
+    fs->gate_shut = false;
+    pthread_cond_broadcast(&fs->gate_opened);
+    pthread_mutex_unlock(&fs->lock);
+}

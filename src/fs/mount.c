@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/* See mount.h. Knows options and paths, refuses to know sessions and requests. */
+#include "mount.h"
+
+#define FUSE_USE_VERSION 314
+
+#include <errno.h>
+#include <fuse_log.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* ---- options ---- */
+
+/* A comma would end the option, and a backslash is how one is escaped. */
+static bool write_escaped(struct buffer *text, const char *value)
+{
+    for (; *value != '\0'; value++) {
+        if ((*value == ',' || *value == '\\') && !buffer_append_string(text, "\\"))
+            return false;
+        if (!buffer_append(text, (struct slice){value, 1}))
+            return false;
+    }
+    return true;
+}
+
+bool mount_options_write(const struct fs_options *options, struct buffer *text)
+{
+    /* Everybody may come in: then the kernel has to look at the mode bits. */
+    const char *others = options->allow_other ? ",allow_other,default_permissions" : "";
+    const char *writing = options->read_only ? ",ro" : "";
+    bool more = options->mount_options[0] != '\0';
+    return buffer_append_string(text, "subtype=popfs,fsname=") &&
+           write_escaped(text, options->source) && buffer_append_string(text, others) &&
+           buffer_append_string(text, writing) && buffer_append_string(text, more ? "," : "") &&
+           buffer_append_string(text, options->mount_options) &&
+           buffer_append(text, (struct slice){"", 1});
+}
+
+unsigned mount_options_max_read(const char *mount_options)
+{
+    static const char key[] = "max_read=";
+    const char *at = mount_options;
+    while (at != NULL && strncmp(at, key, sizeof(key) - 1) != 0) {
+        at = strchr(at, ',');
+        if (at != NULL)
+            at++;
+    }
+    if (at == NULL)
+        return 0;
+    struct slice value = slice_from_string(at + sizeof(key) - 1);
+    value.len = strcspn(value.data, ",");
+    uint64_t number;
+    return slice_to_number(value, UINT32_MAX, &number) ? (unsigned)number : 0;
+}
+
+/* ---- the mount point ---- */
+
+/* mount.fuse3 has opened the device and mounted already (drop_privileges). */
+static bool is_mounted_descriptor(const char *mountpoint)
+{
+    return strncmp(mountpoint, "/dev/fd/", strlen("/dev/fd/")) == 0;
+}
+
+enum fault mount_point_check(const char *mountpoint, struct failure *ret_failure)
+{
+    struct stat stat_of;
+    if (is_mounted_descriptor(mountpoint))
+        return FAULT_NONE;
+    if (stat(mountpoint, &stat_of) == 0) {
+        if (S_ISDIR(stat_of.st_mode))
+            return FAULT_NONE;
+        return failure_set(ret_failure, FAULT_DISK, "%s is not a directory", mountpoint);
+    }
+    if (errno == ENOTCONN)
+        return failure_set(ret_failure, FAULT_DISK,
+                           "%s is still mounted by a program that has died; "
+                           "run 'fusermount3 -u %s' first",
+                           mountpoint, mountpoint);
+    if (errno == ENOENT)
+        return failure_set(ret_failure, FAULT_DISK, "%s does not exist; run 'mkdir %s' first",
+                           mountpoint, mountpoint);
+    return failure_set(ret_failure, FAULT_DISK, "cannot mount on %s: %s", mountpoint,
+                       strerror(errno));
+}
+
+/* ---- what libfuse says ---- */
+
+/* libfuse's callback has no argument of ours. */
+static bool keeping;
+static char kept[FAILURE_TEXT_OCTETS];
+
+static enum log_level level_from_fuse(enum fuse_log_level level)
+{
+    if (level <= FUSE_LOG_ERR)
+        return LOG_LEVEL_ERROR;
+    if (level <= FUSE_LOG_WARNING)
+        return LOG_LEVEL_WARNING;
+    return level <= FUSE_LOG_INFO ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG;
+}
+
+__attribute__((format(printf, 2, 0))) static void take_message(enum fuse_log_level level,
+                                                               const char *format, va_list args)
+{
+    char line[FAILURE_TEXT_OCTETS];
+    vsnprintf(line, sizeof(line), format, args);
+    line[strcspn(line, "\n")] = '\0';
+    /* libfuse says one line in several pieces. */
+    if (keeping)
+        strncat(kept, line, sizeof(kept) - strlen(kept) - 1);
+    else
+        log_write(level_from_fuse(level), "%s", line);
+}
+
+void mount_messages_keep(void)
+{
+    kept[0] = '\0';
+    keeping = true;
+    fuse_set_log_func(take_message);
+}
+
+const char *mount_messages_kept(void)
+{
+    keeping = false;
+    return kept;
+}

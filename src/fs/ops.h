@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* ops: the FUSE operations. All run on the FUSE thread, answer at once or park, and never wait. */
+#ifndef POPFS_FS_OPS_H
+#define POPFS_FS_OPS_H
+
+#include "filesystem.h"
+
+/* ops_entry.c: names and attributes */
+void ops_init(void *userdata, struct fuse_conn_info *conn);
+void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
+void ops_forget(fuse_req_t req, fuse_ino_t ino, uint64_t lookup_count);
+void ops_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets);
+void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info);
+void ops_unlink(fuse_req_t req, fuse_ino_t parent, const char *name);
+void ops_statfs(fuse_req_t req, fuse_ino_t ino);
+
+/* ops_directory.c */
+void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info);
+void ops_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+                 struct fuse_file_info *info);
+void ops_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+                     struct fuse_file_info *info);
+void ops_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info);
+
+/* ops_file.c */
+void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info);
+void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+              struct fuse_file_info *info);
+void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info);
+
+/* The content of a virtual file as of now; false for want of memory. */
+bool ops_render(struct fs *fs, const struct tree_entry *entry, struct buffer *content);
+
+/* ops_refused.c: mail cannot be written. Registered, because without them the kernel says ENOSYS.
+ */
+void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
+                 struct fuse_file_info *info);
+void ops_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t device);
+void ops_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode);
+void ops_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name);
+void ops_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name);
+void ops_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
+                const char *new_name, unsigned flags);
+void ops_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t new_parent, const char *new_name);
+void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+                struct fuse_file_info *info);
+/* What they all reply, and so does an open for writing. */
+void ops_refuse(fuse_req_t req);
+
+#endif

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Listing folders. A cookie says what comes next and not where it stands, so that `rm -r` removes
+ * all while it reads:
+ *
+ *     1, 2         after "." and ".."
+ *     2 + ino      after a virtual entry
+ *     ino          after a message (above INODE_MESSAGE_FIRST, so above all others)
+ */
+#include "ops.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum { COOKIE_DOT = 1, COOKIE_DOT_DOT = 2 };
+
+/* An open folder. */
+struct directory {
+    /* What the listing was at the last read of the start: rewinddir() shows what is new (POSIX). */
+    struct maildrop_snapshot *snapshot;
+};
+
+static struct directory *directory_of(const struct fuse_file_info *info)
+{
+    return (struct directory *)(uintptr_t)info->fh;
+}
+
+static void directory_free(struct directory *directory)
+{
+    maildrop_snapshot_unref(directory->snapshot);
+    free(directory);
+}
+
+void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info)
+{
+    struct fs *fs = fuse_req_userdata(req);
+    struct directory *directory = calloc(1, sizeof(*directory));
+    if (directory == NULL) {
+        fuse_reply_err(req, ENOMEM);
+        return;
+    }
+    directory->snapshot = sync_snapshot(fs->sync);
+    info->fh = (uintptr_t)directory;
+    /* listener.c and the kernel's own unlink say when the cached listing is out of date. */
+    info->cache_readdir = ino == TREE_ROOT_INO;
+    info->keep_cache = ino == TREE_ROOT_INO;
+    if (fuse_reply_open(req, info) != 0)
+        directory_free(directory);
+}
+
+void ops_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info)
+{
+    (void)ino;
+    directory_free(directory_of(info));
+    fuse_reply_err(req, 0);
+}
+
+/* A reply that is being put together. */
+struct listing {
+    struct fs *fs;
+    fuse_req_t req;
+    bool plus;
+    char *out;
+    size_t len;
+    size_t size;
+    int error;
+};
+
+static bool listing_add(struct listing *listing, const char *name,
+                        const struct fuse_entry_param *entry, off_t cookie)
+{
+    char *out = listing->out + listing->len;
+    size_t room = listing->size - listing->len;
+    size_t needed = listing->plus
+                        ? fuse_add_direntry_plus(listing->req, out, room, name, entry, cookie)
+                        : fuse_add_direntry(listing->req, out, room, name, &entry->attr, cookie);
+    if (needed > room)
+        return false;
+    listing->len += needed;
+    return true;
+}
+
+/* With `ino` 0 in the entry the kernel takes the type and number, but counts no look-up. */
+static bool listing_add_virtual(struct listing *listing, const char *name,
+                                const struct tree_entry *entry, off_t cookie)
+{
+    struct fuse_entry_param param = {.ino = 0};
+    param.attr.st_ino = entry->ino;
+    param.attr.st_mode = entry->mode;
+    return listing_add(listing, name, &param, cookie);
+}
+
+static bool listing_add_plain(struct listing *listing, const struct name *name,
+                              const struct maildrop_message *message)
+{
+    struct fuse_entry_param param = {.ino = 0};
+    param.attr.st_ino = inode_of_message(message);
+    param.attr.st_mode = S_IFREG;
+    return listing_add(listing, name->data, &param, (off_t)param.attr.st_ino);
+}
+
+static bool listing_add_plus(struct listing *listing, const struct name *name,
+                             struct maildrop_message *message)
+{
+    struct fs *fs = listing->fs;
+    struct fuse_entry_param param = {.ino = inode_of_message(message),
+                                     .entry_timeout = ATTRIBUTES_FOREVER_S};
+    param.attr_timeout = attributes_of_message(&fs->owner, message, &param.attr);
+    if (!inodes_remember(&fs->inodes, message)) {
+        listing->error = ENOMEM;
+        return false;
+    }
+    if (listing_add(listing, name->data, &param, (off_t)param.ino))
+        return true;
+    inodes_forget(&fs->inodes, param.ino, 1);
+    return false;
+}
+
+static bool listing_add_message(struct listing *listing, struct maildrop_message *message)
+{
+    if (maildrop_message_is_going(message) || maildrop_message_is_gone(message))
+        return true;
+    struct name name;
+    if (!name_encode(maildrop_message_uidl(message), maildrop_message_copy(message), &name)) {
+        listing->error = ENOMEM;
+        return false;
+    }
+    return listing->plus ? listing_add_plus(listing, &name, message)
+                         : listing_add_plain(listing, &name, message);
+}
+
+static bool list_virtual(struct listing *listing, const struct tree_entry *folder, off_t after)
+{
+    if (after < COOKIE_DOT && !listing_add_virtual(listing, ".", folder, COOKIE_DOT))
+        return false;
+    if (after < COOKIE_DOT_DOT &&
+        !listing_add_virtual(listing, "..", tree_find(folder->parent), COOKIE_DOT_DOT))
+        return false;
+    uint64_t ino = after > COOKIE_DOT_DOT ? (uint64_t)after - COOKIE_DOT_DOT : 0;
+    const struct tree_entry *entry = tree_listed_after(folder->ino, ino);
+    while (entry != NULL) {
+        if (!listing_add_virtual(listing, entry->name, entry, (off_t)entry->ino + COOKIE_DOT_DOT))
+            return false;
+        entry = tree_listed_after(folder->ino, entry->ino);
+    }
+    return true;
+}
+
+static void list_messages(struct listing *listing, const struct maildrop_snapshot *snapshot,
+                          off_t after)
+{
+    uint64_t id = after > INODE_MESSAGE_FIRST ? (uint64_t)after - INODE_MESSAGE_FIRST : 0;
+    size_t count = maildrop_snapshot_count(snapshot);
+    for (size_t i = maildrop_snapshot_after(snapshot, id); i < count; i++)
+        if (!listing_add_message(listing, maildrop_snapshot_at(snapshot, i)))
+            return;
+}
+
+static void list(struct listing *listing, fuse_ino_t ino, struct directory *directory, off_t after)
+{
+    const struct tree_entry *folder = tree_find(ino);
+    if (folder == NULL) {
+        listing->error = ENOENT;
+        return;
+    }
+    if (after == 0) {
+        maildrop_snapshot_unref(directory->snapshot);
+        directory->snapshot = sync_snapshot(listing->fs->sync);
+    }
+    if (list_virtual(listing, folder, after) && folder->listing == TREE_LISTS_MESSAGES)
+        list_messages(listing, directory->snapshot, after);
+}
+
+static void reply_listing(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+                          const struct fuse_file_info *info, bool plus)
+{
+    struct fs *fs = fuse_req_userdata(req);
+    if (!fs_scratch(fs, size)) {
+        fuse_reply_err(req, ENOMEM);
+        return;
+    }
+    struct listing listing = {.fs = fs, .req = req, .plus = plus, .out = fs->scratch, .size = size};
+    list(&listing, ino, directory_of(info), offset);
+    if (listing.len == 0 && listing.error != 0)
+        fuse_reply_err(req, listing.error);
+    else
+        fuse_reply_buf(req, listing.out, listing.len);
+}
+
+void ops_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+                 struct fuse_file_info *info)
+{
+    reply_listing(req, ino, size, offset, info, false);
+}
+
+void ops_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+                     struct fuse_file_info *info)
+{
+    reply_listing(req, ino, size, offset, info, true);
+}

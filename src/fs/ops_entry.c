@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Names and attributes. Only GETATTR may park: a LOOKUP that waits holds the folder's lock in the
+ * kernel, and with it every other name (libfuse 3.14 never negotiates parallel lookups).
+ */
+#include "errors.h"
+#include "ops.h"
+#include "parked.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    /* READ never waits, but one waiting kind of request must not use up the kernel's default of 12.
+     */
+    BACKGROUND_COUNT_MAX = 1024,
+    STATFS_BLOCK_OCTETS = 4096,
+};
+
+void ops_init(void *userdata, struct fuse_conn_info *conn)
+{
+    const struct fs *fs = userdata;
+    conn->max_background = BACKGROUND_COUNT_MAX;
+    /* libfuse ends the session if the option of the mount and this differ. */
+    if (fs->max_read > 0)
+        conn->max_read = fs->max_read;
+}
+
+/* ---- LOOKUP and FORGET ---- */
+
+/* A lasting "no": what appears later is announced by listener.c. */
+static void reply_no_entry(fuse_req_t req)
+{
+    const struct fuse_entry_param none = {.ino = 0, .entry_timeout = ATTRIBUTES_FOREVER_S};
+    fuse_reply_entry(req, &none);
+}
+
+static void reply_message(fuse_req_t req, struct fs *fs, struct maildrop_message *message)
+{
+    struct fuse_entry_param entry = {.ino = inode_of_message(message),
+                                     .entry_timeout = ATTRIBUTES_FOREVER_S};
+    entry.attr_timeout = attributes_of_message(&fs->owner, message, &entry.attr);
+    if (!inodes_remember(&fs->inodes, message)) {
+        fuse_reply_err(req, ENOMEM);
+        return;
+    }
+    /* What did not arrive will not be forgotten by the kernel either. */
+    if (fuse_reply_entry(req, &entry) != 0)
+        inodes_forget(&fs->inodes, entry.ino, 1);
+}
+
+/* False for want of memory. */
+static bool attributes_now(struct fs *fs, const struct tree_entry *entry, struct stat *ret_stat,
+                           double *ret_timeout_s)
+{
+    if (entry->render == NULL) {
+        pthread_mutex_lock(&fs->lock);
+        int64_t changed_ns = fs->root_changed_ns;
+        pthread_mutex_unlock(&fs->lock);
+        attributes_of_entry(&fs->owner, entry, 0, changed_ns, ret_stat);
+        *ret_timeout_s = ATTRIBUTES_FOREVER_S;
+        return true;
+    }
+    CLEANUP_BUFFER struct buffer content = {0};
+    if (!ops_render(fs, entry, &content))
+        return false;
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    attributes_of_entry(&fs->owner, entry, content.len,
+                        (int64_t)now.tv_sec * 1000000000 + now.tv_nsec, ret_stat);
+    *ret_timeout_s = 0;
+    return true;
+}
+
+static void reply_virtual(fuse_req_t req, struct fs *fs, const struct tree_entry *entry)
+{
+    struct fuse_entry_param param = {.ino = entry->ino, .entry_timeout = ATTRIBUTES_FOREVER_S};
+    if (attributes_now(fs, entry, &param.attr, &param.attr_timeout))
+        fuse_reply_entry(req, &param);
+    else
+        fuse_reply_err(req, ENOMEM);
+}
+
+static struct maildrop_message *find_message(struct fs *fs, struct slice name)
+{
+    uint32_t hash = nametable_hash(name);
+    pthread_mutex_lock(&fs->lock);
+    struct maildrop_message *message = nametable_find(&fs->names, hash, name);
+    pthread_mutex_unlock(&fs->lock);
+    return message;
+}
+
+static bool lists_messages(fuse_ino_t ino)
+{
+    const struct tree_entry *entry = tree_find(ino);
+    return entry != NULL && entry->listing == TREE_LISTS_MESSAGES;
+}
+
+void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    struct fs *fs = fuse_req_userdata(req);
+    struct slice text = slice_from_string(name);
+    if (text.len > NAME_OCTETS_MAX) {
+        fuse_reply_err(req, ENAMETOOLONG);
+        return;
+    }
+    const struct tree_entry *entry = tree_lookup(parent, text);
+    if (entry != NULL) {
+        reply_virtual(req, fs, entry);
+        return;
+    }
+    struct maildrop_message *message = lists_messages(parent) ? find_message(fs, text) : NULL;
+    if (message == NULL)
+        reply_no_entry(req);
+    else
+        reply_message(req, fs, message);
+    maildrop_message_unref(message);
+}
+
+void ops_forget(fuse_req_t req, fuse_ino_t ino, uint64_t lookup_count)
+{
+    struct fs *fs = fuse_req_userdata(req);
+    if (inode_is_message(ino))
+        inodes_forget(&fs->inodes, ino, lookup_count);
+    fuse_reply_none(req);
+}
+
+void ops_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+{
+    struct fs *fs = fuse_req_userdata(req);
+    for (size_t i = 0; i < count; i++)
+        if (inode_is_message(forgets[i].ino))
+            inodes_forget(&fs->inodes, forgets[i].ino, forgets[i].nlookup);
+    fuse_reply_none(req);
+}
+
+/* ---- GETATTR ---- */
+
+static void reply_attributes(fuse_req_t req, const struct fs *fs,
+                             const struct maildrop_message *message)
+{
+    struct stat stat;
+    double timeout_s = attributes_of_message(&fs->owner, message, &stat);
+    fuse_reply_attr(req, &stat, timeout_s);
+}
+
+/* The size could not be had: no size that may be wrong is given out. */
+static void getattr_size_answered(struct parked *parked, enum fault fault, int descriptor)
+{
+    if (descriptor >= 0)
+        close(descriptor);
+    if (fault != FAULT_NONE)
+        fuse_reply_err(parked->req, errno_from_fault(fault));
+    else
+        reply_attributes(parked->req, parked->fs, parked->message);
+}
+
+/* `ls -l` works without the server: then it shows when the message was first seen, uncached. */
+static void getattr_time_answered(struct parked *parked, enum fault fault, int descriptor)
+{
+    (void)descriptor;
+    if (fault == FAULT_CANCELED)
+        fuse_reply_err(parked->req, EINTR);
+    else
+        reply_attributes(parked->req, parked->fs, parked->message);
+}
+
+static void getattr_message(fuse_req_t req, struct fs *fs, struct maildrop_message *message)
+{
+    int64_t seconds;
+    if (maildrop_message_is_gone(message))
+        reply_attributes(req, fs, message);
+    else if (!attributes_message_size_is_known(message))
+        parked_submit(fs, req, SYNC_WANT_BODY, message, NULL, getattr_size_answered);
+    else if (!maildrop_message_time(message, &seconds))
+        parked_submit(fs, req, SYNC_WANT_TIME, message, NULL, getattr_time_answered);
+    else
+        reply_attributes(req, fs, message);
+}
+
+void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info)
+{
+    (void)info;
+    struct fs *fs = fuse_req_userdata(req);
+    struct maildrop_message *message = inodes_find(&fs->inodes, ino);
+    if (message != NULL) {
+        getattr_message(req, fs, message);
+        return;
+    }
+    const struct tree_entry *entry = tree_find(ino);
+    struct stat stat;
+    double timeout_s;
+    if (entry == NULL)
+        fuse_reply_err(req, ENOENT);
+    else if (!attributes_now(fs, entry, &stat, &timeout_s))
+        fuse_reply_err(req, ENOMEM);
+    else
+        fuse_reply_attr(req, &stat, timeout_s);
+}
+
+/* ---- UNLINK and STATFS ---- */
+
+static enum fault remove_message(struct fs *fs, struct slice name, struct maildrop_message *message)
+{
+    enum fault fault = sync_remove(fs->sync, message);
+    if (fault != FAULT_NONE)
+        return fault;
+    pthread_mutex_lock(&fs->lock);
+    (void)nametable_remove(&fs->names, nametable_hash(name), message);
+    fs_root_touch(fs);
+    pthread_mutex_unlock(&fs->lock);
+    return FAULT_NONE;
+}
+
+void ops_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    struct fs *fs = fuse_req_userdata(req);
+    struct slice text = slice_from_string(name);
+    if (tree_lookup(parent, text) != NULL) {
+        ops_refuse(req);
+        return;
+    }
+    struct maildrop_message *message = lists_messages(parent) ? find_message(fs, text) : NULL;
+    enum fault fault = message == NULL ? FAULT_GONE : remove_message(fs, text, message);
+    fuse_reply_err(req, errno_from_fault_of_removal(fault, fs->owner.read_only));
+    maildrop_message_unref(message);
+}
+
+void ops_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+    (void)ino;
+    struct fs *fs = fuse_req_userdata(req);
+    struct sync_status status;
+    sync_status(fs->sync, &status);
+    const struct statvfs statvfs = {
+        .f_bsize = STATFS_BLOCK_OCTETS,
+        .f_frsize = STATFS_BLOCK_OCTETS,
+        .f_blocks = (status.message_octets + STATFS_BLOCK_OCTETS - 1) / STATFS_BLOCK_OCTETS,
+        .f_files = status.message_count,
+        .f_namemax = NAME_OCTETS_MAX,
+    };
+    fuse_reply_statfs(req, &statvfs);
+}

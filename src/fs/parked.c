@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An interrupt names a parked request by its id and not by its address: libfuse may call back while
+ * the sync thread is answering and freeing that very request. What is in the table has not been
+ * answered; the answer takes it out first.
+ */
+#include "parked.h"
+
+#include "errors.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static struct parked **bucket(struct fs *fs, uint64_t id)
+{
+    return &fs->parked[id % PARKED_BUCKET_COUNT];
+}
+
+static void parked_insert(struct parked *parked)
+{
+    struct fs *fs = parked->fs;
+    pthread_mutex_lock(&fs->lock);
+    parked->link = bucket(fs, parked->id);
+    parked->next = *parked->link;
+    if (parked->next != NULL)
+        parked->next->link = &parked->next;
+    *parked->link = parked;
+    pthread_mutex_unlock(&fs->lock);
+}
+
+static void parked_take_out(struct parked *parked)
+{
+    struct fs *fs = parked->fs;
+    pthread_mutex_lock(&fs->lock);
+    *parked->link = parked->next;
+    if (parked->next != NULL)
+        parked->next->link = parked->link;
+    pthread_mutex_unlock(&fs->lock);
+}
+
+static void parked_free(struct parked *parked)
+{
+    maildrop_message_unref(parked->message);
+    free(parked);
+}
+
+/* On the FUSE thread. Under the lock, so that the request cannot be freed before sync has been
+ * told. */
+static void interrupted(fuse_req_t req, void *data)
+{
+    struct fs *fs = fuse_req_userdata(req);
+    uint64_t id = (uint64_t)(uintptr_t)data;
+    pthread_mutex_lock(&fs->lock);
+    struct parked *parked = *bucket(fs, id);
+    while (parked != NULL && parked->id != id)
+        parked = parked->next;
+    if (parked != NULL)
+        sync_cancel(fs->sync, &parked->request);
+    pthread_mutex_unlock(&fs->lock);
+}
+
+/* On the sync thread. */
+static void answered(struct sync_request *request, enum fault fault, int descriptor)
+{
+    struct parked *parked = (struct parked *)request;
+    struct fs *fs = parked->fs;
+    parked_take_out(parked);
+    gate_enter(fs);
+    parked->reply(parked, fault, descriptor);
+    gate_leave(fs);
+    parked_free(parked);
+}
+
+static struct parked *parked_new(struct fs *fs, fuse_req_t req, enum sync_want want,
+                                 struct maildrop_message *message)
+{
+    struct parked *parked = calloc(1, sizeof(*parked));
+    if (parked == NULL)
+        return NULL;
+    parked->request.want = want;
+    parked->request.message = message;
+    parked->request.answer = answered;
+    parked->fs = fs;
+    parked->req = req;
+    parked->message = maildrop_message_ref(message);
+    /* Exact first: what is learnt between the two lines must not pass for what was shown. */
+    (void)maildrop_message_octets(message, &parked->shown_exact);
+    parked->shown_octets = attributes_message_octets(message);
+    parked->id = ++fs->parked_id_last;
+    return parked;
+}
+
+void parked_submit(struct fs *fs, fuse_req_t req, enum sync_want want,
+                   struct maildrop_message *message, const struct fuse_file_info *info,
+                   void (*reply)(struct parked *parked, enum fault fault, int descriptor))
+{
+    struct parked *parked = parked_new(fs, req, want, message);
+    if (parked == NULL) {
+        fuse_reply_err(req, ENOMEM);
+        return;
+    }
+    parked->reply = reply;
+    if (info != NULL)
+        parked->info = *info;
+    /*
+     * Before it is submitted, because from then on `req` may be answered and gone. An interrupt
+     * that is already here is seen by the check; a later one comes through this same thread, so
+     * none is lost in between.
+     */
+    fuse_req_interrupt_func(req, interrupted, (void *)(uintptr_t)parked->id);
+    if (fuse_req_interrupted(req)) {
+        fuse_reply_err(req, EINTR);
+        parked_free(parked);
+        return;
+    }
+    parked_insert(parked);
+    sync_submit(fs->sync, &parked->request);
+}

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+#include "fake_sync.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+struct sync *fake_sync_new(void)
+{
+    struct sync *sync = calloc(1, sizeof(*sync));
+    assert_non_null(sync);
+    sync->maildrop = maildrop_new();
+    assert_non_null(sync->maildrop);
+    sync->snapshot = maildrop_snapshot(sync->maildrop);
+    pthread_mutex_init(&sync->lock, NULL);
+    return sync;
+}
+
+void fake_sync_free(struct sync *sync)
+{
+    maildrop_snapshot_unref(sync->snapshot);
+    maildrop_free(sync->maildrop);
+    pthread_mutex_destroy(&sync->lock);
+    free(sync);
+}
+
+/* A struct maildrop is for one thread: others get the snapshot from here. */
+static void publish(struct sync *sync)
+{
+    pthread_mutex_lock(&sync->lock);
+    maildrop_snapshot_unref(sync->snapshot);
+    sync->snapshot = maildrop_snapshot(sync->maildrop);
+    pthread_mutex_unlock(&sync->lock);
+}
+
+static void tell(struct sync *sync, const struct maildrop_changes *changes)
+{
+    publish(sync);
+    if (sync->listener.changed != NULL)
+        sync->listener.changed(sync->listener.context, changes);
+}
+
+void fake_sync_list(struct sync *sync, const struct maildrop_row *rows, size_t count)
+{
+    static int64_t now_ns = 1700000000000000000;
+    struct maildrop_message **by_row = calloc(count + 1, sizeof(struct maildrop_message *));
+    assert_non_null(by_row);
+    struct maildrop_changes changes;
+    now_ns += 1000000000;
+    assert_int_equal(maildrop_apply(sync->maildrop, rows, count, true, now_ns, by_row, &changes),
+                     FAULT_NONE);
+    tell(sync, &changes);
+    maildrop_changes_done(&changes);
+    free(by_row);
+}
+
+void fake_sync_forget(struct sync *sync, struct maildrop_message *message)
+{
+    struct maildrop_message *vanished[] = {maildrop_message_ref(message)};
+    assert_int_equal(maildrop_forget(sync->maildrop, vanished, 1), FAULT_NONE);
+    struct maildrop_changes changes = {.vanished_count = 1, .vanished = vanished};
+    tell(sync, &changes);
+    maildrop_message_unref(vanished[0]);
+}
+
+struct maildrop_message *fake_sync_message(struct sync *sync, size_t position)
+{
+    struct maildrop_snapshot *snapshot = sync_snapshot(sync);
+    assert_true(position < maildrop_snapshot_count(snapshot));
+    struct maildrop_message *message = maildrop_snapshot_at(snapshot, position);
+    maildrop_snapshot_unref(snapshot);
+    return message;
+}
+
+void fake_sync_store(struct sync *sync, struct maildrop_message *message, struct slice bytes)
+{
+    assert_true(sync->body_count < FAKE_BODIES_MAX);
+    sync->bodies[sync->body_count++] = (struct fake_body){maildrop_message_id(message), bytes};
+    maildrop_message_learn_octets(message, bytes.len);
+}
+
+struct sync_request *fake_sync_take(struct sync *sync)
+{
+    pthread_mutex_lock(&sync->lock);
+    struct sync_request *request = sync->first;
+    if (request != NULL)
+        sync->first = request->next;
+    pthread_mutex_unlock(&sync->lock);
+    return request;
+}
+
+int fake_sync_descriptor(struct slice bytes)
+{
+    int descriptor = memfd_create("body", MFD_CLOEXEC);
+    assert_true(descriptor >= 0);
+    assert_int_equal(write(descriptor, bytes.data, bytes.len), (ssize_t)bytes.len);
+    return descriptor;
+}
+
+/* ---- popfs/sync.h ---- */
+
+struct maildrop_snapshot *sync_snapshot(struct sync *sync)
+{
+    pthread_mutex_lock(&sync->lock);
+    struct maildrop_snapshot *snapshot = maildrop_snapshot_ref(sync->snapshot);
+    pthread_mutex_unlock(&sync->lock);
+    return snapshot;
+}
+
+void sync_set_listener(struct sync *sync, const struct sync_listener *listener)
+{
+    sync->listener = listener == NULL ? (struct sync_listener){0} : *listener;
+}
+
+enum fault sync_body_open(struct sync *sync, struct maildrop_message *message, int *ret_descriptor)
+{
+    for (size_t i = 0; i < sync->body_count; i++) {
+        if (sync->bodies[i].id != maildrop_message_id(message))
+            continue;
+        *ret_descriptor = fake_sync_descriptor(sync->bodies[i].bytes);
+        return FAULT_NONE;
+    }
+    return FAULT_GONE;
+}
+
+void sync_status(struct sync *sync, struct sync_status *ret_status)
+{
+    *ret_status = sync->status;
+}
+
+void sync_submit(struct sync *sync, struct sync_request *request)
+{
+    pthread_mutex_lock(&sync->lock);
+    request->next = NULL;
+    request->canceled = false;
+    if (sync->first == NULL)
+        sync->first = request;
+    else
+        sync->last->next = request;
+    sync->last = request;
+    pthread_mutex_unlock(&sync->lock);
+}
+
+void sync_cancel(struct sync *sync, struct sync_request *request)
+{
+    pthread_mutex_lock(&sync->lock);
+    request->canceled = true;
+    sync->canceled_count++;
+    pthread_mutex_unlock(&sync->lock);
+}
+
+enum fault sync_remove(struct sync *sync, struct maildrop_message *message)
+{
+    if (sync->removal_fault != FAULT_NONE)
+        return sync->removal_fault;
+    if (sync->read_only)
+        return FAULT_REFUSED;
+    if (maildrop_message_is_gone(message) || !maildrop_message_set_going(message, true))
+        return FAULT_GONE;
+    return FAULT_NONE;
+}

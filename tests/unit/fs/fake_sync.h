@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A sync that does what a test says and nothing by itself: no thread, no network. It implements the
+ * functions of popfs/sync.h that fs calls; whatever the real one does on its thread, the test does
+ * by calling fake_sync_*.
+ */
+#ifndef POPFS_TEST_FAKE_SYNC_H
+#define POPFS_TEST_FAKE_SYNC_H
+
+#include "popfs/sync.h"
+
+#include <pthread.h>
+
+enum { FAKE_BODIES_MAX = 16 };
+
+struct fake_body {
+    uint64_t id;
+    struct slice bytes;
+};
+
+struct sync {
+    struct maildrop *maildrop;
+    pthread_mutex_t lock; /* guards the snapshot and the queue */
+    struct maildrop_snapshot *snapshot;
+    struct sync_request *first, *last;
+    size_t canceled_count;
+    struct sync_listener listener;
+    bool read_only;
+    enum fault removal_fault; /* what sync_remove() fails with, if not NONE */
+    struct fake_body bodies[FAKE_BODIES_MAX];
+    size_t body_count;
+    struct sync_status status;
+};
+
+struct sync *fake_sync_new(void);
+void fake_sync_free(struct sync *sync);
+
+/* A new listing; tells the listener, as the sync thread would. */
+void fake_sync_list(struct sync *sync, const struct maildrop_row *rows, size_t count);
+/* A commit has deleted these; tells the listener. */
+void fake_sync_forget(struct sync *sync, struct maildrop_message *message);
+/* Borrowed from the newest listing. */
+struct maildrop_message *fake_sync_message(struct sync *sync, size_t position);
+
+/* The body is on the local disk from now on, and its size is known. `bytes` is borrowed. */
+void fake_sync_store(struct sync *sync, struct maildrop_message *message, struct slice bytes);
+
+/* Takes the oldest request out of the queue; NULL if there is none. */
+struct sync_request *fake_sync_take(struct sync *sync);
+/* A body in a descriptor of its own. */
+int fake_sync_descriptor(struct slice bytes);
+
+#endif

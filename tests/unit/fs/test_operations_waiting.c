@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: MIT */
+/* Requests that are parked until sync answers, as the kernel and sync see them. */
+#include "kernel.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static const struct slice body = SLICE_LITERAL("From: a@example.org\r\n\r\nhello\r\n");
+static const struct fuse_getattr_in getattr = {0};
+static struct reply reply;
+
+static int set_up(void **state)
+{
+    struct kernel *kernel = calloc(1, sizeof(*kernel));
+    assert_non_null(kernel);
+    struct sync *sync = fake_sync_new();
+    const struct maildrop_row rows[] = {{SLICE_LITERAL("honest"), body.len},
+                                        {SLICE_LITERAL("liar"), body.len + 10},
+                                        {SLICE_LITERAL("silent"), 0}};
+    fake_sync_list(sync, rows, 3);
+    kernel_init(kernel, sync, false);
+    *state = kernel;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct kernel *kernel = *state;
+    assert_null(fake_sync_take(kernel->sync));
+    kernel_done(kernel);
+    fake_sync_free(kernel->sync);
+    free(kernel);
+    return 0;
+}
+
+/* What sync does when a body has arrived: its size is known before the answer is given. */
+static void answer_body(struct kernel *kernel)
+{
+    struct sync_request *request = fake_sync_take(kernel->sync);
+    assert_non_null(request);
+    assert_int_equal(request->want, SYNC_WANT_BODY);
+    maildrop_message_learn_octets(request->message, body.len);
+    request->answer(request, FAULT_NONE, fake_sync_descriptor(body));
+}
+
+static void answer_fault(struct kernel *kernel, enum fault fault)
+{
+    struct sync_request *request = fake_sync_take(kernel->sync);
+    assert_non_null(request);
+    request->answer(request, fault, -1);
+}
+
+static void expect_reply(struct kernel *kernel, uint64_t unique, int error)
+{
+    assert_true(kernel_receive(kernel, &reply));
+    assert_int_equal(reply.unique, unique);
+    assert_int_equal(reply.error, error);
+}
+
+static void release(struct kernel *kernel, uint64_t ino, uint64_t handle)
+{
+    const struct fuse_release_in release_in = {.fh = handle};
+    kernel_ask(kernel, FUSE_RELEASE, ino, PAYLOAD(release_in), &reply);
+}
+
+/* ---- OPEN ---- */
+
+static void open_waits_for_the_body_while_others_are_served(void **state)
+{
+    struct kernel *kernel = *state;
+    uint64_t ino = kernel_ino(kernel, "honest.eml");
+    uint64_t opening = kernel_send_open(kernel, ino, O_RDONLY);
+    kernel_expect_silence(kernel);
+    kernel_ino(kernel, "liar.eml");
+    kernel_ask(kernel, FUSE_STATFS, FUSE_ROOT_ID, (struct slice){NULL, 0}, &reply);
+    answer_body(kernel);
+    expect_reply(kernel, opening, 0);
+    assert_int_equal(reply.open.open_flags, FOPEN_KEEP_CACHE | FOPEN_NOFLUSH);
+    uint64_t handle = reply.open.fh;
+    kernel_read(kernel, ino, handle, 0, 4096, &reply);
+    assert_int_equal(reply.len, body.len);
+    assert_memory_equal(reply.bytes, body.data, body.len);
+    release(kernel, ino, handle);
+}
+
+static void a_failed_fetch_is_a_failed_open(void **state)
+{
+    struct kernel *kernel = *state;
+    static const struct {
+        enum fault fault;
+        int error;
+    } cases[] = {{FAULT_GONE, ENOENT},       {FAULT_REFUSED, EIO},   {FAULT_BUSY, EBUSY},
+                 {FAULT_TIMEOUT, ETIMEDOUT}, {FAULT_OFFLINE, EIO},   {FAULT_LOGIN, EACCES},
+                 {FAULT_DISK, EIO},          {FAULT_CANCELED, EINTR}};
+    uint64_t ino = kernel_ino(kernel, "honest.eml");
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        uint64_t opening = kernel_send_open(kernel, ino, O_RDONLY);
+        answer_fault(kernel, cases[i].fault);
+        expect_reply(kernel, opening, cases[i].error);
+    }
+}
+
+static void all_who_waited_for_a_wrong_size_are_sent_round_once_and_nobody_later(void **state)
+{
+    struct kernel *kernel = *state;
+    uint64_t ino = kernel_ino(kernel, "liar.eml");
+    uint64_t first = kernel_send_open(kernel, ino, O_RDONLY);
+    uint64_t second = kernel_send_open(kernel, ino, O_RDONLY);
+    answer_body(kernel);
+    expect_reply(kernel, first, ESTALE);
+    answer_body(kernel);
+    expect_reply(kernel, second, ESTALE);
+
+    kernel_lookup(kernel, FUSE_ROOT_ID, "liar.eml", &reply);
+    assert_int_equal(reply.entry.attr.size, body.len);
+    /* Even if the body could not be kept and has to be fetched again. */
+    uint64_t third = kernel_send_open(kernel, ino, O_RDONLY);
+    answer_body(kernel);
+    expect_reply(kernel, third, 0);
+    release(kernel, ino, reply.open.fh);
+}
+
+static void a_right_size_sends_nobody_round(void **state)
+{
+    struct kernel *kernel = *state;
+    uint64_t ino = kernel_ino(kernel, "honest.eml");
+    uint64_t first = kernel_send_open(kernel, ino, O_RDONLY);
+    uint64_t second = kernel_send_open(kernel, ino, O_RDONLY);
+    answer_body(kernel);
+    expect_reply(kernel, first, 0);
+    release(kernel, ino, reply.open.fh);
+    answer_body(kernel);
+    expect_reply(kernel, second, 0);
+    release(kernel, ino, reply.open.fh);
+}
+
+static void a_descriptor_for_a_reply_that_cannot_be_given_is_closed(void **state)
+{
+    struct kernel *kernel = *state;
+    uint64_t ino = kernel_ino(kernel, "honest.eml");
+    kernel_send_open(kernel, ino, O_RDONLY);
+    struct sync_request *request = fake_sync_take(kernel->sync);
+    int descriptor = fake_sync_descriptor(body);
+    fs_unmount(kernel->fs);
+    assert_int_equal(shutdown(kernel->descriptor, SHUT_RDWR), 0);
+    request->answer(request, FAULT_NONE, descriptor);
+    assert_int_equal(fcntl(descriptor, F_GETFD), -1);
+}
+
+/* ---- interrupts ---- */
+
+static void an_interrupt_cancels_the_request_it_names(void **state)
+{
+    struct kernel *kernel = *state;
+    uint64_t honest = kernel_ino(kernel, "honest.eml");
+    uint64_t first = kernel_send_open(kernel, honest, O_RDONLY);
+    uint64_t second = kernel_send_open(kernel, honest, O_RDONLY);
+    kernel_interrupt(kernel, second);
+    assert_int_equal(kernel->sync->canceled_count, 1);
+    struct sync_request *kept = fake_sync_take(kernel->sync);
+    struct sync_request *canceled = fake_sync_take(kernel->sync);
+    assert_false(kept->canceled);
+    assert_true(canceled->canceled);
+    canceled->answer(canceled, FAULT_CANCELED, -1);
+    expect_reply(kernel, second, EINTR);
+    kept->answer(kept, FAULT_NONE, fake_sync_descriptor(body));
+    expect_reply(kernel, first, 0);
+    release(kernel, honest, reply.open.fh);
+}
+
+static void an_interrupt_after_the_answer_finds_nothing(void **state)
+{
+    struct kernel *kernel = *state;
+    uint64_t opening = kernel_send_open(kernel, kernel_ino(kernel, "honest.eml"), O_RDONLY);
+    answer_fault(kernel, FAULT_OFFLINE);
+    expect_reply(kernel, opening, EIO);
+    kernel_interrupt(kernel, opening);
+    assert_int_equal(kernel->sync->canceled_count, 0);
+    /* libfuse keeps an interrupt that names nothing until the next request, then gives it back. */
+    kernel_send(kernel, FUSE_STATFS, FUSE_ROOT_ID, (struct slice){NULL, 0});
+    expect_reply(kernel, kernel->unique_last - 1, EAGAIN);
+    expect_reply(kernel, kernel->unique_last, 0);
+}
+
+/* The kernel may send the interrupt ahead of the request that it is about. */
+static void an_interrupt_that_overtakes_its_request_stops_it_before_sync_hears_of_it(void **state)
+{
+    struct kernel *kernel = *state;
+    uint64_t ino = kernel_ino(kernel, "honest.eml");
+    uint64_t opening = kernel->unique_last + 2;
+    kernel_interrupt(kernel, opening);
+    while (kernel_receive(kernel, &reply))
+        continue;
+    assert_int_equal(kernel_send_open(kernel, ino, O_RDONLY), opening);
+    bool answered = false;
+    while (kernel_receive(kernel, &reply))
+        if (reply.unique == opening) {
+            assert_int_equal(reply.error, EINTR);
+            answered = true;
+        }
+    assert_true(answered);
+    assert_null(fake_sync_take(kernel->sync));
+}
+
+/* ---- GETATTR ---- */
+
+static void stat_waits_for_the_date_of_its_message(void **state)
+{
+    struct kernel *kernel = *state;
+    uint64_t ino = kernel_ino(kernel, "honest.eml");
+    uint64_t asking = kernel_send(kernel, FUSE_GETATTR, ino, PAYLOAD(getattr));
+    kernel_expect_silence(kernel);
+    struct sync_request *request = fake_sync_take(kernel->sync);
+    assert_int_equal(request->want, SYNC_WANT_TIME);
+    maildrop_message_learn_time(request->message, 1111111111);
+    request->answer(request, FAULT_NONE, -1);
+    expect_reply(kernel, asking, 0);
+    assert_int_equal(reply.attr.attr.mtime, 1111111111);
+    assert_int_equal(reply.attr.attr.size, body.len);
+    assert_int_equal(reply.attr.attr_valid, 0);
+}
+
+static void stat_without_the_server_shows_the_first_sight_and_is_not_cached(void **state)
+{
+    struct kernel *kernel = *state;
+    struct maildrop_message *message = fake_sync_message(kernel->sync, 0);
+    uint64_t ino = kernel_ino(kernel, "honest.eml");
+    uint64_t asking = kernel_send(kernel, FUSE_GETATTR, ino, PAYLOAD(getattr));
+    answer_fault(kernel, FAULT_OFFLINE);
+    expect_reply(kernel, asking, 0);
+    assert_int_equal(reply.attr.attr.mtime, maildrop_message_first_seen_ns(message) / 1000000000);
+    assert_int_equal(reply.attr.attr_valid, 0);
+}
+
+static void an_interrupted_stat_says_so(void **state)
+{
+    struct kernel *kernel = *state;
+    uint64_t ino = kernel_ino(kernel, "honest.eml");
+    uint64_t asking = kernel_send(kernel, FUSE_GETATTR, ino, PAYLOAD(getattr));
+    kernel_interrupt(kernel, asking);
+    answer_fault(kernel, FAULT_CANCELED);
+    expect_reply(kernel, asking, EINTR);
+}
+
+static void stat_of_a_message_of_unknown_size_waits_for_its_body(void **state)
+{
+    struct kernel *kernel = *state;
+    kernel_lookup(kernel, FUSE_ROOT_ID, "silent.eml", &reply);
+    uint64_t ino = reply.entry.nodeid;
+    assert_int_equal(reply.entry.attr.size, 1);
+    assert_int_equal(reply.entry.attr_valid, 0);
+    uint64_t asking = kernel_send(kernel, FUSE_GETATTR, ino, PAYLOAD(getattr));
+    maildrop_message_learn_time(fake_sync_message(kernel->sync, 2), 5);
+    answer_body(kernel);
+    expect_reply(kernel, asking, 0);
+    assert_int_equal(reply.attr.attr.size, body.len);
+    assert_true(reply.attr.attr_valid > 1000000);
+}
+
+static void an_unknown_size_that_cannot_be_had_is_an_error_and_not_a_guess(void **state)
+{
+    struct kernel *kernel = *state;
+    uint64_t ino = kernel_ino(kernel, "silent.eml");
+    uint64_t asking = kernel_send(kernel, FUSE_GETATTR, ino, PAYLOAD(getattr));
+    answer_fault(kernel, FAULT_TIMEOUT);
+    expect_reply(kernel, asking, ETIMEDOUT);
+}
+
+static void stat_of_an_open_file_that_has_gone_does_not_wait(void **state)
+{
+    struct kernel *kernel = *state;
+    uint64_t ino = kernel_ino(kernel, "honest.eml");
+    fake_sync_forget(kernel->sync, fake_sync_message(kernel->sync, 0));
+    while (kernel_receive(kernel, &reply))
+        assert_int_equal(reply.unique, 0);
+    kernel_ask(kernel, FUSE_GETATTR, ino, PAYLOAD(getattr), &reply);
+    assert_int_equal(reply.error, 0);
+    assert_int_equal(reply.attr.attr.nlink, 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(open_waits_for_the_body_while_others_are_served),
+        TEST(a_failed_fetch_is_a_failed_open),
+        TEST(all_who_waited_for_a_wrong_size_are_sent_round_once_and_nobody_later),
+        TEST(a_right_size_sends_nobody_round),
+        TEST(a_descriptor_for_a_reply_that_cannot_be_given_is_closed),
+        TEST(an_interrupt_cancels_the_request_it_names),
+        TEST(an_interrupt_after_the_answer_finds_nothing),
+        TEST(an_interrupt_that_overtakes_its_request_stops_it_before_sync_hears_of_it),
+        TEST(stat_waits_for_the_date_of_its_message),
+        TEST(stat_without_the_server_shows_the_first_sight_and_is_not_cached),
+        TEST(an_interrupted_stat_says_so),
+        TEST(stat_of_a_message_of_unknown_size_waits_for_its_body),
+        TEST(an_unknown_size_that_cannot_be_had_is_an_error_and_not_a_guess),
+        TEST(stat_of_an_open_file_that_has_gone_does_not_wait),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
