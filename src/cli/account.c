@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT */
+/* Turns options into decisions and refuses what contradicts itself, before any secret is read or
+ * any host is asked. */
+#include "account.h"
+
+#include "paths.h"
+#include "secret.h"
+#include "url.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { PORT_POP3 = 110, PORT_POPS = 995 };
+
+static enum fault out_of_memory(struct failure *ret_failure)
+{
+    return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
+}
+
+static enum fault resolve_tls(const struct options *options, bool tls_first,
+                              struct account *account, struct failure *ret_failure)
+{
+    static const enum sync_tls given[] = {
+        [OPTION_TLS_ON] = SYNC_TLS_ON,
+        [OPTION_TLS_STARTTLS] = SYNC_TLS_STARTTLS,
+        [OPTION_TLS_OFF] = SYNC_TLS_OFF,
+    };
+    account->tls = tls_first ? SYNC_TLS_ON : SYNC_TLS_STARTTLS;
+    if (options->tls != OPTION_NOT_GIVEN)
+        account->tls = given[options->tls];
+    /* Whoever asks for a check must not be left without it. */
+    if (account->tls == SYNC_TLS_OFF &&
+        (options->pin != NULL || options->cafile != NULL || options->cert != NULL))
+        return failure_set(ret_failure, FAULT_REFUSED,
+                           "tls=off leaves nothing for pin, cafile or cert to check: drop one");
+    return FAULT_NONE;
+}
+
+static void resolve_port(const struct options *options, uint16_t url_port, struct account *account)
+{
+    account->port = account->tls == SYNC_TLS_ON ? PORT_POPS : PORT_POP3;
+    if (url_port != 0)
+        account->port = url_port;
+    if (options->port != OPTION_NOT_GIVEN)
+        account->port = (uint16_t)options->port;
+}
+
+/* Takes url->user over. */
+static enum fault resolve_user(const struct options *options, struct url *url,
+                               struct account *account, struct failure *ret_failure)
+{
+    if (options->user != NULL) {
+        account->user = strdup(options->user);
+        if (account->user == NULL)
+            return out_of_memory(ret_failure);
+    } else if (url->user != NULL) {
+        account->user = url->user;
+        url->user = NULL;
+    } else if (account->netrc != NULL) {
+        account->user = secret_netrc_login(account->netrc, url->host);
+    }
+    if (account->user == NULL)
+        return failure_set(ret_failure, FAULT_REFUSED,
+                           "no user: write pops://USER@%s or use -o user=", url->host);
+    if (!url_user_is_valid(account->user))
+        return failure_set(ret_failure, FAULT_REFUSED, "the user holds a control character");
+    return FAULT_NONE;
+}
+
+static enum fault resolve_server(const struct options *options, struct account *account,
+                                 struct failure *ret_failure)
+{
+    struct url url;
+    enum fault fault = url_parse(options->source, &url, ret_failure);
+    if (fault != FAULT_NONE)
+        return fault;
+    fault = resolve_tls(options, url.tls_first, account, ret_failure);
+    if (fault == FAULT_NONE) {
+        resolve_port(options, url.port, account);
+        fault = resolve_user(options, &url, account, ret_failure);
+    }
+    account->host = url.host;
+    url.host = NULL;
+    url_done(&url);
+    return fault;
+}
+
+static enum fault name_account(struct account *account, struct failure *ret_failure)
+{
+    bool is_ipv6 = strchr(account->host, ':') != NULL;
+    if (asprintf(&account->shown, "%s@%s%s%s:%u", account->user, is_ipv6 ? "[" : "", account->host,
+                 is_ipv6 ? "]" : "", account->port) < 0) {
+        account->shown = NULL;
+        return out_of_memory(ret_failure);
+    }
+    return FAULT_NONE;
+}
+
+static enum fault check_mountpoint(const char *path, struct failure *ret_failure)
+{
+    struct stat status;
+    char shown[200];
+    text_escape(slice_from_string(path), shown, sizeof(shown));
+    if (stat(path, &status) != 0) {
+        if (errno == ENOTCONN)
+            return failure_set(ret_failure, FAULT_OFFLINE,
+                               "%s holds a dead mount: run fusermount3 -uz on it first", shown);
+        if (errno == ENOENT)
+            return failure_set(ret_failure, FAULT_OFFLINE,
+                               "the mountpoint %s does not exist: make it with mkdir", shown);
+        return failure_set(ret_failure, FAULT_OFFLINE, "mountpoint %s: %s", shown, strerror(errno));
+    }
+    if (!S_ISDIR(status.st_mode))
+        return failure_set(ret_failure, FAULT_OFFLINE, "mountpoint %s is not a folder", shown);
+    return FAULT_NONE;
+}
+
+/* mount.fuse3 with drop_privileges has mounted already and hands the descriptor of /dev/fuse over.
+ */
+static bool is_fuse_descriptor(const char *mountpoint)
+{
+    return strncmp(mountpoint, "/dev/fd/", strlen("/dev/fd/")) == 0;
+}
+
+static enum fault resolve_mountpoint(const struct options *options, struct account *account,
+                                     struct failure *ret_failure)
+{
+    if (is_fuse_descriptor(options->mountpoint)) {
+        account->mountpoint = strdup(options->mountpoint);
+        return account->mountpoint == NULL ? out_of_memory(ret_failure) : FAULT_NONE;
+    }
+    enum fault fault = check_mountpoint(options->mountpoint, ret_failure);
+    if (fault != FAULT_NONE)
+        return fault;
+    account->mountpoint = path_resolve(options->mountpoint);
+    return account->mountpoint == NULL ? out_of_memory(ret_failure) : FAULT_NONE;
+}
+
+static enum fault resolve_cache(const struct options *options, struct account *account,
+                                struct failure *ret_failure)
+{
+    CLEANUP_FREE char *wanted = options->cache != NULL
+                                    ? strdup(options->cache)
+                                    : path_cache_default(getenv("XDG_CACHE_HOME"), getenv("HOME"),
+                                                         getenv("TMPDIR"), getuid());
+    if (wanted != NULL)
+        account->cache = path_resolve(wanted);
+    if (account->cache == NULL)
+        return out_of_memory(ret_failure);
+    /* Either way popfs would wait for itself. */
+    if (path_is_inside(account->cache, account->mountpoint) ||
+        path_is_inside(account->mountpoint, account->cache))
+        return failure_set(ret_failure, FAULT_REFUSED,
+                           "the cache folder and the mountpoint lie inside each other: use "
+                           "another one with -o cache=");
+    return FAULT_NONE;
+}
+
+static enum fault resolve_netrc(struct account *account, struct failure *ret_failure)
+{
+    const char *home = getenv("HOME");
+    if (home == NULL || *home == '\0')
+        return FAULT_NONE;
+    if (asprintf(&account->netrc, "%s/.netrc", home) < 0) {
+        account->netrc = NULL;
+        return out_of_memory(ret_failure);
+    }
+    return FAULT_NONE;
+}
+
+enum fault account_resolve(const struct options *options, struct account *ret_account,
+                           struct failure *ret_failure)
+{
+    *ret_account = (struct account){0};
+    enum fault fault = resolve_netrc(ret_account, ret_failure);
+    if (fault == FAULT_NONE)
+        fault = resolve_server(options, ret_account, ret_failure);
+    if (fault == FAULT_NONE)
+        fault = name_account(ret_account, ret_failure);
+    if (fault == FAULT_NONE)
+        fault = resolve_mountpoint(options, ret_account, ret_failure);
+    if (fault == FAULT_NONE)
+        fault = resolve_cache(options, ret_account, ret_failure);
+    return fault;
+}
+
+void account_done(struct account *account)
+{
+    free(account->user);
+    free(account->host);
+    free(account->shown);
+    free(account->mountpoint);
+    free(account->cache);
+    free(account->netrc);
+    *account = (struct account){0};
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* What the command line asks for, with every gap filled: whose maildrop, where, over what, kept
+ * where, shown where. */
+#ifndef POPFS_CLI_ACCOUNT_H
+#define POPFS_CLI_ACCOUNT_H
+
+#include "options.h"
+
+#include "popfs/sync.h"
+
+struct account {
+    char *user, *host;
+    uint16_t port;
+    enum sync_tls tls;
+    char *shown;      /* "user@host:port", for mount(8) and df(1) */
+    char *mountpoint; /* absolute */
+    char *cache;      /* absolute */
+    char *netrc;      /* NULL: there is no home folder */
+};
+
+/*
+ * FAULT_REFUSED: the user has to say something else; FAULT_OFFLINE: the mountpoint cannot be used
+ * as it is; FAULT_MEMORY. Reads HOME, XDG_CACHE_HOME and TMPDIR, and ~/.netrc if the user is named
+ * nowhere else. On any outcome account_done() is the caller's to call.
+ */
+enum fault account_resolve(const struct options *options, struct account *ret_account,
+                           struct failure *ret_failure);
+void account_done(struct account *account);
+
+#endif

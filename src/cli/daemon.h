@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/* The two lives of the process: the one that the user waits for, and the one that stays. */
+#ifndef POPFS_CLI_DAEMON_H
+#define POPFS_CLI_DAEMON_H
+
+#include "popfs/base.h"
+
+/* Exit codes, those of mount(8); after the mount was there, EXIT_INCOMPLETE: not all that was
+ * removed is gone. */
+enum { EXIT_OK = 0, EXIT_USAGE = 1, EXIT_INCOMPLETE = 1, EXIT_SYSTEM = 2, EXIT_MOUNT = 32 };
+
+struct daemon {
+    int pipe; /* to the process that the user waits for; -1 in the foreground */
+};
+
+/* Opens /dev/null where stdin, stdout or stderr are closed, so that no socket gets their numbers.
+ */
+bool daemon_open_standard_descriptors(void);
+
+/*
+ * Forks. In the child returns -1. In the parent returns, once the child has reported or died, the
+ * code to exit with; the child's error has then been printed. If the parent is killed meanwhile,
+ * the child gets SIGTERM.
+ */
+int daemon_fork(struct daemon *daemon);
+
+/*
+ * Mounted: leaves the terminal, goes to "/", and lets the parent end with 0. False if the parent
+ * died meanwhile: then nobody knows of this mount, and it should go. True in the foreground, where
+ * nothing is done.
+ */
+bool daemon_report_success(struct daemon *daemon);
+/* Not mounted: one line on the user's stderr, and the code that the user's process ends with. */
+void daemon_report_failure(struct daemon *daemon, int code, const char *text);
+
+#endif

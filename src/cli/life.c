@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Starts sync and fs in order, ends them in the opposite order, and says how it went: to the
+ * waiting user before the mount is there, to the log after that. Refuses to know how either does
+ * its work.
+ */
+#include "life.h"
+
+#include "popfs/fs.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+
+/* From now on they are read from the descriptor, or never: a second Ctrl-C must not cut a commit
+ * short. */
+static int take_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* Every open message is a descriptor, and the soft limit of 1,024 is soon met by a parallel reader.
+ */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+        log_write(LOG_LEVEL_WARNING, "descriptor limit: %s", strerror(errno));
+}
+
+static enum fault make_sync(const struct options *options, const struct account *account,
+                            const struct secret *secret, struct sync **ret_sync,
+                            struct failure *ret_failure)
+{
+    const struct sync_options wanted = {
+        .host = account->host,
+        .port = account->port,
+        .tls = account->tls,
+        .cafile = options->cafile,
+        .cert = options->cert,
+        .key = options->key,
+        .pin = options->pin,
+        .auth = options->auth,
+        .user = account->user,
+        .password = secret->text,
+        .cache_folder = account->cache,
+        .timeout_s = options->timeout_s,
+        .keepalive_s = options->keepalive_s,
+        .pipeline = options->pipeline == OPTION_USE_AUTO,
+        .top = options->top == OPTION_USE_AUTO,
+        .read_only = options->read_only,
+        .trace = options->debug,
+    };
+    return sync_new(&wanted, ret_sync, ret_failure);
+}
+
+static enum fault mount_it(const struct options *options, const struct account *account,
+                           const char *mount_options, struct sync *sync, struct fs **ret_fs,
+                           struct failure *ret_failure)
+{
+    const struct fs_options wanted = {
+        .mountpoint = account->mountpoint,
+        .source = account->shown,
+        .mount_options = mount_options,
+        .read_only = options->read_only,
+        .debug = options->debug,
+        .allow_other = options->allow_other,
+        .uid = (uid_t)options->uid,
+        .gid = (gid_t)options->gid,
+        .umask = (mode_t)options->umask,
+    };
+    return fs_new(&wanted, sync, ret_fs, ret_failure);
+}
+
+static int code_of(enum fault fault)
+{
+    return fault == FAULT_MEMORY || fault == FAULT_DISK ? EXIT_SYSTEM : EXIT_MOUNT;
+}
+
+/* sync has said why for each that failed. */
+static int log_report(const struct sync_report *report)
+{
+    if (report->removed_count > 0)
+        log_write(LOG_LEVEL_INFO, "deleted %zu message%s", report->removed_count,
+                  report->removed_count == 1 ? "" : "s");
+    if (report->failed_count > 0)
+        log_write(LOG_LEVEL_ERROR, "%zu message%s could not be deleted", report->failed_count,
+                  report->failed_count == 1 ? "" : "s");
+    return report->failed_count > 0 ? EXIT_INCOMPLETE : EXIT_OK;
+}
+
+/*
+ * The middle: the kernel is answered until somebody unmounts. Only an orderly end commits: when the
+ * kernel's side broke, nobody can say what the user still wanted.
+ */
+static int serve(const struct options *options, struct sync *sync, struct fs *fs, int stop,
+                 bool wanted)
+{
+    struct failure failure = {0};
+    struct sync_report report = {0};
+    enum fault fault = wanted ? fs_run(fs, stop, &failure) : FAULT_CANCELED;
+    fs_unmount(fs);
+    sync_stop(sync, fault == FAULT_NONE && !options->read_only, &report);
+    fs_free(fs);
+    int code = log_report(&report);
+    if (fault == FAULT_NONE)
+        return code;
+    if (wanted)
+        log_write(LOG_LEVEL_ERROR, "%s; nothing was deleted on the server", failure.text);
+    return EXIT_INCOMPLETE;
+}
+
+static int mount_and_serve(const struct options *options, const struct account *account,
+                           struct sync *sync, int stop, struct daemon *daemon)
+{
+    struct failure failure = {0};
+    struct fs *fs = NULL;
+    CLEANUP_BUFFER struct buffer words = {0};
+    enum fault fault = sync_start(sync, stop, &failure);
+    if (fault != FAULT_NONE) {
+        daemon_report_failure(daemon, code_of(fault), failure.text);
+        return code_of(fault);
+    }
+    if (!buffer_append(&words, buffer_slice(&options->kernel)) ||
+        !buffer_append(&words, (struct slice){"", 1}))
+        fault = failure_set(&failure, FAULT_MEMORY, "out of memory");
+    else
+        fault = mount_it(options, account, words.data, sync, &fs, &failure);
+    if (fault == FAULT_NONE)
+        return serve(options, sync, fs, stop, daemon_report_success(daemon));
+
+    struct sync_report report;
+    sync_stop(sync, false, &report);
+    int code = fault == FAULT_MEMORY ? EXIT_SYSTEM : EXIT_MOUNT;
+    daemon_report_failure(daemon, code, failure.text);
+    return code;
+}
+
+int life_run(const struct options *options, const struct account *account,
+             const struct secret *secret, struct daemon *daemon)
+{
+    struct failure failure = {0};
+    struct sync *sync = NULL;
+    CLEANUP_CLOSE int stop = take_signals();
+    enum fault fault;
+    log_start(options->foreground ? LOG_SINK_STDERR : LOG_SINK_SYSLOG,
+              options->debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO, "popfs");
+    raise_descriptor_limit();
+    if (stop < 0)
+        fault = failure_set(&failure, FAULT_MEMORY, "signalfd: %s", strerror(errno));
+    else
+        fault = make_sync(options, account, secret, &sync, &failure);
+    if (fault != FAULT_NONE) {
+        int code = fault == FAULT_REFUSED ? EXIT_USAGE : code_of(fault); /* a word of an option */
+        daemon_report_failure(daemon, code, failure.text);
+        return code;
+    }
+    int code = mount_and_serve(options, account, sync, stop, daemon);
+    sync_free(sync);
+    return code;
+}

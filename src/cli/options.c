@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reads the command line into a struct. One row of the table is one option. Refuses to know what
+ * the options do, and never shows what stands behind the '=' of a name that it does not know: it
+ * could be a password.
+ */
+#include "options.h"
+
+#include "paths.h"
+
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- the tables ---- */
+
+enum option_kind {
+    KIND_TEXT,
+    KIND_PATH,
+    KIND_NUMBER,
+    KIND_OCTAL,
+    KIND_CHOICE, /* one of `words`; its index is kept */
+    KIND_FLAG,   /* no value; the field becomes `set` */
+};
+
+struct option_row {
+    const char *name;
+    enum option_kind kind;
+    size_t offset; /* of the field */
+    int64_t min, max;
+    const char *words[4];
+    const char
+        *refused; /* KIND_PATH: a word of the design that this version lacks is no file name */
+    bool set;
+    bool for_kernel; /* handed on as well; ro and allow_other are fs's to say */
+};
+
+#define FIELD(name) .offset = offsetof(struct options, name)
+/* Linux keeps (uid_t)-1 for "no change". */
+#define ID_MAX INT64_C(4294967294)
+
+static const struct option_row option_rows[] = {
+    {"user", KIND_TEXT, FIELD(user)},
+    {"port", KIND_NUMBER, FIELD(port), .min = 1, .max = 65535},
+    {"passcmd", KIND_TEXT, FIELD(passcmd)},
+    {"passfile", KIND_PATH, FIELD(passfile)},
+    {"password_stdin", KIND_FLAG, FIELD(password_stdin), .set = true},
+    {"auth", KIND_TEXT, FIELD(auth)},
+    {"tls", KIND_CHOICE, FIELD(tls), .words = {"on", "starttls", "off"}},
+    {"cafile", KIND_PATH, FIELD(cafile)},
+    {"cert", KIND_PATH, FIELD(cert)},
+    {"key", KIND_PATH, FIELD(key)},
+    {"pin", KIND_TEXT, FIELD(pin)},
+    {"timeout", KIND_NUMBER, FIELD(timeout_s), .min = 1, .max = 3600},
+    {"keepalive", KIND_NUMBER, FIELD(keepalive_s), .max = 3600},
+    {"pipeline", KIND_CHOICE, FIELD(pipeline), .words = {"auto", "off"}},
+    {"top", KIND_CHOICE, FIELD(top), .words = {"auto", "off"}},
+    {"cache", KIND_PATH, FIELD(cache), .refused = "off"},
+    {"uid", KIND_NUMBER, FIELD(uid), .max = ID_MAX},
+    {"gid", KIND_NUMBER, FIELD(gid), .max = ID_MAX},
+    {"umask", KIND_OCTAL, FIELD(umask), .max = 0777},
+    {"ro", KIND_FLAG, FIELD(read_only), .set = true},
+    {"rw", KIND_FLAG, FIELD(read_only), .set = false},
+    {"allow_other", KIND_FLAG, FIELD(allow_other), .set = true},
+    {"max_read", KIND_NUMBER, FIELD(max_read), .min = 4096, .max = 1048576, .for_kernel = true},
+};
+
+/* Handed on as they are: libfuse 3.14 and fusermount3 know them. */
+static const char *const kernel_words[] = {
+    "auto_unmount", "default_permissions",
+    "dev",          "nodev",
+    "suid",         "nosuid",
+    "exec",         "noexec",
+    "async",        "sync",
+    "dirsync",      "atime",
+    "noatime",
+};
+
+/* Said to others in fstab; mount(8) hands some of it on (FUSE.md A). "x-*" is whatever begins so.
+ */
+static const char *const ignored_words[] = {
+    "user",    "users",    "nouser",   "owner",      "group",    "auto", "noauto", "nofail",
+    "_netdev", "defaults", "relatime", "norelatime", "nonempty", "x-*",  "X-*",    "comment=*",
+};
+
+static bool word_matches(const char *pattern, const char *word)
+{
+    size_t len = strlen(pattern);
+    if (pattern[len - 1] == '*')
+        return strncmp(pattern, word, len - 1) == 0;
+    return strcmp(pattern, word) == 0;
+}
+
+static bool is_listed(const char *const *words, size_t count, const char *word)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (word_matches(words[i], word))
+            return true;
+    }
+    return false;
+}
+
+#define IS_LISTED(words, word) is_listed(words, sizeof(words) / sizeof(words[0]), word)
+
+static const struct option_row *find_row(struct slice name)
+{
+    for (size_t i = 0; i < sizeof(option_rows) / sizeof(option_rows[0]); i++) {
+        if (slice_equal(slice_from_string(option_rows[i].name), name))
+            return &option_rows[i];
+    }
+    return NULL;
+}
+
+/* ---- one option ---- */
+
+static void *field_of(struct options *options, const struct option_row *row)
+{
+    return (char *)options + row->offset;
+}
+
+static enum fault out_of_memory(struct failure *ret_failure)
+{
+    return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
+}
+
+static enum fault set_text(struct options *options, const struct option_row *row, const char *value,
+                           struct failure *ret_failure)
+{
+    if (*value == '\0')
+        return failure_set(ret_failure, FAULT_REFUSED, "option '%s' has an empty value", row->name);
+    if (row->refused != NULL && strcmp(row->refused, value) == 0)
+        return failure_set(ret_failure, FAULT_REFUSED, "option '%s' wants a path, not '%s'",
+                           row->name, value);
+    char *copy = row->kind == KIND_PATH ? path_absolute(value) : strdup(value);
+    if (copy == NULL)
+        return out_of_memory(ret_failure);
+    char **field = field_of(options, row);
+    free(*field);
+    *field = copy;
+    return FAULT_NONE;
+}
+
+static bool octal_to_number(const char *text, int64_t max, int64_t *ret)
+{
+    int64_t value = 0;
+    for (const char *at = text; *at != '\0'; at++) {
+        if (*at < '0' || *at > '7')
+            return false;
+        value = value * 8 + (*at - '0');
+        if (value > max)
+            return false;
+    }
+    *ret = value;
+    return *text != '\0';
+}
+
+static enum fault set_number(struct options *options, const struct option_row *row,
+                             const char *value, struct failure *ret_failure)
+{
+    int64_t *field = field_of(options, row);
+    uint64_t number;
+    if (row->kind == KIND_OCTAL) {
+        if (!octal_to_number(value, row->max, field))
+            return failure_set(ret_failure, FAULT_REFUSED,
+                               "option '%s' wants an octal number up to %llo", row->name,
+                               (unsigned long long)row->max);
+        return FAULT_NONE;
+    }
+    if (!slice_to_number(slice_from_string(value), (uint64_t)row->max, &number) ||
+        (int64_t)number < row->min)
+        return failure_set(ret_failure, FAULT_REFUSED,
+                           "option '%s' wants a number from %lld to %lld", row->name,
+                           (long long)row->min, (long long)row->max);
+    *field = (int64_t)number;
+    return FAULT_NONE;
+}
+
+static enum fault set_choice(struct options *options, const struct option_row *row,
+                             const char *value, struct failure *ret_failure)
+{
+    int64_t *field = field_of(options, row);
+    size_t i = 0;
+    for (; row->words[i] != NULL; i++) {
+        if (strcmp(row->words[i], value) == 0) {
+            *field = (int64_t)i;
+            return FAULT_NONE;
+        }
+    }
+    return failure_set(ret_failure, FAULT_REFUSED, "option '%s' wants %s%s%s or %s", row->name,
+                       i > 2 ? row->words[0] : "", i > 2 ? ", " : "", row->words[i - 2],
+                       row->words[i - 1]);
+}
+
+static enum fault set_value(struct options *options, const struct option_row *row,
+                            const char *value, struct failure *ret_failure)
+{
+    switch (row->kind) {
+    case KIND_TEXT:
+    case KIND_PATH:
+        return set_text(options, row, value, ret_failure);
+    case KIND_NUMBER:
+    case KIND_OCTAL:
+        return set_number(options, row, value, ret_failure);
+    case KIND_CHOICE:
+        return set_choice(options, row, value, ret_failure);
+    case KIND_FLAG:
+        break;
+    }
+    *(bool *)field_of(options, row) = row->set;
+    return FAULT_NONE;
+}
+
+static enum fault hand_on(struct options *options, const char *word, struct failure *ret_failure)
+{
+    const char *comma = options->kernel.len > 0 ? "," : "";
+    if (!buffer_printf(&options->kernel, "%s%s", comma, word))
+        return out_of_memory(ret_failure);
+    return FAULT_NONE;
+}
+
+/* `word` is one option without escapes: "name" or "name=value". */
+static enum fault set_option(struct options *options, const char *word, struct failure *ret_failure)
+{
+    if (IS_LISTED(ignored_words, word))
+        return FAULT_NONE;
+    if (IS_LISTED(kernel_words, word))
+        return hand_on(options, word, ret_failure);
+
+    struct slice name = {word, strcspn(word, "=")};
+    const char *value = word[name.len] == '=' ? word + name.len + 1 : NULL;
+    const struct option_row *row = find_row(name);
+    char shown[80];
+    if (row == NULL)
+        return failure_set(ret_failure, FAULT_REFUSED, "unknown option '%s'",
+                           text_escape(name, shown, sizeof(shown)));
+    if (row->kind == KIND_FLAG && value != NULL)
+        return failure_set(ret_failure, FAULT_REFUSED, "option '%s' takes no value", row->name);
+    if (row->kind != KIND_FLAG && value == NULL)
+        return failure_set(ret_failure, FAULT_REFUSED, "option '%s' needs a value: %s=...",
+                           row->name, row->name);
+    enum fault fault = set_value(options, row, value, ret_failure);
+    if (fault == FAULT_NONE && row->for_kernel)
+        fault = hand_on(options, word, ret_failure);
+    return fault;
+}
+
+/* ---- the command line ---- */
+
+/* Takes the next option off the front of *list: up to a comma that has no backslash before it. */
+static bool take_option(const char **list, struct buffer *word)
+{
+    const char *at = *list;
+    word->len = 0;
+    for (; *at != '\0' && *at != ','; at++) {
+        if (at[0] == '\\' && at[1] == ',')
+            at++;
+        if (!buffer_append(word, (struct slice){at, 1}))
+            return false;
+    }
+    *list = *at == ',' ? at + 1 : at;
+    return buffer_append(word, (struct slice){"", 1});
+}
+
+static enum fault set_list(struct options *options, const char *list, struct failure *ret_failure)
+{
+    CLEANUP_BUFFER struct buffer word = {0};
+    enum fault fault = FAULT_NONE;
+    while (fault == FAULT_NONE && *list != '\0') {
+        if (!take_option(&list, &word))
+            return out_of_memory(ret_failure);
+        if (word.data[0] != '\0')
+            fault = set_option(options, word.data, ret_failure);
+    }
+    return fault;
+}
+
+static enum fault set_operand(struct options *options, const char *text,
+                              struct failure *ret_failure)
+{
+    char **field = options->source == NULL ? &options->source : &options->mountpoint;
+    if (*field != NULL)
+        return failure_set(ret_failure, FAULT_REFUSED,
+                           "one source and one mountpoint, no more (popfs -h)");
+    *field = strdup(text);
+    return *field == NULL ? out_of_memory(ret_failure) : FAULT_NONE;
+}
+
+static enum fault set_letter(struct options *options, int letter, struct failure *ret_failure)
+{
+    switch (letter) {
+    case 1: /* not an option */
+        return set_operand(options, optarg, ret_failure);
+    case 'o':
+        return set_list(options, optarg, ret_failure);
+    case 'd':
+        options->debug = true;
+        options->foreground = true;
+        return FAULT_NONE;
+    case 'f':
+        options->foreground = true;
+        return FAULT_NONE;
+    case 's': /* popfs always answers the kernel from one thread */
+        return FAULT_NONE;
+    case 'h':
+        options->help = true;
+        return FAULT_NONE;
+    case 'V':
+        options->version = true;
+        return FAULT_NONE;
+    case ':':
+        return failure_set(ret_failure, FAULT_REFUSED, "-%c needs an option list (popfs -h)",
+                           optopt);
+    default:
+        return FAULT_REFUSED;
+    }
+}
+
+/* getopt_long() says '?': optopt is the letter, or 0 for a long option, which is the word that it
+ * has just passed. */
+static enum fault refuse_letter(char **argv, struct failure *ret_failure)
+{
+    char letter[] = {'-', (char)optopt, '\0'}, shown[80];
+    const char *word = optopt != 0 ? letter : argv[optind - 1];
+    return failure_set(ret_failure, FAULT_REFUSED, "unknown option '%s' (popfs -h)",
+                       text_escape(slice_from_string(word), shown, sizeof(shown)));
+}
+
+static enum fault set_all(struct options *options, int argc, char **argv,
+                          struct failure *ret_failure)
+{
+    static const struct option long_options[] = {
+        {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {0}};
+    enum fault fault = FAULT_NONE;
+    int letter;
+    optind = 0; /* 0, not 1: glibc then starts afresh, which tests need */
+    opterr = 0;
+    /* '-': operands come as they stand, also when POSIXLY_CORRECT is set; fstab puts options last.
+     */
+    while (fault == FAULT_NONE &&
+           (letter = getopt_long(argc, argv, "-:o:fdshV", long_options, NULL)) != -1)
+        fault = letter == '?' ? refuse_letter(argv, ret_failure)
+                              : set_letter(options, letter, ret_failure);
+    for (int i = optind; fault == FAULT_NONE && i < argc; i++)
+        fault = set_operand(options, argv[i], ret_failure);
+    return fault;
+}
+
+static enum fault check_all(const struct options *options, struct failure *ret_failure)
+{
+    if (options->help || options->version)
+        return FAULT_NONE;
+    if (options->source == NULL || options->mountpoint == NULL)
+        return failure_set(ret_failure, FAULT_REFUSED,
+                           "usage: popfs [-o option[,option...]] SOURCE MOUNTPOINT (popfs -h)");
+    if (options->key != NULL && options->cert == NULL)
+        return failure_set(ret_failure, FAULT_REFUSED, "option 'key' means nothing without 'cert'");
+    return FAULT_NONE;
+}
+
+static struct options options_default(void)
+{
+    return (struct options){
+        .port = OPTION_NOT_GIVEN,
+        .tls = OPTION_NOT_GIVEN,
+        .timeout_s = 60,
+        .keepalive_s = 45,
+        .uid = (int64_t)getuid(),
+        .gid = (int64_t)getgid(),
+        .umask = 077,
+    };
+}
+
+enum fault options_parse(int argc, char **argv, struct options *ret_options,
+                         struct failure *ret_failure)
+{
+    *ret_options = options_default();
+    enum fault fault = set_all(ret_options, argc, argv, ret_failure);
+    return fault == FAULT_NONE ? check_all(ret_options, ret_failure) : fault;
+}
+
+void options_done(struct options *options)
+{
+    char *texts[] = {options->source, options->mountpoint, options->user,     options->passcmd,
+                     options->auth,   options->pin,        options->passfile, options->cafile,
+                     options->cert,   options->key,        options->cache};
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        free(texts[i]);
+    buffer_done(&options->kernel);
+    *options = (struct options){0};
+}

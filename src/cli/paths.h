@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/* Paths that stay right after chdir("/"), and where the cache is when nobody says so. */
+#ifndef POPFS_CLI_PATHS_H
+#define POPFS_CLI_PATHS_H
+
+#include "popfs/base.h"
+
+#include <sys/types.h>
+
+/* Each returns a new string; NULL for want of memory or of a current folder. */
+
+/* Relative to the current folder, nothing resolved. */
+char *path_absolute(const char *path);
+/* Links resolved in as much of it as exists. */
+char *path_resolve(const char *path);
+/* The first of these that is usable: XDG_CACHE_HOME, HOME, /var/cache for root, TMPDIR, /tmp. NULL
+ * where not set. */
+char *path_cache_default(const char *xdg_cache_home, const char *home, const char *tmpdir,
+                         uid_t uid);
+
+/* True if both are the same or `path` lies below `folder`. Both resolved. */
+bool path_is_inside(const char *path, const char *folder);
+
+#endif
