@@ -165,7 +165,10 @@ void pop3_session_secured(struct pop3_session *session);
 /* What to send next: whole commands, at most POP3_OUTPUT_OCTETS_MAX unless one command is longer.
  * Empty: nothing. */
 struct slice pop3_session_output(const struct pop3_session *session);
-/* `count` octets of the output have been sent; they are wiped. */
+/*
+ * `count` octets of the output have been sent; they are wiped. Call it before feeding what comes
+ * back: an answer to a command that has not been sent is none, and ends the session.
+ */
 void pop3_session_sent(struct pop3_session *session, size_t count);
 
 /*
@@ -184,7 +187,8 @@ struct pop3_request {
 /* FAULT_REFUSED when pop3_session_may_issue() is false or QUIT would overtake; FAULT_MEMORY. */
 enum fault pop3_session_issue(struct pop3_session *session, const struct pop3_request *request);
 
-/* Commands whose answer is not complete, those of the login included. */
+/* Commands whose answer is not complete, those of the login included; after a failure, those that
+ * never will be. */
 size_t pop3_session_outstanding_count(const struct pop3_session *session);
 enum pop3_state pop3_session_state(const struct pop3_session *session);
 const struct pop3_capabilities *pop3_session_capabilities(const struct pop3_session *session);

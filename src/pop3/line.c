@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/* A line that is longer than POP3_LINE_OCTETS_MAX is an error, so that a server cannot fill the
+ * memory. */
+#include "line.h"
+
+#include "popfs/pop3.h"
+
+#include <string.h>
+
+void pop3_line_reader_done(struct pop3_line_reader *reader)
+{
+    buffer_done(&reader->carry);
+}
+
+void pop3_line_feed(struct pop3_line_reader *reader, struct slice bytes)
+{
+    reader->input = bytes;
+    reader->fed_octets += bytes.len;
+}
+
+bool pop3_line_is_at_start(const struct pop3_line_reader *reader)
+{
+    return reader->carry.len == 0 || reader->carry_given;
+}
+
+uint64_t pop3_line_position(const struct pop3_line_reader *reader)
+{
+    return reader->fed_octets - reader->input.len;
+}
+
+static void strip_line_end(struct slice text, struct pop3_line *ret_line)
+{
+    text.len--;
+    ret_line->crlf = text.len > 0 && text.data[text.len - 1] == '\r';
+    if (ret_line->crlf)
+        text.len--;
+    ret_line->text = text;
+}
+
+static enum pop3_line_result keep_start(struct pop3_line_reader *reader, size_t room)
+{
+    if (reader->input.len >= room)
+        return POP3_LINE_TOO_LONG;
+    if (!buffer_append(&reader->carry, reader->input))
+        return POP3_LINE_MEMORY;
+    reader->input = slice_skip(reader->input, reader->input.len);
+    return POP3_LINE_PARTIAL;
+}
+
+enum pop3_line_result pop3_line_take(struct pop3_line_reader *reader, struct pop3_line *ret_line)
+{
+    if (reader->carry_given)
+        reader->carry.len = 0;
+    reader->carry_given = false;
+    if (reader->input.len == 0)
+        return POP3_LINE_PARTIAL;
+    size_t room = POP3_LINE_OCTETS_MAX + 2 - reader->carry.len;
+    size_t look = reader->input.len < room ? reader->input.len : room;
+    const char *newline = memchr(reader->input.data, '\n', look);
+    if (newline == NULL)
+        return keep_start(reader, room);
+    struct slice text = {reader->input.data, (size_t)(newline - reader->input.data) + 1};
+    if (reader->carry.len > 0 && !buffer_append(&reader->carry, text))
+        return POP3_LINE_MEMORY;
+    reader->input = slice_skip(reader->input, text.len);
+    if (reader->carry.len > 0) {
+        reader->carry_given = true;
+        text = buffer_slice(&reader->carry);
+    }
+    strip_line_end(text, ret_line);
+    return POP3_LINE_WHOLE;
+}

@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: MIT */
+/* Nothing learnt in clear outlives STLS, and no refusal makes popfs say a password in a weaker way.
+ */
+#include "login.h"
+
+#include "capability.h"
+
+#include <stdio.h>
+
+void pop3_login_init(struct pop3_login *login, const struct pop3_options *options)
+{
+    *login = (struct pop3_login){
+        .options = *options,
+        .step = POP3_LOGIN_GREETING,
+        .tls = options->security == POP3_SECURITY_TLS,
+    };
+    if (options->user == NULL)
+        login->options.user = "";
+    if (options->password == NULL)
+        login->options.password = "";
+}
+
+void pop3_login_done(struct pop3_login *login)
+{
+    pop3_sasl_free(login->sasl);
+    login->sasl = NULL;
+    buffer_done(&login->stamp);
+    secret_wipe(login->digest, sizeof(login->digest));
+    login->line = (struct pop3_login_line){0};
+    login->options.user = NULL;
+    login->options.password = NULL;
+    login->options.host = NULL;
+}
+
+/* ---- verdicts ---- */
+
+static enum pop3_login_verdict login_fail(struct pop3_login *login, enum fault fault,
+                                          const char *text)
+{
+    failure_set(&login->failure, fault, "%s", text);
+    return POP3_LOGIN_FAILED;
+}
+
+/* `what` the server did, and its own words for it. */
+static enum pop3_login_verdict login_fail_with(struct pop3_login *login, enum fault fault,
+                                               const char *what, const struct pop3_reply *reply)
+{
+    char said[FAILURE_TEXT_OCTETS];
+    text_escape(reply->text, said, sizeof(said));
+    if (said[0] == '\0')
+        snprintf(said, sizeof(said), "-ERR");
+    failure_set(&login->failure, fault, "%s: %s", what, said);
+    login->code = reply->code;
+    return POP3_LOGIN_FAILED;
+}
+
+static enum pop3_login_verdict login_refused(struct pop3_login *login,
+                                             const struct pop3_reply *reply)
+{
+    return login_fail_with(login, pop3_reply_fault(reply, FAULT_LOGIN),
+                           "the server refused the login", reply);
+}
+
+static void line_add(struct pop3_login_line *line, struct slice part)
+{
+    line->parts[line->count++] = part;
+}
+
+static void line_add_shown(struct pop3_login_line *line, const char *part)
+{
+    line_add(line, slice_from_string(part));
+    line->shown_count = line->count;
+}
+
+static void login_line(struct pop3_login *login, enum pop3_command command)
+{
+    login->line = (struct pop3_login_line){.command = command};
+    line_add_shown(&login->line, pop3_command_name(command));
+}
+
+static enum pop3_login_verdict login_send(struct pop3_login *login, enum pop3_login_step step,
+                                          enum pop3_command command)
+{
+    login->step = step;
+    login_line(login, command);
+    return POP3_LOGIN_SEND;
+}
+
+static size_t line_octets(const struct pop3_login_line *line)
+{
+    size_t octets = 2;
+    for (size_t i = 0; i < line->count; i++)
+        octets += line->parts[i].len;
+    return octets;
+}
+
+/* ---- USER, APOP, SASL ---- */
+
+static enum pop3_login_verdict login_user(struct pop3_login *login)
+{
+    login_send(login, POP3_LOGIN_USER, POP3_USER);
+    line_add_shown(&login->line, " ");
+    line_add_shown(&login->line, login->options.user);
+    if (line_octets(&login->line) > POP3_COMMAND_OCTETS_MAX)
+        return login_fail(login, FAULT_LOGIN, "the user name is too long for POP3");
+    return POP3_LOGIN_SEND;
+}
+
+static enum pop3_login_verdict login_pass(struct pop3_login *login)
+{
+    /* Longer than RFC 2449 allows if the password is: many servers take it, and no other way is
+     * left. */
+    login_send(login, POP3_LOGIN_PASS, POP3_PASS);
+    line_add_shown(&login->line, " ");
+    line_add(&login->line, slice_from_string(login->options.password));
+    return POP3_LOGIN_SEND;
+}
+
+static enum pop3_login_verdict login_apop(struct pop3_login *login)
+{
+    struct slice password = slice_from_string(login->options.password);
+    if (!digest_md5_hex(buffer_slice(&login->stamp), password, login->digest))
+        return login_fail(login, FAULT_MEMORY, "MD5, which APOP needs, cannot be computed here");
+    login_send(login, POP3_LOGIN_APOP, POP3_APOP);
+    line_add_shown(&login->line, " ");
+    line_add_shown(&login->line, login->options.user);
+    line_add_shown(&login->line, " ");
+    line_add(&login->line, slice_from_string(login->digest));
+    if (line_octets(&login->line) > POP3_COMMAND_OCTETS_MAX)
+        return login_fail(login, FAULT_LOGIN, "the user name is too long for POP3");
+    return POP3_LOGIN_SEND;
+}
+
+static enum pop3_login_verdict login_sasl_abort(struct pop3_login *login)
+{
+    if (login->failure.fault == FAULT_MEMORY)
+        return POP3_LOGIN_FAILED;
+    login->step = POP3_LOGIN_SASL_ABORT;
+    login->line = (struct pop3_login_line){.command = POP3_AUTH, .continues = true};
+    line_add_shown(&login->line, "*");
+    return POP3_LOGIN_SEND;
+}
+
+static enum pop3_login_verdict login_sasl_start(struct pop3_login *login)
+{
+    if (pop3_sasl_new(login->mechanism, &login->options, &login->sasl, &login->failure) !=
+        FAULT_NONE)
+        return POP3_LOGIN_FAILED;
+    login_send(login, POP3_LOGIN_SASL, POP3_AUTH);
+    line_add_shown(&login->line, " ");
+    line_add_shown(&login->line, login->mechanism->name);
+    if (!login->mechanism->client_first)
+        return POP3_LOGIN_SEND;
+    if (pop3_sasl_step(login->sasl, (struct slice){NULL, 0}, &login->response, &login->failure) !=
+        FAULT_NONE)
+        return POP3_LOGIN_FAILED;
+    struct pop3_login_line longer = login->line;
+    line_add_shown(&longer, " ");
+    line_add(&longer, login->response);
+    login->response_held = line_octets(&longer) > POP3_COMMAND_OCTETS_MAX;
+    if (!login->response_held)
+        login->line = longer;
+    return POP3_LOGIN_SEND;
+}
+
+static enum pop3_login_verdict login_sasl_respond(struct pop3_login *login, struct slice challenge)
+{
+    if (!login->response_held &&
+        pop3_sasl_step(login->sasl, challenge, &login->response, &login->failure) != FAULT_NONE)
+        return login_sasl_abort(login);
+    login->response_held = false;
+    login->line = (struct pop3_login_line){.command = POP3_AUTH, .continues = true};
+    line_add(&login->line, login->response);
+    return POP3_LOGIN_SEND;
+}
+
+/* What there is to choose from: under auto, a mechanism that cannot carry the password is no
+ * choice. */
+static struct pop3_capabilities login_offer(const struct pop3_login *login)
+{
+    struct pop3_capabilities offer = login->capabilities;
+    if (login->options.auth != POP3_AUTH_AUTO || pop3_sasl_can_prepare(&login->options))
+        return offer;
+    offer.sasl_other |= offer.sasl_cram_md5 || offer.sasl_scram_sha_1 || offer.sasl_scram_sha_256;
+    offer.sasl_cram_md5 = false;
+    offer.sasl_scram_sha_1 = false;
+    offer.sasl_scram_sha_256 = false;
+    return offer;
+}
+
+static enum pop3_login_verdict login_authenticate(struct pop3_login *login)
+{
+    enum pop3_auth wanted = login->options.auth;
+    const struct pop3_capabilities offer = login_offer(login);
+    enum pop3_auth auth;
+    if (!pop3_mechanism_choose(wanted, &offer, login->stamp.len > 0, login->tls, &auth)) {
+        if (wanted == POP3_AUTH_AUTO)
+            return login_fail(login, FAULT_LOGIN,
+                              "the server offers no login that popfs can do (try auth=)");
+        failure_set(&login->failure, FAULT_LOGIN, "the server does not offer auth=%s%s",
+                    pop3_mechanism(wanted)->word,
+                    wanted == POP3_AUTH_APOP ? ": its greeting holds no time stamp" : "");
+        return POP3_LOGIN_FAILED;
+    }
+    login->mechanism = pop3_mechanism(auth);
+    if (auth == POP3_AUTH_APOP)
+        return login_apop(login);
+    return login->mechanism->sasl ? login_sasl_start(login) : login_user(login);
+}
+
+/* ---- capabilities and TLS ---- */
+
+static enum pop3_login_verdict login_after_capa(struct pop3_login *login)
+{
+    const struct pop3_capabilities *set = &login->capabilities;
+    if (login->options.security == POP3_SECURITY_STLS && !login->tls) {
+        if (set->known && !set->stls)
+            return login_fail(login, FAULT_UNTRUSTED,
+                              "the server does not offer STLS, so the password was not sent");
+        return login_send(login, POP3_LOGIN_STLS, POP3_STLS);
+    }
+    /* RFC 6856 has it before login; courier leaves 8-bit headers alone only after it. */
+    if (set->utf8 && login->tls)
+        return login_send(login, POP3_LOGIN_UTF8, POP3_UTF8);
+    return login_authenticate(login);
+}
+
+static bool code_ends_session(enum pop3_code code)
+{
+    return code != POP3_CODE_NONE && code != POP3_CODE_OTHER && code != POP3_CODE_UTF8;
+}
+
+/* CAPA was answered with -ERR. */
+static enum pop3_login_verdict login_hear_capa(struct pop3_login *login,
+                                               const struct pop3_reply *reply)
+{
+    /* Dovecot can follow +OK to PASS with an -ERR that nobody asked for; it looks like CAPA's
+     * answer. */
+    if (code_ends_session(reply->code))
+        return login_fail_with(login, pop3_reply_fault(reply, FAULT_LOGIN),
+                               "the server ended the session", reply);
+    if (login->step == POP3_LOGIN_CAPA_LAST) {
+        /* Only what is offered after login may be pipelined. */
+        login->capabilities.pipelining = false;
+        return POP3_LOGIN_FINISHED;
+    }
+    pop3_capability_assume(&login->capabilities);
+    return login_after_capa(login);
+}
+
+enum pop3_login_verdict pop3_login_learn(struct pop3_login *login,
+                                         const struct pop3_capabilities *set)
+{
+    login->capabilities = *set;
+    return login->step == POP3_LOGIN_CAPA_LAST ? POP3_LOGIN_FINISHED : login_after_capa(login);
+}
+
+enum pop3_login_verdict pop3_login_secured(struct pop3_login *login)
+{
+    login->tls = true;
+    login->stamp.len = 0;
+    login->capabilities = (struct pop3_capabilities){0};
+    return login_send(login, POP3_LOGIN_CAPA, POP3_CAPA);
+}
+
+/* ---- what the server says ---- */
+
+static enum pop3_login_verdict login_hear_greeting(struct pop3_login *login,
+                                                   const struct pop3_reply *reply)
+{
+    if (reply->kind != POP3_REPLY_OK)
+        return login_fail_with(login, pop3_reply_fault(reply, FAULT_LOGIN),
+                               "the server refused the connection", reply);
+    if (!buffer_append(&login->stamp, pop3_reply_stamp(reply->text)))
+        return login_fail(login, FAULT_MEMORY, "out of memory");
+    return login_send(login, POP3_LOGIN_CAPA, POP3_CAPA);
+}
+
+static enum pop3_login_verdict login_hear_stls(struct pop3_login *login,
+                                               const struct pop3_reply *reply)
+{
+    if (reply->kind != POP3_REPLY_OK)
+        return login_fail_with(login, FAULT_UNTRUSTED,
+                               "the server refused STLS, so the password was not sent", reply);
+    login->step = POP3_LOGIN_HANDSHAKE;
+    return POP3_LOGIN_SECURE;
+}
+
+static enum pop3_login_verdict login_accepted(struct pop3_login *login)
+{
+    pop3_sasl_free(login->sasl);
+    login->sasl = NULL;
+    return login_send(login, POP3_LOGIN_CAPA_LAST, POP3_CAPA);
+}
+
+static enum pop3_login_verdict login_hear_sasl(struct pop3_login *login,
+                                               const struct pop3_reply *reply)
+{
+    if (reply->kind == POP3_REPLY_ERR)
+        return login_refused(login, reply);
+    if (reply->kind == POP3_REPLY_CHALLENGE)
+        return login_sasl_respond(login, reply->text);
+    /* Some servers write +OK where RFC 5034 has an empty challenge. */
+    if (login->response_held || pop3_sasl_wants_empty_challenge(login->sasl))
+        return login_sasl_respond(login, (struct slice){NULL, 0});
+    if (pop3_sasl_is_complete(login->sasl))
+        return login_accepted(login);
+    if (login->mechanism->proves_server)
+        return login_fail(login, FAULT_UNTRUSTED,
+                          "the server did not prove that it knows the password");
+    return login_fail(login, FAULT_GARBLED, "the server said +OK before it asked for the password");
+}
+
+enum pop3_login_verdict pop3_login_hear(struct pop3_login *login, const struct pop3_reply *reply)
+{
+    bool ok = reply->kind == POP3_REPLY_OK;
+    switch (login->step) {
+    case POP3_LOGIN_GREETING:
+        return login_hear_greeting(login, reply);
+    case POP3_LOGIN_CAPA:
+    case POP3_LOGIN_CAPA_LAST:
+        return login_hear_capa(login, reply);
+    case POP3_LOGIN_STLS:
+        return login_hear_stls(login, reply);
+    case POP3_LOGIN_UTF8:
+        return login_authenticate(login);
+    case POP3_LOGIN_USER:
+        return ok ? login_pass(login) : login_refused(login, reply);
+    case POP3_LOGIN_PASS:
+    case POP3_LOGIN_APOP:
+        return ok ? login_accepted(login) : login_refused(login, reply);
+    case POP3_LOGIN_SASL:
+        return login_hear_sasl(login, reply);
+    case POP3_LOGIN_HANDSHAKE:
+    case POP3_LOGIN_SASL_ABORT:
+        break;
+    }
+    return POP3_LOGIN_FAILED;
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The way from the greeting to TRANSACTION: what to say next, given what was answered. A pure state
+ * machine: knows the order, not the bytes. Refuses to know queues, buffers and TLS itself.
+ *
+ *   GREETING -> CAPA -> [STLS -> HANDSHAKE -> CAPA] -> [UTF8] -> USER, PASS | APOP | SASL ->
+ * CAPA_LAST -> finished
+ */
+#ifndef POPFS_POP3_LOGIN_H
+#define POPFS_POP3_LOGIN_H
+
+#include "reply.h"
+#include "sasl.h"
+
+enum pop3_login_step {
+    POP3_LOGIN_GREETING,
+    POP3_LOGIN_CAPA,
+    POP3_LOGIN_STLS,
+    POP3_LOGIN_HANDSHAKE,
+    POP3_LOGIN_UTF8,
+    POP3_LOGIN_USER,
+    POP3_LOGIN_PASS,
+    POP3_LOGIN_APOP,
+    POP3_LOGIN_SASL,
+    POP3_LOGIN_SASL_ABORT,
+    POP3_LOGIN_CAPA_LAST,
+};
+
+/* What to do next. */
+enum pop3_login_verdict {
+    POP3_LOGIN_SEND,   /* `line` */
+    POP3_LOGIN_SECURE, /* the handshake, then pop3_login_secured() */
+    POP3_LOGIN_FINISHED,
+    POP3_LOGIN_FAILED, /* `failure`, `code` */
+};
+
+enum { POP3_LOGIN_PARTS_MAX = 5 };
+
+struct pop3_login_line {
+    enum pop3_command command;
+    bool continues; /* a further line of the AUTH that is outstanding */
+    /* One after the other, without line end; borrowed from the login until it is told more. */
+    struct slice parts[POP3_LOGIN_PARTS_MAX];
+    size_t count;
+    size_t shown_count; /* the parts after these are secret */
+};
+
+struct pop3_login {
+    struct pop3_options options; /* strings borrowed */
+    enum pop3_login_step step;
+    bool tls;
+    struct pop3_capabilities capabilities;
+    struct buffer stamp;
+    char digest[DIGEST_MD5_HEX_OCTETS];
+    const struct pop3_mechanism *mechanism; /* NULL until chosen */
+    struct pop3_sasl *sasl;
+    bool response_held; /* the first response did not fit into the AUTH line */
+    struct slice response;
+    struct pop3_login_line line;
+    struct failure failure;
+    enum pop3_code code;
+};
+
+void pop3_login_init(struct pop3_login *login, const struct pop3_options *options);
+/* Wipes. */
+void pop3_login_done(struct pop3_login *login);
+/* The first line of an answer; with +OK to CAPA, pop3_login_learn() is told instead. */
+enum pop3_login_verdict pop3_login_hear(struct pop3_login *login, const struct pop3_reply *reply);
+enum pop3_login_verdict pop3_login_learn(struct pop3_login *login,
+                                         const struct pop3_capabilities *set);
+enum pop3_login_verdict pop3_login_secured(struct pop3_login *login);
+
+#endif

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/* The choice is made once: a mechanism that was refused is never followed by a weaker one. */
+#include "mechanism.h"
+
+#include <string.h>
+
+static const struct pop3_mechanism mechanisms[] = {
+    [POP3_AUTH_AUTO] = {.word = "auto", .name = "auto"},
+    [POP3_AUTH_USER] = {.word = "user", .name = "USER"},
+    [POP3_AUTH_APOP] = {.word = "apop", .name = "APOP"},
+    [POP3_AUTH_PLAIN] = {"plain", "PLAIN", .sasl = true, .client_first = true},
+    [POP3_AUTH_LOGIN] = {"login", "LOGIN", .sasl = true, .any_challenge = true},
+    [POP3_AUTH_CRAM_MD5] = {"cram-md5", "CRAM-MD5", .sasl = true, .prepares = true},
+    [POP3_AUTH_SCRAM_SHA_1] = {"scram-sha-1", "SCRAM-SHA-1", .sasl = true, .client_first = true,
+                               .prepares = true, .proves_server = true},
+    [POP3_AUTH_SCRAM_SHA_256] = {"scram-sha-256", "SCRAM-SHA-256", .sasl = true,
+                                 .client_first = true, .prepares = true, .proves_server = true},
+};
+
+enum { MECHANISM_COUNT = sizeof(mechanisms) / sizeof(mechanisms[0]) };
+
+/* Ended by AUTO. Under TLS a password may be said; in clear, what hides it comes first. */
+static const enum pop3_auth order_tls[] = {
+    POP3_AUTH_SCRAM_SHA_256, POP3_AUTH_SCRAM_SHA_1, POP3_AUTH_PLAIN, POP3_AUTH_USER,
+    POP3_AUTH_CRAM_MD5,      POP3_AUTH_LOGIN,       POP3_AUTH_AUTO,
+};
+static const enum pop3_auth order_clear[] = {
+    POP3_AUTH_SCRAM_SHA_256, POP3_AUTH_SCRAM_SHA_1, POP3_AUTH_APOP,  POP3_AUTH_CRAM_MD5,
+    POP3_AUTH_PLAIN,         POP3_AUTH_USER,        POP3_AUTH_LOGIN, POP3_AUTH_AUTO,
+};
+
+const struct pop3_mechanism *pop3_mechanism(enum pop3_auth auth)
+{
+    return &mechanisms[auth];
+}
+
+bool pop3_auth_from_word(const char *word, enum pop3_auth *ret_auth)
+{
+    for (unsigned i = 0; i < MECHANISM_COUNT; i++) {
+        if (strcmp(word, mechanisms[i].word) == 0) {
+            *ret_auth = (enum pop3_auth)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_offered(enum pop3_auth auth, const struct pop3_capabilities *set, bool has_stamp)
+{
+    switch (auth) {
+    case POP3_AUTH_AUTO:
+        return false;
+    case POP3_AUTH_USER:
+        return set->user;
+    case POP3_AUTH_APOP:
+        return has_stamp;
+    case POP3_AUTH_PLAIN:
+        return set->sasl_plain;
+    case POP3_AUTH_LOGIN:
+        return set->sasl_login;
+    case POP3_AUTH_CRAM_MD5:
+        return set->sasl_cram_md5;
+    case POP3_AUTH_SCRAM_SHA_1:
+        return set->sasl_scram_sha_1;
+    case POP3_AUTH_SCRAM_SHA_256:
+        return set->sasl_scram_sha_256;
+    }
+    return false;
+}
+
+/* An incomplete CAPA (perdition) names no way to log in at all; RFC 1939's own is tried then. */
+static bool names_no_login(const struct pop3_capabilities *set)
+{
+    return !set->user && !set->sasl_plain && !set->sasl_login && !set->sasl_cram_md5 &&
+           !set->sasl_scram_sha_1 && !set->sasl_scram_sha_256 && !set->sasl_other;
+}
+
+bool pop3_mechanism_choose(enum pop3_auth wanted, const struct pop3_capabilities *set,
+                           bool has_stamp, bool tls, enum pop3_auth *ret_auth)
+{
+    const enum pop3_auth *order = tls ? order_tls : order_clear;
+    enum pop3_auth auth = wanted;
+    bool may = is_offered(wanted, set, has_stamp);
+    if (wanted == POP3_AUTH_AUTO) {
+        while (*order != POP3_AUTH_AUTO && !is_offered(*order, set, has_stamp))
+            order++;
+        may = *order != POP3_AUTH_AUTO;
+        auth = may ? *order : POP3_AUTH_USER;
+    }
+    /* Without CAPA, what the user asked for is tried; APOP cannot be, without a stamp. */
+    if (!may && wanted != POP3_AUTH_AUTO && wanted != POP3_AUTH_APOP)
+        may = !set->known;
+    if (!may && auth == POP3_AUTH_USER)
+        may = names_no_login(set);
+    if (may)
+        *ret_auth = auth;
+    return may;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* The ways to log in: their names, what offers them, and which comes first. */
+#ifndef POPFS_POP3_MECHANISM_H
+#define POPFS_POP3_MECHANISM_H
+
+#include "popfs/pop3.h"
+
+struct pop3_mechanism {
+    const char *word; /* of the option auth= */
+    const char *name; /* on the wire and for people */
+    bool sasl;
+    bool client_first;  /* its first challenge is empty */
+    bool any_challenge; /* what its challenges say does not matter */
+    bool prepares;      /* runs user and password through SASLprep */
+    bool proves_server; /* success without the server's proof is no success */
+};
+
+const struct pop3_mechanism *pop3_mechanism(enum pop3_auth auth);
+
+/*
+ * What to log in with. `wanted` itself unless it is AUTO; then the strongest that is offered
+ * (POP3.md rule 27). False: what is wanted, or anything at all, is not on offer.
+ */
+bool pop3_mechanism_choose(enum pop3_auth wanted, const struct pop3_capabilities *set,
+                           bool has_stamp, bool tls, enum pop3_auth *ret_auth);
+
+#endif

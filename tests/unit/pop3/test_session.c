@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: MIT */
+/* What a transcript cannot say: how the session is driven, bounds, secrets, and injected bytes that
+ * depend on the cut. */
+#include "popfs/pop3.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct pop3_session *session_of(enum pop3_security security, const char *password)
+{
+    const struct pop3_options options = {
+        .security = security,
+        .auth = POP3_AUTH_USER,
+        .host = "pop.example.org",
+        .user = "alice",
+        .password = password,
+        .pipeline = true,
+    };
+    struct pop3_session *session = pop3_session_new(&options);
+    assert_non_null(session);
+    return session;
+}
+
+static void send_all(struct pop3_session *session)
+{
+    struct slice output;
+    while ((output = pop3_session_output(session)).len > 0)
+        pop3_session_sent(session, output.len);
+}
+
+/* Feeds, and gives the first event; the others must come by next(). */
+static struct pop3_event after(struct pop3_session *session, const char *text)
+{
+    struct pop3_event event;
+    pop3_session_feed(session, slice_from_string(text));
+    pop3_session_next_event(session, &event);
+    return event;
+}
+
+static struct pop3_event next(struct pop3_session *session)
+{
+    struct pop3_event event;
+    pop3_session_next_event(session, &event);
+    return event;
+}
+
+static struct pop3_session *logged_in(bool pipelining)
+{
+    static const char *const answers[] = {"+OK\r\n", "-ERR\r\n", "+OK\r\n", "+OK\r\n"};
+    struct pop3_session *session = session_of(POP3_SECURITY_TLS, "secret");
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(after(session, answers[i]).type, POP3_EVENT_NONE);
+        send_all(session);
+    }
+    struct pop3_event event =
+        after(session, pipelining ? "+OK\r\nPIPELINING\r\n.\r\n" : "+OK\r\n.\r\n");
+    assert_int_equal(event.type, POP3_EVENT_LOGGED_IN);
+    assert_int_equal(next(session).type, POP3_EVENT_NONE);
+    return session;
+}
+
+static enum fault issue(struct pop3_session *session, enum pop3_command command, uint32_t msgnum)
+{
+    const struct pop3_request request = {.command = command, .msgnum = msgnum};
+    return pop3_session_issue(session, &request);
+}
+
+static void assert_failed(struct pop3_session *session, struct pop3_event event, enum fault fault)
+{
+    assert_int_equal(event.type, POP3_EVENT_FAILED);
+    assert_int_equal(event.fault, fault);
+    assert_int_equal(pop3_session_state(session), POP3_STATE_CLOSED);
+    assert_int_equal(pop3_session_output(session).len, 0);
+    assert_int_equal(after(session, "+OK\r\n").type, POP3_EVENT_NONE);
+    pop3_session_free(session);
+}
+
+/* ---- STLS ---- */
+
+static struct pop3_session *before_stls_answer(void)
+{
+    struct pop3_session *session = session_of(POP3_SECURITY_STLS, "secret");
+    assert_int_equal(after(session, "+OK\r\n").type, POP3_EVENT_NONE);
+    send_all(session);
+    assert_int_equal(after(session, "+OK\r\nSTLS\r\nUSER\r\n.\r\n").type, POP3_EVENT_NONE);
+    send_all(session);
+    return session;
+}
+
+static void more_than_one_line_after_stls_is_an_attack(void **state)
+{
+    static const char *const answers[] = {
+        "+OK\r\n+OK\r\n",
+        "+OK\r\n+",
+        "+OK\r\n\n",
+        "+OK\r\n\x16\x03\x01",
+    };
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        struct pop3_session *session = before_stls_answer();
+        assert_failed(session, after(session, answers[i]), FAULT_UNTRUSTED);
+    }
+}
+
+static void bytes_between_stls_and_the_handshake_are_an_attack(void **state)
+{
+    struct pop3_session *session = before_stls_answer();
+    (void)state;
+    assert_int_equal(after(session, "+OK\r\n").type, POP3_EVENT_SECURE);
+    assert_int_equal(next(session).type, POP3_EVENT_NONE);
+    assert_int_equal(pop3_session_output(session).len, 0);
+    assert_failed(session, after(session, "+"), FAULT_UNTRUSTED);
+}
+
+static void an_answer_to_stls_that_came_before_it_was_sent_is_an_attack(void **state)
+{
+    struct pop3_session *session = session_of(POP3_SECURITY_STLS, "secret");
+    (void)state;
+    after(session, "+OK\r\n");
+    send_all(session);
+    assert_failed(session, after(session, "+OK\r\nSTLS\r\n.\r\n+OK begin\r\n"), FAULT_UNTRUSTED);
+}
+
+static void nothing_is_said_between_stls_and_the_handshake(void **state)
+{
+    struct pop3_session *session = before_stls_answer();
+    (void)state;
+    assert_int_equal(after(session, "+OK\r\n").type, POP3_EVENT_SECURE);
+    assert_int_equal(next(session).type, POP3_EVENT_NONE);
+    assert_int_equal(pop3_session_output(session).len, 0);
+    pop3_session_secured(session);
+    assert_true(slice_equal(pop3_session_output(session), SLICE_LITERAL("CAPA\r\n")));
+    assert_false(pop3_session_capabilities(session)->user);
+    pop3_session_free(session);
+}
+
+static void secured_without_being_asked_for_changes_nothing(void **state)
+{
+    struct pop3_session *session = before_stls_answer();
+    (void)state;
+    pop3_session_secured(session);
+    assert_failed(session, after(session, "-ERR\r\n"), FAULT_UNTRUSTED);
+}
+
+/* ---- secrets ---- */
+
+static void line_ends_in_a_password_are_refused_before_the_greeting(void **state)
+{
+    static const char *const passwords[] = {"a\rb", "a\nb", "secret\r\nDELE 1", "\n"};
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        struct pop3_session *session = session_of(POP3_SECURITY_TLS, passwords[i]);
+        assert_failed(session, next(session), FAULT_LOGIN);
+    }
+}
+
+static void a_sent_password_is_wiped(void **state)
+{
+    struct pop3_session *session = session_of(POP3_SECURITY_TLS, "very-secret");
+    (void)state;
+    after(session, "+OK\r\n");
+    send_all(session);
+    after(session, "-ERR\r\n");
+    send_all(session);
+    after(session, "+OK\r\n");
+    struct slice output = pop3_session_output(session);
+    assert_true(slice_equal(output, SLICE_LITERAL("PASS very-secret\r\n")));
+    pop3_session_sent(session, 9);
+    struct slice rest = pop3_session_output(session);
+    assert_true(slice_equal(rest, SLICE_LITERAL("-secret\r\n")));
+    pop3_session_sent(session, rest.len);
+    for (size_t i = 0; i < output.len; i++)
+        assert_int_equal(output.data[i], 0);
+    pop3_session_free(session);
+}
+
+static void passwords_of_any_other_octet_pass(void **state)
+{
+    struct pop3_session *session = session_of(POP3_SECURITY_TLS, " p%s\tä\x01 ");
+    (void)state;
+    after(session, "+OK\r\n");
+    send_all(session);
+    after(session, "-ERR\r\n");
+    send_all(session);
+    after(session, "+OK\r\n");
+    assert_true(slice_equal(pop3_session_output(session), SLICE_LITERAL("PASS  p%s\tä\x01 \r\n")));
+    pop3_session_free(session);
+}
+
+/* ---- issuing ---- */
+
+static void commands_go_one_by_one_without_pipelining(void **state)
+{
+    struct pop3_session *session = logged_in(false);
+    (void)state;
+    assert_true(pop3_session_may_issue(session));
+    assert_int_equal(issue(session, POP3_NOOP, 0), FAULT_NONE);
+    assert_false(pop3_session_may_issue(session));
+    assert_int_equal(issue(session, POP3_NOOP, 0), FAULT_REFUSED);
+    assert_true(slice_equal(pop3_session_output(session), SLICE_LITERAL("NOOP\r\n")));
+    send_all(session);
+    assert_int_equal(after(session, "+OK\r\n").type, POP3_EVENT_STATUS);
+    assert_true(pop3_session_may_issue(session));
+    pop3_session_free(session);
+}
+
+static void pipelining_offered_only_before_login_is_not_used(void **state)
+{
+    static const char *const answers[] = {"+OK\r\n", "+OK\r\nUSER\r\nTOP\r\nPIPELINING\r\n.\r\n",
+                                          "+OK\r\n", "+OK\r\n"};
+    struct pop3_session *session = session_of(POP3_SECURITY_TLS, "secret");
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(after(session, answers[i]).type, POP3_EVENT_NONE);
+        send_all(session);
+    }
+    assert_int_equal(after(session, "-ERR\r\n").type, POP3_EVENT_LOGGED_IN);
+    assert_true(pop3_session_capabilities(session)->top);
+    assert_int_equal(issue(session, POP3_NOOP, 0), FAULT_NONE);
+    assert_false(pop3_session_may_issue(session));
+    pop3_session_free(session);
+}
+
+static void quit_overtakes_nothing_and_nothing_follows_it(void **state)
+{
+    struct pop3_session *session = logged_in(true);
+    (void)state;
+    assert_int_equal(issue(session, POP3_DELE, 1), FAULT_NONE);
+    assert_int_equal(issue(session, POP3_QUIT, 0), FAULT_REFUSED);
+    send_all(session);
+    assert_int_equal(after(session, "+OK\r\n").type, POP3_EVENT_STATUS);
+    assert_int_equal(issue(session, POP3_QUIT, 0), FAULT_NONE);
+    assert_int_equal(pop3_session_state(session), POP3_STATE_UPDATE);
+    assert_int_equal(issue(session, POP3_NOOP, 0), FAULT_REFUSED);
+    pop3_session_free(session);
+}
+
+static void what_a_caller_may_not_say_is_refused(void **state)
+{
+    struct pop3_session *session = logged_in(true);
+    (void)state;
+    assert_int_equal(issue(session, POP3_RETR, 0), FAULT_REFUSED);
+    assert_int_equal(issue(session, POP3_DELE, 2147483648U), FAULT_REFUSED);
+    assert_int_equal(issue(session, POP3_PASS, 1), FAULT_REFUSED);
+    assert_int_equal(issue(session, POP3_GREETING, 1), FAULT_REFUSED);
+    assert_int_equal(pop3_session_output(session).len, 0);
+    assert_int_equal(pop3_session_outstanding_count(session), 0);
+    pop3_session_free(session);
+}
+
+static void output_comes_in_whole_commands_of_bounded_size(void **state)
+{
+    enum { COUNT = 10000 };
+    struct pop3_session *session = logged_in(true);
+    size_t lines = 0;
+    (void)state;
+    for (uint32_t i = 1; i <= COUNT; i++)
+        assert_int_equal(issue(session, POP3_RETR, i), FAULT_NONE);
+    assert_int_equal(pop3_session_outstanding_count(session), COUNT);
+    struct slice output;
+    while ((output = pop3_session_output(session)).len > 0) {
+        assert_true(output.len <= POP3_OUTPUT_OCTETS_MAX);
+        assert_int_equal(output.data[output.len - 1], '\n');
+        for (size_t i = 0; i < output.len; i++)
+            lines += output.data[i] == '\n';
+        pop3_session_sent(session, output.len);
+    }
+    assert_int_equal(lines, COUNT);
+    pop3_session_free(session);
+}
+
+static void answers_carry_the_tag_of_their_command(void **state)
+{
+    struct pop3_session *session = logged_in(true);
+    int tags[40];
+    (void)state;
+    for (uint32_t i = 0; i < 40; i++) {
+        const struct pop3_request request = {
+            .command = i % 2 == 0 ? POP3_DELE : POP3_RETR, .msgnum = i + 1, .tag = &tags[i]};
+        assert_int_equal(pop3_session_issue(session, &request), FAULT_NONE);
+    }
+    send_all(session);
+    for (int i = 0; i < 40; i += 2) {
+        struct pop3_event event =
+            after(session, i % 4 == 0 ? "-ERR\r\n+OK\r\nx\r\n.\r\n" : "+OK\r\n+OK\r\nx\r\n.\r\n");
+        assert_ptr_equal(event.tag, &tags[i]);
+        assert_int_equal(event.ok, i % 4 != 0);
+        for (int k = 0; k < 3; k++)
+            assert_ptr_equal(next(session).tag, &tags[i + 1]);
+        assert_int_equal(next(session).type, POP3_EVENT_NONE);
+    }
+    assert_int_equal(pop3_session_outstanding_count(session), 0);
+    pop3_session_free(session);
+}
+
+static void an_answer_that_came_before_its_command_was_sent_is_none(void **state)
+{
+    struct pop3_session *session = logged_in(true);
+    (void)state;
+    assert_int_equal(issue(session, POP3_RETR, 1), FAULT_NONE);
+    assert_failed(session, after(session, "+OK\r\n"), FAULT_GARBLED);
+}
+
+static void what_was_fed_before_a_command_is_not_its_answer(void **state)
+{
+    struct pop3_session *session = logged_in(true);
+    (void)state;
+    assert_int_equal(issue(session, POP3_NOOP, 0), FAULT_NONE);
+    send_all(session);
+    assert_int_equal(after(session, "+OK\r\n+OK\r\n").type, POP3_EVENT_STATUS);
+    assert_int_equal(issue(session, POP3_DELE, 1), FAULT_NONE);
+    send_all(session);
+    assert_failed(session, next(session), FAULT_GARBLED);
+}
+
+/* ---- bounds ---- */
+
+static void a_listing_of_more_than_a_million_rows_is_an_error(void **state)
+{
+    struct pop3_session *session = logged_in(true);
+    struct pop3_event event = {0};
+    (void)state;
+    issue(session, POP3_LIST, 0);
+    send_all(session);
+    assert_int_equal(after(session, "+OK\r\n").type, POP3_EVENT_STATUS);
+    for (uint32_t i = 1; i <= POP3_LISTING_ROWS_MAX; i++) {
+        char row[32];
+        snprintf(row, sizeof(row), "%u 5\r\n", i);
+        event = after(session, row);
+        if (event.type != POP3_EVENT_ROW || event.msgnum != i)
+            fail_msg("row %u", i);
+        next(session);
+    }
+    assert_failed(session, after(session, "1000001 5\r\n"), FAULT_GARBLED);
+}
+
+static void a_line_of_ten_mebibytes_inside_a_mail_is_data(void **state)
+{
+    enum { PIECE = 65536, PIECES = 160 };
+    static char piece[PIECE];
+    struct pop3_session *session = logged_in(true);
+    size_t octets = 0;
+    (void)state;
+    memset(piece, '.', sizeof(piece));
+    issue(session, POP3_RETR, 1);
+    send_all(session);
+    assert_int_equal(after(session, "+OK\r\nx").type, POP3_EVENT_STATUS);
+    assert_int_equal(next(session).type, POP3_EVENT_DATA);
+    assert_int_equal(next(session).type, POP3_EVENT_NONE);
+    for (int i = 0; i < PIECES; i++) {
+        pop3_session_feed(session, (struct slice){piece, sizeof(piece)});
+        struct pop3_event event = next(session);
+        assert_int_equal(event.type, POP3_EVENT_DATA);
+        assert_ptr_equal(event.text.data, piece);
+        octets += event.text.len;
+        assert_int_equal(next(session).type, POP3_EVENT_NONE);
+    }
+    assert_int_equal(octets, (size_t)PIECE * PIECES);
+    assert_int_equal(after(session, "\r\n.\r\n").type, POP3_EVENT_DATA);
+    assert_int_equal(next(session).type, POP3_EVENT_END);
+    pop3_session_free(session);
+}
+
+static void feeding_before_all_is_used_up_is_an_error_not_a_loss(void **state)
+{
+    struct pop3_session *session = logged_in(true);
+    (void)state;
+    issue(session, POP3_RETR, 1);
+    send_all(session);
+    assert_int_equal(after(session, "+OK\r\nx\r\n.\r\n").type, POP3_EVENT_STATUS);
+    assert_failed(session, after(session, "more"), FAULT_GARBLED);
+}
+
+static void states_and_commands_have_names(void **state)
+{
+    struct pop3_session *session = session_of(POP3_SECURITY_TLS, "secret");
+    (void)state;
+    assert_string_equal(pop3_state_name(pop3_session_state(session)), "greeting");
+    assert_string_equal(pop3_session_mechanism(session), "");
+    after(session, "+OK\r\n");
+    assert_string_equal(pop3_state_name(pop3_session_state(session)), "authorization");
+    assert_string_equal(pop3_state_name(POP3_STATE_TRANSACTION), "transaction");
+    assert_string_equal(pop3_state_name(POP3_STATE_UPDATE), "update");
+    assert_string_equal(pop3_state_name(POP3_STATE_CLOSED), "closed");
+    for (enum pop3_command command = POP3_GREETING; command <= POP3_QUIT; command++)
+        assert_true(strlen(pop3_command_name(command)) >= 3);
+    pop3_session_free(session);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(more_than_one_line_after_stls_is_an_attack),
+        cmocka_unit_test(bytes_between_stls_and_the_handshake_are_an_attack),
+        cmocka_unit_test(an_answer_to_stls_that_came_before_it_was_sent_is_an_attack),
+        cmocka_unit_test(nothing_is_said_between_stls_and_the_handshake),
+        cmocka_unit_test(secured_without_being_asked_for_changes_nothing),
+        cmocka_unit_test(line_ends_in_a_password_are_refused_before_the_greeting),
+        cmocka_unit_test(a_sent_password_is_wiped),
+        cmocka_unit_test(passwords_of_any_other_octet_pass),
+        cmocka_unit_test(commands_go_one_by_one_without_pipelining),
+        cmocka_unit_test(pipelining_offered_only_before_login_is_not_used),
+        cmocka_unit_test(quit_overtakes_nothing_and_nothing_follows_it),
+        cmocka_unit_test(what_a_caller_may_not_say_is_refused),
+        cmocka_unit_test(output_comes_in_whole_commands_of_bounded_size),
+        cmocka_unit_test(answers_carry_the_tag_of_their_command),
+        cmocka_unit_test(an_answer_that_came_before_its_command_was_sent_is_none),
+        cmocka_unit_test(what_was_fed_before_a_command_is_not_its_answer),
+        cmocka_unit_test(a_listing_of_more_than_a_million_rows_is_an_error),
+        cmocka_unit_test(a_line_of_ten_mebibytes_inside_a_mail_is_data),
+        cmocka_unit_test(feeding_before_all_is_used_up_is_an_error_not_a_loss),
+        cmocka_unit_test(states_and_commands_have_names),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
