@@ -87,15 +87,16 @@ struct failure {
     char text[FAILURE_TEXT_OCTETS];
 };
 
-/* Fills *ret, which may be NULL, and returns `fault`, so that `return failure_set(…)` reads well. */
+/* Fills *ret, which may be NULL, and returns `fault`, so that `return failure_set(…)` reads well.
+ */
 enum fault failure_set(struct failure *ret, enum fault fault, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* ---- text that somebody else wrote ---- */
 
 /*
- * Copies `text` into out[capacity] with control and 8-bit bytes and backslashes as \xNN, so that it is
- * harmless on a terminal; cut at the end if it is too long. Always terminated. Returns `out`.
+ * Copies `text` into out[capacity] with control and 8-bit bytes and backslashes as \xNN, so that it
+ * is harmless on a terminal; cut at the end if it is too long. Always terminated. Returns `out`.
  */
 const char *text_escape(struct slice text, char *out, size_t capacity);
 
@@ -124,8 +125,7 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_D
 /* Before any thread starts. `ident` is borrowed for the life of the process. */
 void log_start(enum log_sink sink, enum log_level most, const char *ident);
 /* One line without a line end. Any thread. */
-void log_write(enum log_level level, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void log_write_args(enum log_level level, const char *format, va_list args)
     __attribute__((format(printf, 2, 0)));
 

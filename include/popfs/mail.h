@@ -15,8 +15,9 @@ enum {
 };
 
 /*
- * The time of the Date field, else of the topmost (newest) Received field, in seconds of the epoch. `header` may go on
- * into the body and may be cut anywhere. False if neither is there or makes sense (before 1970 or after 9999).
+ * The time of the Date field, else of the topmost (newest) Received field, in seconds of the epoch.
+ * `header` may go on into the body and may be cut anywhere. False if neither is there or makes
+ * sense (before 1970 or after 9999).
  */
 bool mail_header_time(struct slice header, int64_t *ret_seconds);
 

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * maildrop: the messages of one maildrop by UIDL, and how a new listing changes what is known of them.
+ * maildrop: the messages of one maildrop by UIDL, and how a new listing changes what is known of
+ * them.
  *
- * Knows identity, order, duplicates, sizes, and what is to go. Refuses to know message numbers (they die with the
- * session), the disk, the network and file names.
+ * Knows identity, order, duplicates, sizes, and what is to go. Refuses to know message numbers
+ * (they die with the session), the disk, the network and file names.
  *
- * Identifier spaces: a UIDL is the server's name for a message and lives as long as the message. An id is ours: it rises in
- * listing order, is never used again, and lives as long as the struct maildrop. A position is an index into one snapshot.
+ * Identifier spaces: a UIDL is the server's name for a message and lives as long as the message. An
+ * id is ours: it rises in listing order, is never used again, and lives as long as the struct
+ * maildrop. A position is an index into one snapshot.
  */
 #ifndef POPFS_MAILDROP_H
 #define POPFS_MAILDROP_H
@@ -25,18 +27,21 @@ uint64_t maildrop_message_id(const struct maildrop_message *message); /* from 1 
 struct slice maildrop_message_uidl(const struct maildrop_message *message);
 /* 0 for the first message that has this UIDL, 1 for the next in listing order, … */
 uint32_t maildrop_message_copy(const struct maildrop_message *message);
-/* True if no other message of its listing has the same UIDL: then the UIDL proves which message it is. */
+/* True if no other message of its listing has the same UIDL: then the UIDL proves which message it
+ * is. */
 bool maildrop_message_is_unique(const struct maildrop_message *message);
 /* When popfs first saw it, in nanoseconds of the epoch; distinct for each message of a maildrop. */
 int64_t maildrop_message_first_seen_ns(const struct maildrop_message *message);
 
-/* The size to show; *ret_exact (may be NULL) says whether it is what RETR gave or only what LIST said. */
+/* The size to show; *ret_exact (may be NULL) says whether it is what RETR gave or only what LIST
+ * said. */
 uint64_t maildrop_message_octets(const struct maildrop_message *message, bool *ret_exact);
 /* What LIST said; 0 if it said nothing usable. */
 uint64_t maildrop_message_listed_octets(const struct maildrop_message *message);
 void maildrop_message_learn_octets(struct maildrop_message *message, uint64_t exact_octets);
 
-/* True once the message's own date is known or known to be missing; then *ret_seconds never changes again. */
+/* True once the message's own date is known or known to be missing; then *ret_seconds never changes
+ * again. */
 bool maildrop_message_time(const struct maildrop_message *message, int64_t *ret_seconds);
 /* The first call decides, later ones are ignored. */
 void maildrop_message_learn_time(struct maildrop_message *message, int64_t seconds);
@@ -85,17 +90,18 @@ struct maildrop_changes {
 };
 
 /*
- * Replaces what is known by what a complete listing says, all or nothing. A row and a known message are the same when UIDL, copy
- * and LIST octets agree; a UIDL whose octets or number of copies changed names new messages, and the old ones have gone
- * (so that nothing is deleted by mistake). With `same_identity` false no row is a known message: the UIDLs
- * were made up for one session. `now_ns` becomes first_seen of new messages, one nanosecond apart.
+ * Replaces what is known by what a complete listing says, all or nothing. A row and a known message
+ * are the same when UIDL, copy and LIST octets agree; a UIDL whose octets or number of copies
+ * changed names new messages, and the old ones have gone (so that nothing is deleted by mistake).
+ * With `same_identity` false no row is a known message: the UIDLs were made up for one session.
+ * `now_ns` becomes first_seen of new messages, one nanosecond apart.
  *
- * On FAULT_NONE ret_by_row[i] is the message of rows[i], borrowed from the new snapshot, and the caller calls
- * maildrop_changes_done(). FAULT_MEMORY otherwise.
+ * On FAULT_NONE ret_by_row[i] is the message of rows[i], borrowed from the new snapshot, and the
+ * caller calls maildrop_changes_done(). FAULT_MEMORY otherwise.
  */
 enum fault maildrop_apply(struct maildrop *maildrop, const struct maildrop_row *rows, size_t count,
-                          bool same_identity, int64_t now_ns,
-                          struct maildrop_message **ret_by_row, struct maildrop_changes *ret_changes);
+                          bool same_identity, int64_t now_ns, struct maildrop_message **ret_by_row,
+                          struct maildrop_changes *ret_changes);
 void maildrop_changes_done(struct maildrop_changes *changes);
 
 /* A commit deleted these: takes them out of the snapshot and marks them gone. */

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sync: one account, kept up to date by one thread: the only place where clock, socket, protocol and disk meet.
+ * sync: one account, kept up to date by one thread: the only place where clock, socket, protocol
+ * and disk meet.
  *
- * Knows sessions, message numbers, back-off and what to ask for next. Refuses to know FUSE, file names and errno.
+ * Knows sessions, message numbers, back-off and what to ask for next. Refuses to know FUSE, file
+ * names and errno.
  *
- * Facts go up as snapshots, descriptors and answers; wishes come down as requests. Unless a line says otherwise, a function here
- * may be called from any thread, takes a lock for a few instructions, and waits for neither network nor transfers.
+ * Facts go up as snapshots, descriptors and answers; wishes come down as requests. Unless a line
+ * says otherwise, a function here may be called from any thread, takes a lock for a few
+ * instructions, and waits for neither network nor transfers.
  */
 #ifndef POPFS_SYNC_H
 #define POPFS_SYNC_H
@@ -39,14 +42,15 @@ struct sync_options {
 
 struct sync;
 
-/* Checks the options (auth word, files of the trust) and opens the store. No thread, no network yet. */
+/* Checks the options (auth word, files of the trust) and opens the store. No thread, no network
+ * yet. */
 enum fault sync_new(const struct sync_options *options, struct sync **ret_sync,
                     struct failure *ret_failure);
 
 /*
- * Starts the thread and blocks until the first listing is complete or cannot be had; bounded by the time-outs. `stop_descriptor`
- * (a signalfd, or -1) makes it give up with FAULT_CANCELED when it becomes readable. The thread has every signal blocked. Call once,
- * after any fork().
+ * Starts the thread and blocks until the first listing is complete or cannot be had; bounded by the
+ * time-outs. `stop_descriptor` (a signalfd, or -1) makes it give up with FAULT_CANCELED when it
+ * becomes readable. The thread has every signal blocked. Call once, after any fork().
  */
 enum fault sync_start(struct sync *sync, int stop_descriptor, struct failure *ret_failure);
 
@@ -56,8 +60,9 @@ enum fault sync_start(struct sync *sync, int stop_descriptor, struct failure *re
 struct maildrop_snapshot *sync_snapshot(struct sync *sync);
 
 /*
- * Called on the sync thread, without a lock, whenever a listing or a commit changed the maildrop; sync_snapshot() gives the new
- * state already. Set it before requests are submitted; NULL takes it away, and when that returns no call is running any more.
+ * Called on the sync thread, without a lock, whenever a listing or a commit changed the maildrop;
+ * sync_snapshot() gives the new state already. Set it before requests are submitted; NULL takes it
+ * away, and when that returns no call is running any more.
  */
 struct sync_listener {
     void (*changed)(void *context, const struct maildrop_changes *changes);
@@ -65,7 +70,8 @@ struct sync_listener {
 };
 void sync_set_listener(struct sync *sync, const struct sync_listener *listener);
 
-/* A descriptor, the caller's to close, of a body that is whole on the local disk; FAULT_GONE if it is not there. */
+/* A descriptor, the caller's to close, of a body that is whole on the local disk; FAULT_GONE if it
+ * is not there. */
 enum fault sync_body_open(struct sync *sync, struct maildrop_message *message, int *ret_descriptor);
 
 enum sync_link { SYNC_LINK_OFFLINE, SYNC_LINK_CONNECTING, SYNC_LINK_ONLINE };
@@ -81,7 +87,7 @@ struct sync_status {
     int64_t session_count; /* logins of this mount */
     size_t message_count;
     uint64_t message_octets;
-    size_t going_count; /* pending removals */
+    size_t going_count;   /* pending removals */
     size_t waiting_count; /* requests not answered yet */
     uint64_t received_octets;
     int64_t failed_at_s; /* epoch seconds of `failure`; 0: none so far */
@@ -97,9 +103,10 @@ enum sync_want {
 };
 
 /*
- * A request belongs to the caller until it is submitted, to sync until `answer` is called, once, on the sync thread and without a
- * lock; from then on to the caller again, who may free it there. FAULT_NONE: the wish is fulfilled, and `descriptor` is the
- * callee's to close (-1 unless BODY). Otherwise `descriptor` is -1. Every request is answered: by `timeout` of silence at the latest.
+ * A request belongs to the caller until it is submitted, to sync until `answer` is called, once, on
+ * the sync thread and without a lock; from then on to the caller again, who may free it there.
+ * FAULT_NONE: the wish is fulfilled, and `descriptor` is the callee's to close (-1 unless BODY).
+ * Otherwise `descriptor` is -1. Every request is answered: by `timeout` of silence at the latest.
  */
 struct sync_request {
     enum sync_want want;
@@ -112,12 +119,13 @@ struct sync_request {
 };
 
 void sync_submit(struct sync *sync, struct sync_request *request);
-/* Asks for an early answer, FAULT_CANCELED unless another comes first. Only between submission and answer. */
+/* Asks for an early answer, FAULT_CANCELED unless another comes first. Only between submission and
+ * answer. */
 void sync_cancel(struct sync *sync, struct sync_request *request);
 
 /*
- * Marks the message as going (removed at the commit); FAULT_GONE if it has gone or is going already, FAULT_REFUSED when read_only
- * or when its UIDL cannot prove its identity. No network.
+ * Marks the message as going (removed at the commit); FAULT_GONE if it has gone or is going
+ * already, FAULT_REFUSED when read_only or when its UIDL cannot prove its identity. No network.
  */
 enum fault sync_remove(struct sync *sync, struct maildrop_message *message);
 
@@ -130,9 +138,10 @@ struct sync_report {
 };
 
 /*
- * Answers every waiting request (FAULT_CANCELED), ends the session and joins the thread. `commit`: first deletes on the server what is
- * going, and says QUIT; otherwise nothing is deleted. Blocks for `timeout` of silence at most, several times over if the
- * link has to be made anew. Call once after a successful sync_start(), not from the sync thread.
+ * Answers every waiting request (FAULT_CANCELED), ends the session and joins the thread. `commit`:
+ * first deletes on the server what is going, and says QUIT; otherwise nothing is deleted. Blocks
+ * for `timeout` of silence at most, several times over if the link has to be made anew. Call once
+ * after a successful sync_start(), not from the sync thread.
  */
 void sync_stop(struct sync *sync, bool commit, struct sync_report *ret_report);
 /* After sync_stop(), or if sync_start() failed. NULL is fine. */

@@ -82,6 +82,20 @@ struct maildrop_message *inodes_find(const struct inodes *inodes, uint64_t ino)
     return inodes->count == 0 ? NULL : inodes->slots[slot_of(inodes, ino)].message;
 }
 
+void inodes_tell_octets(struct inodes *inodes, uint64_t ino, uint64_t octets)
+{
+    if (inodes->count > 0)
+        inodes->slots[slot_of(inodes, ino)].told_octets = octets;
+}
+
+uint64_t inodes_told_octets(const struct inodes *inodes, uint64_t ino)
+{
+    if (inodes->count == 0)
+        return 0;
+    const struct inode *inode = &inodes->slots[slot_of(inodes, ino)];
+    return inode->message == NULL ? 0 : inode->told_octets;
+}
+
 /* Moves later slots back over the hole, so that no search ends at it too early. */
 static void close_hole(struct inodes *inodes, size_t hole)
 {

@@ -23,6 +23,7 @@ struct inode {
     struct maildrop_message *message; /* NULL: free; one reference */
     uint64_t ino;
     uint64_t lookup_count;
+    uint64_t told_octets; /* the size that the kernel was given last */
 };
 
 /* A zeroed one is empty and valid. */
@@ -35,6 +36,10 @@ struct inodes {
 void inodes_done(struct inodes *inodes);
 /* The kernel has been told of this message once more. False for want of memory. */
 bool inodes_remember(struct inodes *inodes, struct maildrop_message *message);
+/* The kernel has been told this size of it. */
+void inodes_tell_octets(struct inodes *inodes, uint64_t ino, uint64_t octets);
+/* The size that the kernel has; 0 if it does not know the inode. */
+uint64_t inodes_told_octets(const struct inodes *inodes, uint64_t ino);
 /* Borrowed until the kernel forgets it; NULL if the kernel has no business to know it. */
 struct maildrop_message *inodes_find(const struct inodes *inodes, uint64_t ino);
 /* The kernel takes back `lookup_count` of what it was told. */

@@ -106,8 +106,9 @@ __attribute__((format(printf, 2, 0))) static void take_message(enum fuse_log_lev
     vsnprintf(line, sizeof(line), format, args);
     line[strcspn(line, "\n")] = '\0';
     /* libfuse says one line in several pieces. */
+    size_t used = strlen(kept);
     if (keeping)
-        strncat(kept, line, sizeof(kept) - strlen(kept) - 1);
+        snprintf(kept + used, sizeof(kept) - used, "%s", line);
     else
         log_write(level_from_fuse(level), "%s", line);
 }

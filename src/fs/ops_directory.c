@@ -110,8 +110,10 @@ static bool listing_add_plus(struct listing *listing, const struct name *name,
         listing->error = ENOMEM;
         return false;
     }
-    if (listing_add(listing, name->data, &param, (off_t)param.ino))
+    if (listing_add(listing, name->data, &param, (off_t)param.ino)) {
+        inodes_tell_octets(&fs->inodes, param.ino, (uint64_t)param.attr.st_size);
         return true;
+    }
     inodes_forget(&fs->inodes, param.ino, 1);
     return false;
 }

@@ -50,6 +50,8 @@ static void reply_message(fuse_req_t req, struct fs *fs, struct maildrop_message
     /* What did not arrive will not be forgotten by the kernel either. */
     if (fuse_reply_entry(req, &entry) != 0)
         inodes_forget(&fs->inodes, entry.ino, 1);
+    else
+        inodes_tell_octets(&fs->inodes, entry.ino, (uint64_t)entry.attr.st_size);
 }
 
 /* False for want of memory. */

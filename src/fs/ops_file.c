@@ -28,21 +28,21 @@ static void reply_body(fuse_req_t req, struct fuse_file_info *info, int descript
 }
 
 /*
- * LIST said another size than RETR gave. ESTALE makes the kernel look the name up again and open
- * once more, which nobody sees, so that i_size is right before open() returns. Whoever opens later
- * has seen the exact size and is not sent round.
+ * LIST said another size than RETR gave, and the kernel still has that of LIST. ESTALE makes it
+ * look the name up again and open once more, which nobody sees, so that i_size is right before
+ * open() returns; who only splices never asks for the size. The look-up tells the right size, so
+ * nobody is sent round twice.
  */
-static bool shown_size_was_wrong(const struct parked *parked)
+static bool was_told_wrong(uint64_t told_octets, const struct maildrop_message *message)
 {
-    return !parked->shown_exact &&
-           parked->shown_octets != attributes_message_octets(parked->message);
+    return told_octets != attributes_message_octets(message);
 }
 
 static void open_answered(struct parked *parked, enum fault fault, int descriptor)
 {
     if (fault != FAULT_NONE) {
         fuse_reply_err(parked->req, errno_from_fault(fault));
-    } else if (shown_size_was_wrong(parked)) {
+    } else if (was_told_wrong(parked->told_octets, parked->message)) {
         close(descriptor);
         fuse_reply_err(parked->req, ESTALE);
     } else {
@@ -59,7 +59,11 @@ static void open_message(fuse_req_t req, struct fs *fs, struct maildrop_message 
     }
     int descriptor;
     enum fault fault = sync_body_open(fs->sync, message, &descriptor);
-    if (fault == FAULT_NONE)
+    if (fault == FAULT_NONE &&
+        was_told_wrong(inodes_told_octets(&fs->inodes, inode_of_message(message)), message)) {
+        close(descriptor); /* read-ahead brought it, and nobody has looked since */
+        fuse_reply_err(req, ESTALE);
+    } else if (fault == FAULT_NONE)
         reply_body(req, info, descriptor);
     else if (fault == FAULT_GONE)
         parked_submit(fs, req, SYNC_WANT_BODY, message, info, open_answered);

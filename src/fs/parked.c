@@ -83,9 +83,7 @@ static struct parked *parked_new(struct fs *fs, fuse_req_t req, enum sync_want w
     parked->fs = fs;
     parked->req = req;
     parked->message = maildrop_message_ref(message);
-    /* Exact first: what is learnt between the two lines must not pass for what was shown. */
-    (void)maildrop_message_octets(message, &parked->shown_exact);
-    parked->shown_octets = attributes_message_octets(message);
+    parked->told_octets = inodes_told_octets(&fs->inodes, inode_of_message(message));
     parked->id = ++fs->parked_id_last;
     return parked;
 }

@@ -17,9 +17,7 @@ struct parked {
     struct maildrop_message *message;
     /* Replies, exactly once, on the sync thread. `descriptor` as in struct sync_request. */
     void (*reply)(struct parked *parked, enum fault fault, int descriptor);
-    /* What stat said when this request came in. */
-    uint64_t shown_octets;
-    bool shown_exact;
+    uint64_t told_octets;       /* the size that the kernel had when this request came in */
     struct fuse_file_info info; /* OPEN alone */
     /* parked.c's own */
     uint64_t id;

@@ -146,9 +146,9 @@ static bool plan_messages(struct plan *plan, struct maildrop *maildrop, int64_t 
             maildrop_message_ref(own->message);
             continue;
         }
-        own->message = message_new(plan->rows[i].uidl, own->copy,
-                                   plan->plans[own->first].copies == 1, ++id,
-                                   plan->rows[i].octets, ++seen_ns);
+        own->message =
+            message_new(plan->rows[i].uidl, own->copy, plan->plans[own->first].copies == 1, ++id,
+                        plan->rows[i].octets, ++seen_ns);
         if (own->message == NULL) {
             while (i-- > 0)
                 maildrop_message_unref(plan->plans[i].message);
