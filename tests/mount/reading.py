@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: MIT
+"""Reading a mounted tree with the tools that people use, each with a time limit."""
+
+import hashlib
+import os
+import subprocess
+
+LIMIT_S = 60
+
+
+def run(*command, check=True, **rest):
+    done = subprocess.run([os.fspath(word) for word in command], capture_output=True, timeout=LIMIT_S, **rest)
+    assert not check or done.returncode == 0, f"{command}: exit code {done.returncode}: {done.stderr.decode()}"
+    return done
+
+
+def cat(path):
+    return run("cat", "--", path).stdout
+
+
+def names(folder):
+    return run("ls", "-U", "--", folder).stdout.decode().splitlines()
+
+
+def sums(folder):
+    """File name -> SHA-256, of every message."""
+    return {name: hashlib.sha256(cat(folder / name)).hexdigest() for name in names(folder)}
+
+
+def expected_sums(octets_by_uidl):
+    return {uidl + ".eml": hashlib.sha256(octets).hexdigest() for uidl, octets in octets_by_uidl.items()}

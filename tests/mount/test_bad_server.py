@@ -1,0 +1,337 @@
+# SPDX-License-Identifier: MIT
+"""Servers that lie, refuse, stall and vanish: the right bytes or an errno, never wrong bytes and never a hang."""
+
+import errno
+import hashlib
+import os
+import subprocess
+import tarfile
+import threading
+import time
+
+import mailbox
+import pytest
+from conftest import script_options, script_source
+from mounting import wait_until
+from reading import cat, names, run
+from scripted import Script
+
+MAILS = mailbox.many(6, octets=3000)
+
+LIES = {
+    "30-percent-less": lambda octets: str(octets * 7 // 10),
+    "one-less": lambda octets: str(octets - 1),
+    "one-more": lambda octets: str(octets + 1),
+    "30-percent-more": lambda octets: str(octets * 13 // 10),
+    "zero": lambda octets: "0",
+    "garbage": lambda octets: f"%!d(float64={octets})",
+    "negative": lambda octets: "-1",
+    "huge": lambda octets: "9" * 30,
+}
+
+
+def error_of_reading(path):
+    with pytest.raises(OSError) as caught:
+        with open(path, "rb") as file:
+            file.read()
+    return caught.value.errno
+
+
+def sendfile(target, source):
+    return os.sendfile(target, source, None, 100_000)
+
+
+def splice(target, source):
+    reader, writer = os.pipe()
+    with os.fdopen(reader), os.fdopen(writer):
+        moved = os.splice(source, writer, 4096)
+        return os.splice(reader, target, moved) if moved else 0
+
+
+def without_stat(call, source, target):
+    """Copies as some servers do, which trust the size that the kernel has and never ask for it."""
+    with open(target, "wb") as copy:
+        descriptor = os.open(source, os.O_RDONLY)
+        while call(copy.fileno(), descriptor):
+            pass
+        os.close(descriptor)
+    return target.read_bytes()
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_wrong_sizes_give_the_right_octets_at_the_first_try(lie, serve, on_script):
+    tools = ("cat", "cp", "tar", "rsync", "sha256sum", "wc", "head", "dd", "sendfile", "splice")
+    mails = {tool: mailbox.plain(f"for-{tool}", b"a line of some length, with a number in it 12345\r\n" * (400 + i))
+             for i, tool in enumerate(tools)}
+    server = serve(Script(messages=list(mails.values()), size_said=LIES[lie]))
+    with on_script(server) as mount:
+        copies = mount.place.folder / "copies"
+        copies.mkdir()
+        path = {tool: mount.path / f"for-{tool}.eml" for tool in tools}
+        want = {tool: mail.data for tool, mail in mails.items()}
+        assert all(os.stat(file).st_size > 0 for file in path.values()), "a size of 0 makes tools skip the file"
+        assert cat(path["cat"]) == want["cat"]
+        run("cp", path["cp"], copies / "cp")
+        assert (copies / "cp").read_bytes() == want["cp"]
+        run("tar", "-C", mount.path, "-cf", copies / "tar", "for-tar.eml")
+        with tarfile.open(copies / "tar") as archive:
+            assert archive.extractfile("for-tar.eml").read() == want["tar"]
+        run("rsync", "-a", path["rsync"], copies / "rsync")
+        assert (copies / "rsync").read_bytes() == want["rsync"]
+        assert run("sha256sum", path["sha256sum"]).stdout.split()[0].decode() == hashlib.sha256(want["sha256sum"]).hexdigest()
+        assert int(run("wc", "-c", path["wc"]).stdout.split()[0]) == len(want["wc"])
+        assert run("head", "-c", "999999", path["head"]).stdout == want["head"]
+        assert run("dd", f"if={path['dd']}", "bs=333").stdout == want["dd"]
+        for tool, call in (("sendfile", sendfile), ("splice", splice)):
+            assert without_stat(call, path[tool], copies / tool) == want[tool], tool
+        for tool in tools:
+            assert os.stat(path[tool]).st_size == len(want[tool])
+
+
+def test_twenty_openers_of_a_lie_all_get_the_right_octets(serve, on_script):
+    mail = mailbox.plain("large", (b"x" * 70 + b"\r\n") * 3000)
+    server = serve(Script(messages=[mail], size_said=lambda octets: str(octets // 2), hold_retr={"large": 100}))
+    with on_script(server, "timeout=60") as mount:
+        readers = [subprocess.Popen(["cat", mount.path / "large.eml"], stdout=subprocess.PIPE) for _ in range(20)]
+        wait_until("the RETR", server.held.is_set)
+        server.release.set()
+        for reader in readers:
+            assert reader.communicate(timeout=30)[0] == mail.data
+            assert reader.returncode == 0
+    assert len(server.commands("RETR")) == 1
+
+
+@pytest.mark.parametrize("how", ["reset", "close"])
+@pytest.mark.parametrize("octets", [0, 1, 1000, 2999])
+def test_a_body_cut_short_is_never_shown_as_whole(how, octets, serve, on_script):
+    server = serve(Script(messages=MAILS, cut_retr=octets, cut_how=how))
+    with on_script(server) as mount:
+        first, second = MAILS[0], MAILS[1]
+        try:
+            with open(mount.path / "m00001.eml", "rb") as file:
+                assert file.read() == first.data  # fetched again behind our back: fine
+        except OSError as error:
+            assert error.errno in (errno.EIO, errno.ETIMEDOUT)
+        assert eventually_read(mount.path / "m00001.eml") == first.data
+        assert cat(mount.path / "m00002.eml") == second.data
+
+
+def eventually_read(path, seconds=20):
+    """Reads, trying again for as long as popfs says that the line is down."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            with open(path, "rb") as file:
+                return file.read()
+        except OSError as error:
+            assert error.errno in (errno.EIO, errno.ETIMEDOUT), error
+            assert time.monotonic() < end, f"still {error}"
+            time.sleep(0.2)
+
+
+def test_silence_is_an_error_and_not_a_hang(serve, on_script):
+    server = serve(Script(messages=MAILS, cut_retr=100, cut_how="silence", cut_times=99))
+    with on_script(server, "timeout=2") as mount:
+        begin = time.monotonic()
+        assert error_of_reading(mount.path / "m00001.eml") in (errno.EIO, errno.ETIMEDOUT)
+        assert time.monotonic() - begin < 20
+        assert len(names(mount.path)) == 6
+        server.script.cut_retr = None
+        assert eventually_read(mount.path / "m00001.eml") == MAILS[0].data
+
+
+def test_a_refused_retr_is_eio_for_that_message_alone(serve, on_script):
+    server = serve(Script(messages=MAILS, retr_refused={"m00002"}))
+    with on_script(server) as mount:
+        assert error_of_reading(mount.path / "m00002.eml") == errno.EIO
+        for mail in MAILS[:1] + MAILS[2:]:
+            assert cat(mount.path / f"{mail.name}.eml") == mail.data
+        archive = mount.place.folder / "all.tar"
+        done = run("tar", "-C", mount.path, "-cf", archive, ".", check=False)
+        assert done.returncode != 0
+        with tarfile.open(archive) as members:
+            assert all(b"\0" not in members.extractfile(member).read() for member in members if member.isfile())
+    assert 1 <= server.commands("RETR").count("RETR 2") <= 3
+    assert len(server.sessions) == 1
+
+
+def test_a_server_without_top_is_not_stormed_with_retr(serve, on_script):
+    server = serve(Script(messages=mailbox.many(30), top=False))
+    with on_script(server) as mount:
+        run("ls", "-l", mount.path)
+        assert cat(mount.path / "m00007.eml") == server.script.messages[6].data
+        run("ls", "-l", mount.path)
+        assert os.stat(mount.path / "m00007.eml").st_mtime > 0
+    assert len(server.commands("RETR")) == 1
+    assert len(server.commands("TOP")) <= 3
+
+
+def test_a_server_without_uidl_can_be_read_but_not_deleted_after_a_reconnect(serve, on_script):
+    server = serve(Script(messages=MAILS, uidl=False))
+    with on_script(server, expect_exit=None) as mount:
+        found = names(mount.path)
+        assert sorted(found) == [f"msg-{n}.eml" for n in range(1, 7)]
+        assert [cat(mount.path / name) for name in sorted(found)] == [mail.data for mail in MAILS]
+        os.unlink(mount.path / "msg-2.eml")
+        server.script.messages = MAILS[::-1]
+        server.drop_all()
+        mount.unmount()
+    assert server.commands("DELE") == []
+
+
+def test_a_server_without_capa_works(serve, on_script):
+    server = serve(Script(messages=MAILS, capa=False, pipelining=False))
+    with on_script(server) as mount:
+        for mail in MAILS:
+            assert cat(mount.path / f"{mail.name}.eml") == mail.data
+
+
+def test_one_command_at_a_time_where_pipelining_is_not_offered(serve, on_script):
+    server = serve(Script(messages=mailbox.many(40), pipelining=False))
+    with on_script(server) as mount:
+        run("cp", "-r", mount.path, mount.place.folder / "copy")
+        run("sh", "-c", "cat * & cat * & ls -l & wait", cwd=mount.path)
+        os.unlink(mount.path / "m00009.eml")
+    assert len(server.sessions) == 1, "the server hung up"
+    assert len(server.script.messages) == 39
+
+
+def test_a_server_that_ends_its_lines_in_lf_works(serve, on_script):
+    server = serve(Script(messages=MAILS, bare_lf=True))
+    with on_script(server) as mount:
+        for mail in MAILS:
+            assert cat(mount.path / f"{mail.name}.eml").replace(b"\r\n", b"\n") == mail.data.replace(b"\r\n", b"\n")
+
+
+def test_an_empty_maildrop_is_not_asked_for_a_listing(serve, on_script):
+    server = serve(Script())
+    with on_script(server) as mount:
+        assert names(mount.path) == []
+    assert server.commands("LIST") == [] and server.commands("UIDL") == []
+
+
+def test_uidl_is_asked_before_list(serve, on_script):
+    server = serve(Script(messages=MAILS))
+    with on_script(server):
+        pass
+    commands = server.commands()
+    assert commands.index("UIDL") < commands.index("LIST")
+
+
+def test_senseless_rows_are_skipped(serve, on_script):
+    server = serve(Script(messages=MAILS, list_extra=b"x 1\r\n0 5\r\n-1 5\r\n4294967297 5\r\n\r\n77 5\r\n"))
+    with on_script(server) as mount:
+        assert len(names(mount.path)) == 6
+        assert cat(mount.path / "m00003.eml") == MAILS[2].data
+
+
+@pytest.mark.parametrize("then_close", [b"-ERR [SYS/TEMP] Internal error occurred\r\n", b"", b"* what\r\n"])
+def test_an_error_behind_the_login_is_not_taken_for_an_answer(then_close, serve, place):
+    server = serve(Script(messages=MAILS, error_after_login=then_close or b"\0"))
+    done = place.refused(place.command(script_source(server), script_options(place, server, "timeout=3")))
+    assert done.returncode == 32
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_lost_connection_is_made_anew_and_remapped_by_uidl(serve, on_script):
+    server = serve(Script(messages=MAILS))
+    with on_script(server) as mount:
+        inodes = {name: os.stat(mount.path / name).st_ino for name in names(mount.path)}
+        assert cat(mount.path / "m00001.eml") == MAILS[0].data
+        server.script.messages = MAILS[::-1]
+        server.drop_all()
+        for mail in MAILS:
+            assert eventually_read(mount.path / f"{mail.name}.eml") == mail.data
+        assert {name: os.stat(mount.path / name).st_ino for name in names(mount.path)} == inodes
+    assert len(server.sessions) == 2
+
+
+def test_what_is_local_stays_readable_while_the_server_is_away(serve, on_script):
+    server = serve(Script(messages=MAILS))
+    with on_script(server, "timeout=2", expect_exit=None) as mount:
+        assert cat(mount.path / "m00001.eml") == MAILS[0].data
+        run("ls", "-l", mount.path)
+        server.__exit__()
+        assert error_of_reading(mount.path / "m00002.eml") in (errno.EIO, errno.ETIMEDOUT)
+        assert cat(mount.path / "m00001.eml") == MAILS[0].data
+        assert len(names(mount.path)) == 6
+        status = cat(mount.path / ".popfs/status").decode()
+        assert "offline" in status.lower() or "connecting" in status.lower() or "refused" in status.lower(), status
+
+
+def test_a_message_that_vanished_between_sessions_disappears(serve, on_script):
+    server = serve(Script(messages=MAILS))
+    with on_script(server) as mount:
+        assert cat(mount.path / "m00002.eml") == MAILS[1].data
+        with open(mount.path / "m00002.eml", "rb") as still_open:
+            server.script.messages = MAILS[:1] + MAILS[3:] + [mailbox.plain("arrived")]
+            server.drop_all()
+            assert eventually_read(mount.path / "m00001.eml") == MAILS[0].data
+            wait_until("the new listing", lambda: "arrived.eml" in names(mount.path))
+            assert sorted(names(mount.path)) == sorted([f"m0000{n}.eml" for n in (1, 4, 5, 6)] + ["arrived.eml"])
+            assert error_of_reading(mount.path / "m00002.eml") == errno.ENOENT
+            assert error_of_reading(mount.path / "m00003.eml") == errno.ENOENT
+            assert still_open.read() == MAILS[1].data
+        assert cat(mount.path / "arrived.eml") == mailbox.plain("arrived").data
+
+
+def test_one_uidl_with_another_size_is_another_message(serve, on_script):
+    server = serve(Script(messages=MAILS))
+    with on_script(server) as mount:
+        assert cat(mount.path / "m00002.eml") == MAILS[1].data
+        other = mailbox.plain("m00002", b"something else, longer than before\r\n" * 200)
+        server.script.messages = [other if mail.name == "m00002" else mail for mail in MAILS]
+        server.drop_all()
+        assert eventually_read(mount.path / "m00001.eml") == MAILS[0].data
+        assert eventually_read(mount.path / "m00002.eml") == other.data
+
+
+def test_equal_uidls_are_two_files(serve, on_script):
+    twins = [mailbox.plain("twin", b"first\r\n"), mailbox.plain("single"), mailbox.plain("twin", b"the second one\r\n")]
+    server = serve(Script(messages=twins))
+    with on_script(server) as mount:
+        found = names(mount.path)
+        assert len(found) == len(set(found)) == 3 and "twin.eml" in found
+        assert sorted(cat(mount.path / name) for name in found) == sorted(mail.data for mail in twins)
+
+
+HOSTILE = ["../../etc/passwd", "a/b/c", ".hidden", ".", "..", "...", "%41", "a%2Fb", "-rf", "$(reboot)", "`x`", "*", "a\\b", "a'b\"c",
+           "\udce9\udcff", "\x01\x1b[31m\x7f", "u" * 70, "w" * 240, "w" * 251, "w" * 252, "w" * 400, "w" * 401 + "z", "x.eml", "A", "a",
+           "con:aux|<>?", "~", "<a@b>"]
+
+
+def test_hostile_uidls_become_harmless_names(serve, on_script):
+    mails = [mailbox.plain(uidl, b"text of %d\r\n" % number) for number, uidl in enumerate(HOSTILE)]
+    server = serve(Script(messages=mails))
+    with on_script(server) as mount:
+        found = os.listdir(os.fsencode(mount.path))
+        assert len(set(found)) == len(HOSTILE)
+        for name in found:
+            assert len(name) <= 255 and not name.startswith(b".") and name.endswith(b".eml"), name
+            assert all(32 < byte < 127 and byte != ord("/") for byte in name), name
+        assert sorted(cat(os.path.join(os.fsencode(mount.path), name)) for name in found) == sorted(mail.data for mail in mails)
+        for name in found:
+            os.unlink(os.path.join(os.fsencode(mount.path), name))
+    assert server.script.messages == []
+
+
+def test_keepalive_keeps_the_session(serve, on_script):
+    server = serve(Script(messages=MAILS))
+    with on_script(server, "keepalive=1") as mount:
+        wait_until("two NOOPs", lambda: len(server.commands("NOOP")) >= 2)
+        assert cat(mount.path / "m00001.eml") == MAILS[0].data
+    assert len(server.sessions) == 1
+
+
+def test_dots_at_line_starts_come_through(serve, on_script):
+    mail = mailbox.plain("dots", b".\r\n..\r\n.x\r\n...\r\n\r\n.\r\n")
+    server = serve(Script(messages=[mail]))
+    with on_script(server) as mount:
+        assert cat(mount.path / "dots.eml") == mail.data
+
+
+def test_a_login_that_takes_long_is_waited_for(serve, on_script):
+    server = serve(Script(messages=MAILS, hold_login=True))
+    threading.Timer(3, server.release.set).start()
+    with on_script(server, "timeout=20") as mount:
+        assert len(names(mount.path)) == 6

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: MIT
+"""Only the user's own rm deletes, only a commit carries it out, and what failed is said by name."""
+
+import errno
+import os
+import signal
+import subprocess
+
+import mailbox
+import pytest
+from mounting import unmount_hard, wait_for_end, wait_until
+from reading import cat, names, run
+from scripted import Script
+
+SIX = mailbox.many(6, octets=300)
+UIDLS = {mail.name for mail in SIX}
+
+
+def error_of(call, *args):
+    with pytest.raises(OSError) as caught:
+        call(*args)
+    return caught.value.errno
+
+
+def test_rm_hides_and_the_server_keeps_until_the_end(account, on_dovecot):
+    account.add(SIX)
+    with on_dovecot(account) as mount:
+        run("rm", mount.path / "m00002.eml", mount.path / "m00005.eml")
+        assert set(names(mount.path)) == {f"m0000{i}.eml" for i in (1, 3, 4, 6)}
+        assert error_of(os.stat, mount.path / "m00002.eml") == errno.ENOENT
+        assert error_of(os.unlink, mount.path / "m00002.eml") == errno.ENOENT
+        assert account.remaining() == UIDLS
+        assert mount.unmount() == 0
+        assert account.remaining() == UIDLS - {"m00002", "m00005"}
+    wait_until("Dovecot's count", lambda: len(account.sessions()) == 1)
+    assert account.sessions()[0].dele == 2
+
+
+def test_unmounting_without_rm_deletes_nothing(account, on_dovecot):
+    account.add(SIX)
+    with on_dovecot(account) as mount:
+        run("cp", "-r", mount.path, mount.place.folder / "copy")
+    assert account.remaining() == UIDLS
+    assert sum(session.dele for session in account.sessions()) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_unmounts_and_commits(number, account, on_dovecot):
+    account.add(SIX)
+    with on_dovecot(account) as mount:
+        os.unlink(mount.path / "m00003.eml")
+        mount.kill(number)
+        assert mount.wait_end() == 0
+        assert account.remaining() == UIDLS - {"m00003"}
+
+
+def test_the_daemon_commits_too(account, on_dovecot):
+    account.add(SIX)
+    with on_dovecot(account, foreground=False) as mount:
+        os.unlink(mount.path / "m00001.eml")
+        mount.unmount()
+    assert account.remaining() == UIDLS - {"m00001"}
+
+
+def test_sigterm_ends_the_daemon_and_commits(account, on_dovecot):
+    account.add(SIX)
+    with on_dovecot(account, foreground=False) as mount:
+        os.unlink(mount.path / "m00001.eml")
+        mount.kill(signal.SIGTERM)
+        mount.wait_end()
+    assert account.remaining() == UIDLS - {"m00001"}
+
+
+def test_a_signal_commits_even_while_a_file_is_open(account, on_dovecot):
+    account.add(SIX)
+    with on_dovecot(account) as mount, open(mount.path / "m00004.eml", "rb"):
+        os.unlink(mount.path / "m00003.eml")
+        mount.kill(signal.SIGTERM)
+        assert mount.wait_end() == 0
+        assert account.remaining() == UIDLS - {"m00003"}
+
+
+def test_rm_of_everything_empties_the_maildrop(account, on_dovecot):
+    account.add(mailbox.many(300, octets=100))
+    with on_dovecot(account) as mount:
+        run("find", mount.path, "-name", "*.eml", "-delete")
+        assert names(mount.path) == []
+    assert account.remaining() == set()
+
+
+def test_kill_minus_nine_deletes_nothing(account, on_dovecot):
+    account.add(SIX)
+    with on_dovecot(account, expect_exit=None) as mount:
+        os.unlink(mount.path / "m00001.eml")
+        mount.kill(signal.SIGKILL)
+        mount.wait_end()
+        unmount_hard(mount.path)
+    wait_until("the end of the session", lambda: len(account.sessions()) == 1)
+    assert account.remaining() == UIDLS
+
+
+def test_a_file_open_before_rm_stays_readable(account, on_dovecot):
+    account.add(SIX)
+    with on_dovecot(account) as mount:
+        with open(mount.path / "m00001.eml", "rb") as file:
+            os.unlink(mount.path / "m00001.eml")
+            assert file.read() == SIX[0].data
+            assert os.fstat(file.fileno()).st_nlink == 0
+
+
+def test_a_read_only_mount_cannot_delete(serve, on_script):
+    server = serve(Script(messages=SIX))
+    with on_script(server, "ro") as mount:
+        path = mount.path / "m00001.eml"
+        assert error_of(os.unlink, path) == errno.EROFS
+        assert error_of(open, path, "r+b") == errno.EROFS
+        assert error_of(os.mkdir, mount.path / "new") == errno.EROFS
+        assert cat(path) == SIX[0].data
+    assert server.commands("DELE") == []
+    assert len(server.script.messages) == 6
+
+
+def test_what_makes_no_sense_on_mail_is_refused(serve, on_script):
+    server = serve(Script(messages=SIX))
+    with on_script(server) as mount:
+        path, new = mount.path / "m00001.eml", mount.path / "new"
+        assert error_of(open, path, "r+b") == errno.EPERM
+        assert error_of(open, new, "wb") == errno.EPERM
+        assert error_of(os.mkdir, new) == errno.EPERM
+        assert error_of(os.truncate, path, 3) == errno.EPERM
+        assert error_of(os.chmod, path, 0o777) == errno.EPERM
+        assert error_of(os.rename, path, new) == errno.EPERM
+        assert error_of(os.symlink, "x", new) == errno.EPERM
+        assert error_of(os.link, path, new) == errno.EPERM
+        assert cat(path) == SIX[0].data
+    assert server.commands("DELE") == []
+
+
+def test_a_refused_dele_is_named_and_the_others_go(serve, on_script):
+    server = serve(Script(messages=SIX, dele_refused={"m00002"}))
+    with on_script(server, expect_exit=None) as mount:
+        for number in (1, 2, 3):
+            os.unlink(mount.path / f"m0000{number}.eml")
+        assert mount.unmount() not in (0, None)
+        assert "m00002" in mount.log() and "m00003" not in mount.log()
+    assert {mail.name for mail in server.script.messages} == UIDLS - {"m00001", "m00003"}
+
+
+@pytest.mark.parametrize("how", ["refused", "nothing", "lying"])
+def test_a_quit_that_did_not_delete_is_an_error_by_name(how, serve, on_script):
+    server = serve(Script(messages=SIX, quit=how))
+    with on_script(server, expect_exit=None) as mount:
+        os.unlink(mount.path / "m00002.eml")
+        code = mount.unmount()
+        if how != "lying":  # +OK is believed when no later session comes (POP3.md 18)
+            assert code not in (0, None)
+            assert "m00002" in mount.log()
+    assert {mail.name for mail in server.script.messages} == UIDLS
+
+
+def test_removal_survives_a_lost_connection(serve, on_script):
+    server = serve(Script(messages=SIX))
+    with on_script(server) as mount:
+        os.unlink(mount.path / "m00002.eml")
+        server.script.messages = list(reversed(SIX))
+        server.drop_all()
+        assert mount.unmount() == 0
+    assert {mail.name for mail in server.script.messages} == UIDLS - {"m00002"}
+
+
+def test_a_message_that_is_another_now_is_not_deleted(serve, on_script):
+    server = serve(Script(messages=SIX))
+    with on_script(server, expect_exit=None) as mount:
+        os.unlink(mount.path / "m00002.eml")
+        other = mailbox.plain("m00002", b"quite another text, and longer " * 40)
+        server.script.messages = [other if mail.name == "m00002" else mail for mail in SIX]
+        server.drop_all()
+        mount.unmount()
+    assert other in server.script.messages
+    assert server.commands("DELE") == []
+
+
+def test_a_server_that_is_away_at_the_end_is_an_error_and_not_a_hang(serve, on_script):
+    server = serve(Script(messages=SIX))
+    with on_script(server, "timeout=2", expect_exit=None) as mount:
+        os.unlink(mount.path / "m00002.eml")
+        server.__exit__()
+        assert mount.unmount() not in (0, None)
+        assert "m00002" in mount.log()
+
+
+def test_no_dele_is_sent_before_the_commit(serve, on_script):
+    server = serve(Script(messages=SIX))
+    with on_script(server, "keepalive=1") as mount:
+        os.unlink(mount.path / "m00002.eml")
+        cat(mount.path / "m00003.eml")
+        wait_until("a NOOP", lambda: server.commands("NOOP"))
+        assert server.commands("DELE") == []
+    assert server.commands("DELE") == ["DELE 2"]
+    assert server.commands()[-1] == "QUIT"
+
+
+def test_umount_of_a_daemon_needs_no_help(account, on_dovecot):
+    account.add(SIX)
+    with on_dovecot(account, foreground=False) as mount:
+        os.unlink(mount.path / "m00006.eml")
+        subprocess.run(["umount", mount.path], check=True, timeout=30)
+        wait_for_end([mount.pid])
+    assert account.remaining() == UIDLS - {"m00006"}

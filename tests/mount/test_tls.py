@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: MIT
+"""Each way of being cheated under TLS has its own message, and the server never hears the secret (POP3.md 24 to 26)."""
+
+import re
+
+import mailbox
+import pytest
+from conftest import script_options, script_source
+from mounting import mounted
+from reading import cat
+from scripted import Script
+
+ONE = [mailbox.plain("one")]
+HOW = pytest.mark.parametrize("how", ["tls", "stls"])
+
+
+def attempt(place, server, how, options):
+    """A mount that must fail without having said anything secret; gives its one line."""
+    source = script_source(server, "pops" if how == "tls" else "pop3")
+    done = place.refused(place.command(source, script_options(place, server, options, tls="")))
+    assert done.returncode == 32, done.stderr
+    assert not server.heard_secret()
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    return lines[0]
+
+
+def start(serve, how, certificate, **switches):
+    return serve(Script(messages=ONE, **switches), certificate=certificate, implicit_tls=how == "tls")
+
+
+BAD_CERTIFICATES = {
+    "expired": (dict(days=-1), "expired"),
+    "wrong-name": (dict(names="DNS:other.example,IP:127.0.0.9"), "mismatch|match|name"),
+    "cn-only": (dict(names=None, common_name="127.0.0.1"), "mismatch|match|name"),
+    "wildcard": (dict(names="DNS:*.0.0.1,DNS:127.*"), "mismatch|match|name"),
+}
+
+
+@HOW
+@pytest.mark.parametrize("kind", BAD_CERTIFICATES)
+def test_a_bad_certificate_is_refused(kind, how, serve, place, authority):
+    fields, words = BAD_CERTIFICATES[kind]
+    server = start(serve, how, authority.issue(kind, **fields))
+    line = attempt(place, server, how, f"cafile={authority.cert}")
+    assert re.search(words, line, re.IGNORECASE), line
+
+
+@HOW
+def test_a_self_signed_certificate_is_refused(how, serve, place, authority):
+    server = start(serve, how, authority.self_signed("self-signed"))
+    assert re.search("self.signed", attempt(place, server, how, f"cafile={authority.cert}"), re.IGNORECASE)
+
+
+@HOW
+def test_an_authority_that_nobody_named_is_refused(how, serve, place, certificate):
+    server = start(serve, how, certificate)
+    assert re.search("issuer|chain|trust|certificate", attempt(place, server, how, ""), re.IGNORECASE)
+
+
+@HOW
+def test_tls_1_1_is_refused(how, serve, place, authority, certificate):
+    server = start(serve, how, certificate, tls_only_1_1=True)
+    line = attempt(place, server, how, f"cafile={authority.cert}")
+    assert re.search("TLS|version|protocol", line, re.IGNORECASE), line
+    assert server.sessions[0].handshake_failed or server.sessions[0].commands[-1:] == ["STLS"]
+
+
+@HOW
+def test_the_right_pin_mounts(how, serve, place, authority, certificate):
+    server = start(serve, how, certificate)
+    options = script_options(place, server, f"cafile={authority.cert},pin={certificate.pin()}", tls="")
+    with mounted(place, script_source(server, "pops" if how == "tls" else "pop3"), options) as mount:
+        assert cat(mount.path / "one.eml") == ONE[0].data
+
+
+@HOW
+def test_another_pin_is_refused(how, serve, place, authority, certificate):
+    server = start(serve, how, certificate)
+    other = authority.issue("another").pin()
+    assert "pin" in attempt(place, server, how, f"cafile={authority.cert},pin={other}").lower()
+
+
+def test_the_pin_does_not_replace_the_chain(serve, place, authority):
+    own = authority.self_signed("pinned")
+    server = start(serve, "tls", own)
+    assert "self" in attempt(place, server, "tls", f"cafile={authority.cert},pin={own.pin()}").lower()
+
+
+@pytest.mark.parametrize("options, word", [
+    ("pin=sha256//short", "pin"),
+    ("pin=md5//AAAA", "pin"),
+    ("cafile=/nowhere/ca.pem", "cafile|/nowhere/ca.pem"),
+    ("cafile=/dev/null", "cafile|/dev/null"),
+    ("cert=/nowhere/cert.pem", "cert"),
+])
+def test_an_unreadable_trust_is_an_error_before_connecting(options, word, serve, place, certificate):
+    server = start(serve, "tls", certificate)
+    done = place.refused(place.command(script_source(server, "pops"), script_options(place, server, options, tls="")))
+    assert re.search(word, done.stderr), done.stderr
+    assert server.sessions == []
+
+
+STLS_ATTACKS = {"stripped": "STLS|TLS", "refused": "STLS|TLS", "injected": "inject|extra|more|before|unexpected|STLS", "silent": "time|silen|answer"}
+
+
+@pytest.mark.parametrize("kind", STLS_ATTACKS)
+def test_a_tampered_stls_is_refused(kind, serve, place, authority, certificate):
+    server = start(serve, "stls", certificate, stls=kind)
+    line = attempt(place, server, "stls", f"cafile={authority.cert},timeout=2")
+    assert re.search(STLS_ATTACKS[kind], line, re.IGNORECASE), line
+
+
+def test_the_reasons_read_differently(serve, place, authority, certificate):
+    trust = f"cafile={authority.cert}"
+    cases = [
+        (start(serve, "stls", authority.issue("x-expired", days=-1)), trust),
+        (start(serve, "stls", authority.issue("x-name", names="DNS:other.example")), trust),
+        (start(serve, "stls", authority.self_signed("x-self")), trust),
+        (start(serve, "stls", certificate, tls_only_1_1=True), trust),
+        (start(serve, "stls", certificate, stls="injected"), trust),
+        (start(serve, "stls", certificate, stls="stripped"), trust),
+        (start(serve, "stls", certificate), f"{trust},pin={authority.issue('x-pin').pin()}"),
+    ]
+    lines = [attempt(place, server, "stls", options).replace(str(server.port), "PORT") for server, options in cases]
+    assert len(set(lines)) == len(lines), "\n".join(lines)
+
+
+def test_nothing_is_said_in_the_clear_but_capa_and_stls(serve, place, authority, certificate):
+    server = start(serve, "stls", certificate)
+    options = script_options(place, server, f"cafile={authority.cert}", tls="")
+    with mounted(place, script_source(server), options) as mount:
+        assert cat(mount.path / "one.eml") == ONE[0].data
+    commands = server.sessions[0].commands
+    assert set(commands[: commands.index("STLS")]) <= {"CAPA"}
+    assert "CAPA" in commands[commands.index("STLS") :]
+
+
+def test_a_host_name_is_verified_too(serve, place, authority):
+    server = start(serve, "tls", authority.issue("by-name", names="DNS:localhost"))
+    options = script_options(place, server, f"cafile={authority.cert}", tls="")
+    with mounted(place, f"pops://alice@localhost:{server.port}", options) as mount:
+        assert cat(mount.path / "one.eml") == ONE[0].data
+
+
+def test_tls_off_alone_allows_clear_text(serve, place):
+    server = serve(Script(messages=ONE, stls="stripped"))
+    done = place.refused(place.command(script_source(server), script_options(place, server, tls="tls=starttls")))
+    assert done.returncode == 32 and not server.heard_secret()
+    with mounted(place, script_source(server), script_options(place, server)) as mount:
+        assert cat(mount.path / "one.eml") == ONE[0].data
