@@ -1,0 +1,64 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Builds popfs and runs every test, first as it is shipped (warnings are errors), then under ASan and UBSan.
+#   sudo ./contrib/check.sh          ends with the line "N passed, N failed"
+#   sudo ./contrib/check.sh --long   under ThreadSanitizer and with clang as well, and the fuzzers for a minute each
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+long=no
+case ${1-} in
+'') ;;
+--long) long=yes ;;
+*) echo "usage: contrib/check.sh [--long]" >&2; exit 2 ;;
+esac
+
+say() { printf '\n== %s\n' "$*"; }
+give_up() { printf '%s\n0 passed, 1 failed\n' "$*" >&2; exit 1; }
+
+((EUID == 0)) || give_up "Run this as root (sudo): the tests start a private Dovecot and mount file systems."
+[[ -e /dev/fuse ]] || give_up "/dev/fuse is missing. In a container: --device /dev/fuse --cap-add SYS_ADMIN."
+./contrib/packages.sh test || give_up "The packages are not there."
+
+logs=()
+# build NAME [meson options]: configures build/NAME anew, compiles, runs all suites; a failed test does not stop the others.
+build() {
+    local folder=build/$1 name=$1
+    shift
+    say "$name: build"
+    rm -rf "$folder"
+    meson setup "$folder" "$@" >"build/$name.log" 2>&1 ||
+        { tail -20 "build/$name.log"; give_up "$name does not configure."; }
+    ninja -C "$folder" >"build/$name.log" 2>&1 ||
+        { grep -A5 -E 'error|FAILED' "build/$name.log" | head -60; give_up "$name does not build."; }
+    say "$name: tests"
+    meson test -C "$folder" --no-rebuild --print-errorlogs || true
+    [[ -s $folder/meson-logs/testlog.json ]] || give_up "$name ran no tests."
+    logs+=("$folder/meson-logs/testlog.json")
+}
+
+mkdir -p build
+build check -Dwerror=true
+# Without werror: gcc warns of what it only imagines once it has added its own checks.
+build sanitize -Db_sanitize=address,undefined
+if [[ $long == yes ]]; then
+    # glibc looks names up in threads that it hides from ThreadSanitizer, which then crashes.
+    PYTEST_ADDOPTS="-k 'not unknown_host and not host_name_is_verified'" build thread -Db_sanitize=thread
+    CC=clang build clang -Dwerror=true -Dbuildtype=release
+    say "fuzz: build"
+    rm -rf build/fuzz
+    { CC=clang meson setup build/fuzz -Dfuzz=true && ninja -C build/fuzz; } >build/fuzz.log 2>&1 ||
+        { tail -20 build/fuzz.log; give_up "The fuzzers do not build."; }
+    for fuzzer in build/fuzz/tests/fuzz/fuzz_*; do
+        [[ -f $fuzzer && -x $fuzzer ]] || continue
+        name=${fuzzer##*/}
+        say "fuzz: $name, one minute"
+        found=$(mktemp -d)
+        "$fuzzer" -max_total_time=60 -artifact_prefix=build/fuzz/ "$found" "tests/fuzz/corpus/${name#fuzz_}" >"build/$name.log" 2>&1 ||
+            { tail -30 "build/$name.log"; give_up "$name found something, see build/$name.log."; }
+        rm -rf "$found"
+    done
+fi
+
+say "result"
+exec /usr/bin/python3 -B contrib/count.py "${logs[@]}"

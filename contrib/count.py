@@ -1,0 +1,48 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Counts the single tests in meson's logs and prints `N passed, N failed`. count.py TESTLOG.JSON…
+
+A program of cmocka or pytest counts as the tests that it ran, any other as one. One that failed without naming a failed test
+(a crash, a time-out, a fixture) is one more failure. Exit code 1 if anything failed, or nothing ran.
+"""
+
+import json
+import re
+import sys
+
+
+def count(result, output):
+    cmocka = re.findall(r"^\[ +(OK|FAILED) +\] \S", output, re.MULTILINE)
+    summary = re.search(r"^=*\s*((?:\d+ [a-z]+(?:, )?)+) in [\d.]+s", output, re.MULTILINE)
+    if "OK" in cmocka or "FAILED" in cmocka:
+        # The list at the end repeats the names of the failed ones.
+        tests = re.findall(r"^\[ RUN      \]", output, re.MULTILINE)
+        passed = cmocka.count("OK")
+        failed = len(tests) - passed
+    elif summary:
+        words = {word: int(number) for number, word in re.findall(r"(\d+) ([a-z]+)", summary.group(1))}
+        passed = words.get("passed", 0)
+        # A skipped test has shown nothing.
+        failed = sum(words.get(word, 0) for word in ("failed", "error", "errors", "skipped"))
+    else:
+        passed, failed = (1, 0) if result == "OK" else (0, 1)
+    if result != "OK" and failed == 0:
+        failed = 1
+    return passed, failed
+
+
+def main():
+    passed = failed = 0
+    for path in sys.argv[1:]:
+        with open(path) as log:
+            for row in map(json.loads, log):
+                more_passed, more_failed = count(row["result"], row.get("stdout", ""))
+                passed, failed = passed + more_passed, failed + more_failed
+                if more_failed:
+                    print(f"failed: {row['name']} ({more_failed} of {more_passed + more_failed}), see {path.removesuffix('.json')}.txt")
+    print(f"{passed} passed, {failed} failed")
+    sys.exit(failed > 0 or passed == 0)
+
+
+if __name__ == "__main__":
+    main()
