@@ -20,7 +20,8 @@ struct fs_options {
     const char *source;        /* shown by mount and df: "user@host:port" */
     const char *mount_options; /* for libfuse, "nodev,nosuid,max_read=65536"; "" if none */
     bool read_only;
-    bool debug; /* libfuse's own trace */
+    uint64_t lazy_octets; /* as sync has it: which messages it may give as streams */
+    bool debug;           /* libfuse's own trace */
     bool allow_other;
     uid_t uid;
     gid_t gid;

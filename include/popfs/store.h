@@ -29,6 +29,16 @@ enum fault store_body_new(struct store *store, struct store_body **ret_body,
 enum fault store_body_append(struct store_body *body, struct slice bytes,
                              struct failure *ret_failure);
 uint64_t store_body_octets(const struct store_body *body);
+/*
+ * A descriptor, the caller's to close, of what has been appended and flushed, now and later: a body
+ * that is read while it arrives.
+ */
+enum fault store_body_share(const struct store_body *body, int *ret_descriptor,
+                            struct failure *ret_failure);
+enum fault store_body_flush(struct store_body *body, struct failure *ret_failure);
+/* *ret_equal: `bytes` are what the body holds at `offset`; both ends lie within it. Flushes. */
+enum fault store_body_compare(struct store_body *body, uint64_t offset, struct slice bytes,
+                              bool *ret_equal, struct failure *ret_failure);
 /* The body is not wanted: nothing stays. NULL is fine. */
 void store_body_free(struct store_body *body);
 /*

@@ -33,11 +33,13 @@ struct sync_options {
     const char *password; /* not copied: stays in the caller's locked memory until sync_free() */
     const char *cache_folder;
     int64_t timeout_s;
-    int64_t keepalive_s; /* 0: none */
-    bool pipeline;       /* false: never, even if offered */
-    bool top;            /* false: never, even if offered */
-    bool read_only;      /* no removal is accepted and no DELE can be sent */
-    bool trace;          /* the dialogue goes to the log, secrets starred */
+    int64_t keepalive_s;  /* 0: none */
+    bool pipeline;        /* false: never, even if offered */
+    bool top;             /* false: never, even if offered */
+    uint64_t lazy_octets; /* larger messages are read while they arrive; 0: none is */
+    bool prefetch;        /* fetch every body in the background */
+    bool read_only;       /* no removal is accepted and no DELE can be sent */
+    bool trace;           /* the dialogue goes to the log, secrets starred */
 };
 
 struct sync;
@@ -97,23 +99,48 @@ void sync_status(struct sync *sync, struct sync_status *ret_status);
 
 /* ---- wishes ---- */
 
+/*
+ * A large message that is read while it arrives. Its size is what maildrop_message_octets() said
+ * when it was opened; the last octet becomes available only when all have come and were as many as
+ * that, so that nobody takes a part for the whole.
+ */
+struct sync_stream;
+
+/* Octets from the start that a pread() of the descriptor gives now. Wait for more with
+ * SYNC_WANT_OCTETS. */
+uint64_t sync_stream_available(const struct sync_stream *stream);
+int sync_stream_descriptor(const struct sync_stream *stream);
+/* The promised size. */
+uint64_t sync_stream_octets(const struct sync_stream *stream);
+/* Borrowed until the stream is closed. */
+struct maildrop_message *sync_stream_message(const struct sync_stream *stream);
+/* Gives the stream back. */
+void sync_stream_close(struct sync *sync, struct sync_stream *stream);
+
 enum sync_want {
-    SYNC_WANT_BODY, /* the whole body on the local disk; the answer carries a descriptor */
-    SYNC_WANT_TIME, /* maildrop_message_time() known */
+    SYNC_WANT_BODY,   /* the whole body on the local disk; the answer carries a descriptor */
+    SYNC_WANT_OPEN,   /* like BODY, but a large message may be answered early with a `stream` */
+    SYNC_WANT_OCTETS, /* `upto` octets of `stream` available */
+    SYNC_WANT_TIME,   /* maildrop_message_time() known */
 };
 
 /*
  * A request belongs to the caller until it is submitted, to sync until `answer` is called, once, on
  * the sync thread and without a lock; from then on to the caller again, who may free it there.
- * FAULT_NONE: the wish is fulfilled, and `descriptor` is the callee's to close (-1 unless BODY).
- * Otherwise `descriptor` is -1. Every request is answered: by `timeout` of silence at the latest.
+ * FAULT_NONE: the wish is fulfilled, and `descriptor` is the callee's to close (-1 unless BODY, or
+ * OPEN without a stream). Otherwise `descriptor` is -1. Every request is answered: by `timeout` of
+ * silence at the latest.
  */
 struct sync_request {
     enum sync_want want;
     struct maildrop_message *message; /* borrowed until the answer */
+    struct sync_stream
+        *stream;   /* OCTETS: of what. OPEN: in the answer, the caller's to close, or NULL */
+    uint64_t upto; /* OCTETS */
     void (*answer)(struct sync_request *request, enum fault fault, int descriptor);
     /* sync's own */
     struct sync_request *next;
+    bool probed;
     _Atomic bool canceled;
     int64_t submitted_ms;
 };

@@ -60,6 +60,8 @@ static enum fault make_sync(const struct options *options, const struct account 
         .keepalive_s = options->keepalive_s,
         .pipeline = options->pipeline == OPTION_USE_AUTO,
         .top = options->top == OPTION_USE_AUTO,
+        .lazy_octets = (uint64_t)options->lazy_octets,
+        .prefetch = options->prefetch,
         .read_only = options->read_only,
         .trace = options->debug,
     };
@@ -72,6 +74,7 @@ static enum fault mount_it(const struct options *options, const struct account *
 {
     const struct fs_options wanted = {
         .mountpoint = account->mountpoint,
+        .lazy_octets = (uint64_t)options->lazy_octets,
         .source = account->shown,
         .mount_options = mount_options,
         .read_only = options->read_only,

@@ -20,6 +20,7 @@ enum option_kind {
     KIND_PATH,
     KIND_NUMBER,
     KIND_OCTAL,
+    KIND_SIZE,   /* octets; K, M, G and T count in powers of 1024 */
     KIND_CHOICE, /* one of `words`; its index is kept */
     KIND_FLAG,   /* no value; the field becomes `set` */
 };
@@ -56,6 +57,8 @@ static const struct option_row option_rows[] = {
     {"keepalive", KIND_NUMBER, FIELD(keepalive_s), .max = 3600},
     {"pipeline", KIND_CHOICE, FIELD(pipeline), .words = {"auto", "off"}},
     {"top", KIND_CHOICE, FIELD(top), .words = {"auto", "off"}},
+    {"lazy", KIND_SIZE, FIELD(lazy_octets), .max = INT64_MAX},
+    {"prefetch", KIND_FLAG, FIELD(prefetch), .set = true},
     {"cache", KIND_PATH, FIELD(cache), .refused = "off"},
     {"uid", KIND_NUMBER, FIELD(uid), .max = ID_MAX},
     {"gid", KIND_NUMBER, FIELD(gid), .max = ID_MAX},
@@ -176,6 +179,25 @@ static enum fault set_number(struct options *options, const struct option_row *r
     return FAULT_NONE;
 }
 
+static enum fault set_size(struct options *options, const struct option_row *row, const char *value,
+                           struct failure *ret_failure)
+{
+    static const char suffixes[] = "KMGT";
+    struct slice digits = slice_from_string(value);
+    unsigned shift = 0;
+    uint64_t number;
+    const char *suffix = digits.len == 0 ? NULL : strchr(suffixes, value[digits.len - 1]);
+    if (suffix != NULL) {
+        shift = 10 * (unsigned)(suffix - suffixes + 1);
+        digits.len--;
+    }
+    if (!slice_to_number(digits, (uint64_t)row->max >> shift, &number))
+        return failure_set(ret_failure, FAULT_REFUSED, "option '%s' wants a size like 1M or 0",
+                           row->name);
+    *(int64_t *)field_of(options, row) = (int64_t)(number << shift);
+    return FAULT_NONE;
+}
+
 static enum fault set_choice(struct options *options, const struct option_row *row,
                              const char *value, struct failure *ret_failure)
 {
@@ -202,6 +224,8 @@ static enum fault set_value(struct options *options, const struct option_row *ro
     case KIND_NUMBER:
     case KIND_OCTAL:
         return set_number(options, row, value, ret_failure);
+    case KIND_SIZE:
+        return set_size(options, row, value, ret_failure);
     case KIND_CHOICE:
         return set_choice(options, row, value, ret_failure);
     case KIND_FLAG:
@@ -365,6 +389,7 @@ static struct options options_default(void)
         .tls = OPTION_NOT_GIVEN,
         .timeout_s = 60,
         .keepalive_s = 45,
+        .lazy_octets = 1024 * 1024,
         .uid = (int64_t)getuid(),
         .gid = (int64_t)getgid(),
         .umask = 077,

@@ -20,10 +20,11 @@ struct options {
     char *passfile, *cafile, *cert, *key, *cache; /* absolute */
     int64_t port;
     int64_t tls; /* enum option_tls */
-    bool password_stdin, allow_other, read_only;
+    bool password_stdin, allow_other, read_only, prefetch;
 
     /* with a default */
     int64_t timeout_s, keepalive_s;
+    int64_t lazy_octets;   /* 0: no message is read while it arrives */
     int64_t pipeline, top; /* enum option_use */
     int64_t uid, gid, umask;
     int64_t max_read; /* checked here, used by libfuse alone: it is in `kernel` */

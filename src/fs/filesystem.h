@@ -30,6 +30,7 @@ struct fs {
     struct fuse_session *session;
     struct attributes_owner owner;
     unsigned max_read; /* 0: not given */
+    uint64_t lazy_octets;
 
     /* The FUSE thread's own. */
     struct inodes inodes;

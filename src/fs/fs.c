@@ -55,6 +55,7 @@ enum fault fs_create(const struct fs_options *options, struct sync *sync, struct
         return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
     fs->sync = sync;
     fs->max_read = mount_options_max_read(options->mount_options);
+    fs->lazy_octets = options->lazy_octets;
     fs->owner = (struct attributes_owner){.uid = options->uid,
                                           .gid = options->gid,
                                           .umask = options->umask,

@@ -82,18 +82,41 @@ struct maildrop_message *inodes_find(const struct inodes *inodes, uint64_t ino)
     return inodes->count == 0 ? NULL : inodes->slots[slot_of(inodes, ino)].message;
 }
 
+static struct inode *known(const struct inodes *inodes, uint64_t ino)
+{
+    struct inode *inode = inodes->count == 0 ? NULL : &inodes->slots[slot_of(inodes, ino)];
+    return inode == NULL || inode->message == NULL ? NULL : inode;
+}
+
 void inodes_tell_octets(struct inodes *inodes, uint64_t ino, uint64_t octets)
 {
-    if (inodes->count > 0)
-        inodes->slots[slot_of(inodes, ino)].told_octets = octets;
+    struct inode *inode = known(inodes, ino);
+    if (inode != NULL)
+        inode->told_octets = octets & INT64_MAX;
 }
 
 uint64_t inodes_told_octets(const struct inodes *inodes, uint64_t ino)
 {
-    if (inodes->count == 0)
-        return 0;
-    const struct inode *inode = &inodes->slots[slot_of(inodes, ino)];
-    return inode->message == NULL ? 0 : inode->told_octets;
+    const struct inode *inode = known(inodes, ino);
+    return inode == NULL ? 0 : inode->told_octets;
+}
+
+bool inodes_set_streamed(struct inodes *inodes, uint64_t ino, bool streamed)
+{
+    struct inode *inode = known(inodes, ino);
+    if (inode == NULL)
+        return streamed;
+    inode->streamed |= streamed;
+    return inode->streamed;
+}
+
+bool inodes_take_streamed(struct inodes *inodes, uint64_t ino)
+{
+    struct inode *inode = known(inodes, ino);
+    bool streamed = inode != NULL && inode->streamed;
+    if (streamed)
+        inode->streamed = false;
+    return streamed;
 }
 
 /* Moves later slots back over the hole, so that no search ends at it too early. */

@@ -23,7 +23,8 @@ struct inode {
     struct maildrop_message *message; /* NULL: free; one reference */
     uint64_t ino;
     uint64_t lookup_count;
-    uint64_t told_octets; /* the size that the kernel was given last */
+    uint64_t told_octets : 63; /* the size that the kernel was given last */
+    uint64_t streamed : 1;     /* the page cache may hold what TOP gave */
 };
 
 /* A zeroed one is empty and valid. */
@@ -42,6 +43,10 @@ void inodes_tell_octets(struct inodes *inodes, uint64_t ino, uint64_t octets);
 uint64_t inodes_told_octets(const struct inodes *inodes, uint64_t ino);
 /* Borrowed until the kernel forgets it; NULL if the kernel has no business to know it. */
 struct maildrop_message *inodes_find(const struct inodes *inodes, uint64_t ino);
+/* Sets or keeps the mark; returns what it is now. */
+bool inodes_set_streamed(struct inodes *inodes, uint64_t ino, bool streamed);
+/* Takes the mark off; returns what it was. */
+bool inodes_take_streamed(struct inodes *inodes, uint64_t ino);
 /* The kernel takes back `lookup_count` of what it was told. */
 void inodes_forget(struct inodes *inodes, uint64_t ino, uint64_t lookup_count);
 

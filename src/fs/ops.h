@@ -28,6 +28,12 @@ void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
               struct fuse_file_info *info);
 void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info);
 
+/* ops_message.c */
+void message_open(fuse_req_t req, struct fs *fs, struct maildrop_message *message,
+                  struct fuse_file_info *info);
+void message_read(fuse_req_t req, struct fs *fs, uint64_t handle, size_t size, off_t offset);
+void message_release(struct fs *fs, uint64_t handle);
+
 /* The content of a virtual file as of now; false for want of memory. */
 bool ops_render(struct fs *fs, const struct tree_entry *entry, struct buffer *content);
 

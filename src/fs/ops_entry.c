@@ -14,8 +14,7 @@
 #include <unistd.h>
 
 enum {
-    /* READ never waits, but one waiting kind of request must not use up the kernel's default of 12.
-     */
+    /* Requests that wait must not use up the kernel's default of 12. */
     BACKGROUND_COUNT_MAX = 1024,
     STATFS_BLOCK_OCTETS = 4096,
 };
@@ -24,6 +23,8 @@ void ops_init(void *userdata, struct fuse_conn_info *conn)
 {
     const struct fs *fs = userdata;
     conn->max_background = BACKGROUND_COUNT_MAX;
+    /* A wait for a page that the kernel asked for in the background cannot be interrupted. */
+    conn->want &= ~(unsigned)FUSE_CAP_ASYNC_READ;
     /* libfuse ends the session if the option of the mount and this differ. */
     if (fs->max_read > 0)
         conn->max_read = fs->max_read;
@@ -170,15 +171,24 @@ static void getattr_time_answered(struct parked *parked, enum fault fault, int d
         reply_attributes(parked->req, parked->fs, parked->message);
 }
 
+static void park(struct fs *fs, fuse_req_t req, enum sync_want want,
+                 struct maildrop_message *message,
+                 void (*reply)(struct parked *parked, enum fault fault, int descriptor))
+{
+    struct parked *parked = parked_new(fs, req, want, message, reply);
+    if (parked != NULL)
+        parked_submit(parked);
+}
+
 static void getattr_message(fuse_req_t req, struct fs *fs, struct maildrop_message *message)
 {
     int64_t seconds;
     if (maildrop_message_is_gone(message))
         reply_attributes(req, fs, message);
     else if (!attributes_message_size_is_known(message))
-        parked_submit(fs, req, SYNC_WANT_BODY, message, NULL, getattr_size_answered);
+        park(fs, req, SYNC_WANT_BODY, message, getattr_size_answered);
     else if (!maildrop_message_time(message, &seconds))
-        parked_submit(fs, req, SYNC_WANT_TIME, message, NULL, getattr_time_answered);
+        park(fs, req, SYNC_WANT_TIME, message, getattr_time_answered);
     else
         reply_attributes(req, fs, message);
 }

@@ -71,46 +71,40 @@ static void answered(struct sync_request *request, enum fault fault, int descrip
     parked_free(parked);
 }
 
-static struct parked *parked_new(struct fs *fs, fuse_req_t req, enum sync_want want,
-                                 struct maildrop_message *message)
+struct parked *parked_new(struct fs *fs, fuse_req_t req, enum sync_want want,
+                          struct maildrop_message *message,
+                          void (*reply)(struct parked *parked, enum fault fault, int descriptor))
 {
     struct parked *parked = calloc(1, sizeof(*parked));
-    if (parked == NULL)
+    if (parked == NULL) {
+        fuse_reply_err(req, ENOMEM);
         return NULL;
+    }
     parked->request.want = want;
     parked->request.message = message;
     parked->request.answer = answered;
     parked->fs = fs;
     parked->req = req;
+    parked->reply = reply;
     parked->message = maildrop_message_ref(message);
     parked->told_octets = inodes_told_octets(&fs->inodes, inode_of_message(message));
     parked->id = ++fs->parked_id_last;
     return parked;
 }
 
-void parked_submit(struct fs *fs, fuse_req_t req, enum sync_want want,
-                   struct maildrop_message *message, const struct fuse_file_info *info,
-                   void (*reply)(struct parked *parked, enum fault fault, int descriptor))
+void parked_submit(struct parked *parked)
 {
-    struct parked *parked = parked_new(fs, req, want, message);
-    if (parked == NULL) {
-        fuse_reply_err(req, ENOMEM);
-        return;
-    }
-    parked->reply = reply;
-    if (info != NULL)
-        parked->info = *info;
     /*
      * Before it is submitted, because from then on `req` may be answered and gone. An interrupt
      * that is already here is seen by the check; a later one comes through this same thread, so
      * none is lost in between.
      */
-    fuse_req_interrupt_func(req, interrupted, (void *)(uintptr_t)parked->id);
-    if (fuse_req_interrupted(req)) {
-        fuse_reply_err(req, EINTR);
+    fuse_req_interrupt_func(parked->req, interrupted, (void *)(uintptr_t)parked->id);
+    if (fuse_req_interrupted(parked->req)) {
+        fuse_reply_err(parked->req, EINTR);
         parked_free(parked);
         return;
     }
     parked_insert(parked);
-    sync_submit(fs->sync, &parked->request);
+    sync_submit(parked->fs->sync, &parked->request);
 }

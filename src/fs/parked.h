@@ -19,16 +19,20 @@ struct parked {
     void (*reply)(struct parked *parked, enum fault fault, int descriptor);
     uint64_t told_octets;       /* the size that the kernel had when this request came in */
     struct fuse_file_info info; /* OPEN alone */
+    size_t size;                /* READ alone */
+    off_t offset;               /* READ alone */
     /* parked.c's own */
     uint64_t id;
     struct parked *next;
     struct parked **link;
 };
 
-/* Parks `req` until sync has answered; replies at once if there is no memory or it has been
- * interrupted. */
-void parked_submit(struct fs *fs, fuse_req_t req, enum sync_want want,
-                   struct maildrop_message *message, const struct fuse_file_info *info,
-                   void (*reply)(struct parked *parked, enum fault fault, int descriptor));
+/* For parked_submit(), with what else it needs filled in by the caller. Replies ENOMEM and gives
+ * NULL for want of memory. */
+struct parked *parked_new(struct fs *fs, fuse_req_t req, enum sync_want want,
+                          struct maildrop_message *message,
+                          void (*reply)(struct parked *parked, enum fault fault, int descriptor));
+/* Parks the request until sync has answered; replies at once if it has been interrupted. */
+void parked_submit(struct parked *parked);
 
 #endif

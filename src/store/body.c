@@ -16,6 +16,7 @@
 enum {
     BODY_NAME_OCTETS = 32,
     BODY_GATHER_OCTETS = 65536, /* one write for a mail of usual size */
+    COMPARE_OCTETS = 16384,
 };
 
 struct store_body {
@@ -72,7 +73,7 @@ static enum fault body_write(const struct store_body *body, struct slice bytes,
     return FAULT_NONE;
 }
 
-static enum fault body_flush(struct store_body *body, struct failure *ret_failure)
+enum fault store_body_flush(struct store_body *body, struct failure *ret_failure)
 {
     struct slice gathered = {body->gathered, body->gathered_octets};
     body->gathered_octets = 0;
@@ -84,7 +85,7 @@ enum fault store_body_append(struct store_body *body, struct slice bytes,
 {
     body->octets += bytes.len;
     if (bytes.len > sizeof(body->gathered) - body->gathered_octets) {
-        enum fault fault = body_flush(body, ret_failure);
+        enum fault fault = store_body_flush(body, ret_failure);
         if (fault != FAULT_NONE)
             return fault;
     }
@@ -99,6 +100,38 @@ enum fault store_body_append(struct store_body *body, struct slice bytes,
 uint64_t store_body_octets(const struct store_body *body)
 {
     return body->octets;
+}
+
+enum fault store_body_share(const struct store_body *body, int *ret_descriptor,
+                            struct failure *ret_failure)
+{
+    int descriptor = fcntl(body->descriptor, F_DUPFD_CLOEXEC, 3);
+    if (descriptor < 0)
+        return write_failure(ret_failure);
+    *ret_descriptor = descriptor;
+    return FAULT_NONE;
+}
+
+enum fault store_body_compare(struct store_body *body, uint64_t offset, struct slice bytes,
+                              bool *ret_equal, struct failure *ret_failure)
+{
+    char held[COMPARE_OCTETS];
+    enum fault fault = store_body_flush(body, ret_failure);
+    bool equal = true;
+    while (fault == FAULT_NONE && equal && bytes.len > 0) {
+        size_t wanted = bytes.len < sizeof(held) ? bytes.len : sizeof(held);
+        ssize_t count = pread(body->descriptor, held, wanted, (off_t)offset);
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count <= 0)
+            return write_failure(ret_failure);
+        equal = memcmp(held, bytes.data, (size_t)count) == 0;
+        offset += (uint64_t)count;
+        bytes = slice_skip(bytes, (size_t)count);
+    }
+    if (fault == FAULT_NONE)
+        *ret_equal = equal;
+    return fault;
 }
 
 void store_body_free(struct store_body *body)
@@ -118,7 +151,7 @@ enum fault store_body_keep(struct store_body *body, uint64_t id, int *ret_descri
     char name[BODY_NAME_OCTETS];
     int folder = body->store->folder;
     body_name(id, name);
-    enum fault fault = body_flush(body, ret_failure);
+    enum fault fault = store_body_flush(body, ret_failure);
     *ret_descriptor = -1;
     if (fault == FAULT_NONE) {
         if (renameat(folder, body->name, folder, name) == 0)

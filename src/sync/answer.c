@@ -1,14 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What comes back: listings, bodies, headers. */
+/* What comes back: listings here, bodies and headers in receive.c. */
 #include "engine.h"
 
-#include "popfs/mail.h"
-
-#include <inttypes.h>
-#include <unistd.h>
-
 enum {
-    TOPS_REFUSED_MAX = 3, /* in a row: then the server has no TOP, whatever CAPA says */
     BAD_ROWS_LOGGED_MAX = 5,
 };
 
@@ -16,21 +10,6 @@ enum {
 static const char *say(struct slice text, char *out, size_t capacity)
 {
     return text.len == 0 ? "(no reason given)" : text_escape(text, out, capacity);
-}
-
-static void learn_time(struct maildrop_message *message, const struct header *header)
-{
-    int64_t seconds;
-    if (!mail_header_time(buffer_slice(&header->bytes), &seconds))
-        seconds = maildrop_message_first_seen_ns(message) / 1000000000;
-    maildrop_message_learn_time(message, seconds);
-}
-
-void engine_header_missing(struct sync *sync, struct job *job)
-{
-    maildrop_message_learn_time(job->message,
-                                maildrop_message_first_seen_ns(job->message) / 1000000000);
-    jobs_finish(&sync->jobs, job, FAULT_REFUSED, -1);
 }
 
 /* ---- the listing ---- */
@@ -96,129 +75,9 @@ static void bad_row(struct sync *sync, const struct pop3_event *event)
                   pop3_command_name(event->command), text_escape(event->text, text, sizeof(text)));
 }
 
-/* ---- bodies and headers ---- */
-
-static void body_failed(struct sync *sync)
-{
-    store_body_free(sync->body);
-    sync->body = NULL;
-    log_write(LOG_LEVEL_ERROR, "%s", sync->body_failure.text);
-}
-
-static void receive_start(struct sync *sync, struct job *job)
-{
-    header_clear(&sync->header);
-    sync->body_failure.fault = FAULT_NONE;
-    if (job->kind == JOB_BODY &&
-        store_body_new(sync->store, &sync->body, &sync->body_failure) != FAULT_NONE)
-        body_failed(sync);
-}
-
-/* A disk that fails does not stop the reply: it is read to its end and thrown away. */
-static void receive_data(struct sync *sync, struct job *job, struct slice bytes)
-{
-    int64_t seconds;
-    jobs_note_octets(&sync->jobs, job, bytes.len);
-    if (!maildrop_message_time(job->message, &seconds))
-        header_feed(&sync->header, bytes);
-    if (sync->body != NULL &&
-        store_body_append(sync->body, bytes, &sync->body_failure) != FAULT_NONE)
-        body_failed(sync);
-}
-
-/*
- * A body of less than half of what LIST promised: mailutils gives an empty one for a message that
- * vanished, and Dovecot ends a read error of its own with a proper dot. It is asked for again,
- * once.
- */
-static bool is_doubtful(const struct sync *sync, const struct job *job)
-{
-    uint64_t listed = maildrop_message_listed_octets(job->message);
-    return job->doubts == 0 && sync->body != NULL && store_body_octets(sync->body) < listed / 2;
-}
-
-static void note_lie(struct sync *sync, const struct maildrop_message *message, uint64_t octets)
-{
-    uint64_t listed = maildrop_message_listed_octets(message);
-    if (listed == octets || sync->lies_count++ > 0)
-        return;
-    log_write(LOG_LEVEL_INFO,
-              "LIST said %" PRIu64 " octets for a message of %" PRIu64
-              "; sizes are exact only once a message has been read",
-              listed, octets);
-}
-
-static void body_complete(struct sync *sync, struct job *job)
-{
-    int descriptor = -1;
-    enum fault fault = sync->body_failure.fault;
-    if (sync->body != NULL) {
-        struct maildrop_message *message = job->message;
-        uint64_t octets = store_body_octets(sync->body);
-        fault = store_body_keep(sync->body, maildrop_message_id(message), &descriptor,
-                                &sync->body_failure);
-        sync->body = NULL;
-        if (fault != FAULT_NONE)
-            log_write(LOG_LEVEL_ERROR, "%s", sync->body_failure.text);
-        if (descriptor >= 0) {
-            fault = FAULT_NONE;
-            note_lie(sync, message, octets);
-            maildrop_message_learn_octets(message, octets);
-            learn_time(message, &sync->header);
-        }
-    }
-    jobs_finish(&sync->jobs, job, fault, descriptor);
-    if (descriptor >= 0)
-        close(descriptor);
-}
-
-static void header_complete(struct sync *sync, struct job *job)
-{
-    /* A moving average, for the estimate of what is owed. */
-    sync->header_octets += sync->header.bytes.len / 8;
-    sync->header_octets -= sync->header_octets / 8;
-    sync->tops_refused = 0;
-    learn_time(job->message, &sync->header);
-    jobs_finish(&sync->jobs, job, FAULT_NONE, -1);
-}
-
-static void receive_end(struct sync *sync, struct job *job)
-{
-    if (job->kind == JOB_HEADER) {
-        header_complete(sync, job);
-    } else if (is_doubtful(sync, job)) {
-        log_write(LOG_LEVEL_WARNING, "a message came much shorter than LIST said; asking again");
-        store_body_free(sync->body);
-        sync->body = NULL;
-        job->doubts++;
-        jobs_requeue(&sync->jobs, job);
-    } else {
-        body_complete(sync, job);
-    }
-}
-
-static void receive_refused(struct sync *sync, struct job *job, const struct pop3_event *event)
-{
-    char text[256], uidl[128];
-    if (job->kind == JOB_HEADER) {
-        if (++sync->tops_refused >= TOPS_REFUSED_MAX && !sync->top_useless) {
-            sync->top_useless = true;
-            log_write(LOG_LEVEL_WARNING,
-                      "the server refuses TOP; dates are when popfs first saw a message");
-        }
-        engine_header_missing(sync, job);
-        return;
-    }
-    log_write(LOG_LEVEL_WARNING, "the server refuses message %s: %s",
-              text_escape(maildrop_message_uidl(job->message), uidl, sizeof(uidl)),
-              say(event->text, text, sizeof(text)));
-    jobs_finish(&sync->jobs, job, FAULT_REFUSED, -1);
-}
-
 void engine_answer_abandon(struct sync *sync)
 {
-    store_body_free(sync->body);
-    sync->body = NULL;
+    engine_receive_abandon(sync);
     listing_free(sync->listing);
     sync->listing = NULL;
 }
@@ -253,10 +112,11 @@ static enum fault status(struct sync *sync, struct job *job, const struct pop3_e
         return listing_refused(sync, event, now_ms, ret_failure);
     case JOB_BODY:
     case JOB_HEADER:
+    case JOB_START:
         if (event->ok)
-            receive_start(sync, job);
+            engine_receive_start(sync, job);
         else
-            receive_refused(sync, job, event);
+            engine_receive_refused(sync, job, say(event->text, text, sizeof(text)));
         return FAULT_NONE;
     case JOB_NOOP:
         jobs_finish(&sync->jobs, job, FAULT_NONE, -1);
@@ -279,7 +139,7 @@ static enum fault end(struct sync *sync, struct job *job, int64_t now_ms,
         jobs_finish(&sync->jobs, job, FAULT_NONE, -1);
         return listing_answered(sync, now_ms, ret_failure);
     }
-    receive_end(sync, job);
+    engine_receive_end(sync, job);
     return FAULT_NONE;
 }
 
@@ -315,7 +175,7 @@ enum fault engine_event(struct sync *sync, const struct pop3_event *event, int64
         bad_row(sync, event);
         break;
     case POP3_EVENT_DATA:
-        receive_data(sync, job, event->text);
+        engine_receive_data(sync, job, event->text);
         break;
     case POP3_EVENT_END:
         fault = end(sync, job, now_ms, ret_failure);

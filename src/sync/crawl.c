@@ -65,6 +65,14 @@ void crawl_note_open(struct crawl *crawl, const struct maildrop_snapshot *snapsh
     lane->window_octets = window < CRAWL_OCTETS_MAX ? window : CRAWL_OCTETS_MAX;
 }
 
+bool crawl_is_at(const struct crawl *crawl, size_t position)
+{
+    for (size_t i = 0; i < CRAWL_LANES_COUNT; i++)
+        if (crawl->lanes[i].window_octets > 0 && lane_expects(&crawl->lanes[i], position))
+            return true;
+    return false;
+}
+
 bool crawl_next(struct crawl *crawl, const struct maildrop_snapshot *snapshot, size_t *ret_position)
 {
     struct crawl_lane *neediest = NULL;

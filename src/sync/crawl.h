@@ -38,6 +38,8 @@ void crawl_reset(struct crawl *crawl);
 /* Somebody opened the message at `position`. */
 void crawl_note_open(struct crawl *crawl, const struct maildrop_snapshot *snapshot,
                      size_t position);
+/* True if a lane that is believed has come to `position` or is about to. */
+bool crawl_is_at(const struct crawl *crawl, size_t position);
 /* The next position to ask for, each once; false if every window is full. */
 bool crawl_next(struct crawl *crawl, const struct maildrop_snapshot *snapshot,
                 size_t *ret_position);

@@ -13,35 +13,64 @@ enum { EXPIRE_EVERY_MS = 500 };
 
 /* ---- what came in by the door ---- */
 
-static void take_request(struct sync *sync, struct sync_request *request, int64_t now_ms)
+/* No session, and none to be had for now. A busy maildrop is waited for instead. */
+static bool is_away(const struct sync *sync, int64_t now_ms)
 {
-    bool body = request->want == SYNC_WANT_BODY;
-    enum schedule_class class = body ? SCHEDULE_READ : SCHEDULE_STAT;
-    enum job_kind kind = body ? JOB_BODY : JOB_HEADER;
-    struct jobs *jobs = &sync->jobs;
-    struct job *job = jobs_find(jobs, kind, request->message);
-    enum fault fault = FAULT_NONE;
-    int descriptor = -1;
-    request->submitted_ms = now_ms;
-    if (sync->phase != ENGINE_SERVE)
-        fault = FAULT_CANCELED;
-    else if (job == NULL && body &&
-             store_body_open(sync->store, maildrop_message_id(request->message), &descriptor) ==
-                 FAULT_NONE) {
+    return sync->link == NULL && now_ms < sync->retry_ms && sync->backoff.failure_count > 0 &&
+           sync->last_failure.fault != FAULT_BUSY;
+}
+
+/* True if the request needs no job of its own. */
+static bool take_at_once(struct sync *sync, struct sync_request *request, int64_t now_ms)
+{
+    int descriptor;
+    if (sync->phase != ENGINE_SERVE) {
+        request->answer(request, FAULT_CANCELED, -1);
+    } else if (request->want == SYNC_WANT_OCTETS) {
+        engine_stream_want(sync, request);
+    } else if (request->want != SYNC_WANT_TIME &&
+               store_body_open(sync->store, maildrop_message_id(request->message), &descriptor) ==
+                   FAULT_NONE) {
         /* It came whole between the look and the request. */
         request->answer(request, FAULT_NONE, descriptor);
+    } else if (is_away(sync, now_ms)) {
+        request->answer(request, sync->last_failure.fault, -1);
+    } else {
+        return request->want == SYNC_WANT_OPEN && engine_stream_open(sync, request);
+    }
+    return true;
+}
+
+static void take_request(struct sync *sync, struct sync_request *request, int64_t now_ms)
+{
+    if (take_at_once(sync, request, now_ms))
         return;
-    } else if (job == NULL && sync->link == NULL && now_ms < sync->retry_ms &&
-               sync->last_failure.fault != FAULT_BUSY && sync->backoff.failure_count > 0)
-        fault = sync->last_failure.fault;
-    else if (job == NULL)
-        job = jobs_add(jobs, kind, class, request->message);
-    if (fault == FAULT_NONE && job == NULL)
-        fault = FAULT_MEMORY;
-    if (fault != FAULT_NONE)
-        request->answer(request, fault, -1);
+    bool body = request->want != SYNC_WANT_TIME;
+    enum schedule_class class = body ? SCHEDULE_READ : SCHEDULE_STAT;
+    enum job_kind kind = body ? JOB_BODY : JOB_HEADER;
+    struct job *job = jobs_find(&sync->jobs, kind, request->message);
+    if (job == NULL)
+        job = jobs_add(&sync->jobs, kind, class, request->message);
+    if (job == NULL)
+        request->answer(request, FAULT_MEMORY, -1);
     else
-        jobs_wait(jobs, job, request, class);
+        jobs_wait(&sync->jobs, job, request, class);
+}
+
+static void take_requests(struct sync *sync, struct sync_request *request, int64_t now_ms)
+{
+    while (request != NULL) {
+        struct sync_request *next = request->next;
+        take_request(sync, request, now_ms);
+        request = next;
+    }
+}
+
+static void take_rerouted(struct sync *sync, int64_t now_ms)
+{
+    struct sync_request *rerouted = sync->jobs.rerouted;
+    sync->jobs.rerouted = NULL;
+    take_requests(sync, rerouted, now_ms);
 }
 
 static void take_notes(struct sync *sync, const uint64_t *notes, size_t count)
@@ -77,14 +106,16 @@ static void take_inbox(struct sync *sync, int64_t now_ms)
     sync->notes_octets = 0;
     bool stop = sync->stop;
     bool canceled = sync->canceled;
+    bool closed = sync->streams_closed;
     sync->canceled = false;
+    sync->streams_closed = false;
     pthread_mutex_unlock(&sync->lock);
     take_notes(sync, notes, notes_count);
-    while (request != NULL) {
-        struct sync_request *next = request->next;
-        take_request(sync, request, now_ms);
-        request = next;
-    }
+    for (struct sync_request *new = request; new != NULL; new = new->next)
+        new->submitted_ms = now_ms;
+    take_requests(sync, request, now_ms);
+    if (closed)
+        engine_streams_reap(sync, false);
     if (canceled)
         sync->expire_ms = now_ms;
     if (stop && sync->phase == ENGINE_SERVE)
@@ -125,6 +156,7 @@ static void pump(struct sync *sync, int64_t now_ms)
         if (fault != FAULT_NONE)
             engine_link_lost(sync, &failure, now_ms);
     }
+    engine_stream_publish(sync);
 }
 
 static void ask(struct sync *sync, int64_t now_ms)
@@ -266,6 +298,7 @@ void *engine_run(void *argument)
         take_inbox(sync, now_ms);
         pump(sync, now_ms);
         expire(sync, now_ms);
+        take_rerouted(sync, now_ms);
         ask(sync, now_ms);
         engine_connect(sync, now_ms);
         publish_status(sync, now_ms);
@@ -277,5 +310,6 @@ void *engine_run(void *argument)
     jobs_fail_waiting(&sync->jobs, FAULT_CANCELED);
     while (sync->jobs.in_flight.first != NULL)
         jobs_finish(&sync->jobs, sync->jobs.in_flight.first, FAULT_CANCELED, -1);
+    take_rerouted(sync, clock_now_ms());
     return NULL;
 }

@@ -5,9 +5,11 @@
  *
  *     job.c      what is to be asked, and who waits for it
  *     issue.c    asks: schedule → command
- *     answer.c   what comes back: listing, bodies, headers
+ *     answer.c   what comes back: which answer it is, and listings
+ *     receive.c  bodies and headers as they arrive
  *     session.c  logging in, losing the link, back-off
  *     commit.c   DELE and QUIT
+ *     stream.c   large messages that are read while they arrive
  *     engine.c   the loop
  */
 #ifndef SYNC_ENGINE_H
@@ -64,7 +66,8 @@ struct account {
     enum pop3_auth auth;
     struct net_trust *trust;
     int64_t timeout_ms, keepalive_ms;
-    bool pipeline, top, read_only, trace;
+    bool pipeline, top, read_only, trace, prefetch;
+    uint64_t lazy_octets;
 };
 
 struct sync {
@@ -80,6 +83,7 @@ struct sync {
     size_t notes_count;
     uint64_t notes_octets;
     bool canceled; /* some request was */
+    bool streams_closed;
     struct removal *removals;
     size_t removals_count, removals_room;
     int64_t session_serial;
@@ -119,6 +123,7 @@ struct sync {
     struct window window;
     struct crawl crawl;
     size_t sweep_left;      /* positions below this have not been swept */
+    size_t prefetch_next;   /* positions below this have been fetched or are going to be */
     uint64_t header_octets; /* of a header, on average */
     unsigned tops_refused;  /* in a row */
     bool top_useless;       /* refused so often that it is not asked for any more in this session */
@@ -130,8 +135,13 @@ struct sync {
     unsigned listing_answers_left;
     bool made_up_listing;
     size_t bad_rows_count;
-    size_t lies_count; /* sizes of LIST that RETR did not bear out */
-    struct store_body *body;
+    size_t lies_count;       /* sizes of LIST that RETR did not bear out */
+    size_t truths_count;     /* those that it did */
+    struct store_body *body; /* what is arriving; a stream's if `stream` is not NULL */
+    uint64_t arrived_octets; /* of it, in this answer */
+    struct sync_stream *streams;
+    struct sync_stream *stream; /* that what is arriving belongs to */
+    bool top_differs;           /* from RETR: it is not used for content any more */
     struct header header;
     struct failure body_failure; /* why the arriving body is no good; fault NONE if it is */
 
@@ -148,6 +158,10 @@ enum fault engine_ask(struct sync *sync, struct job *job, int64_t now_ms);
 /* 0 if the message is not in this session's listing. */
 uint32_t engine_msgnum(const struct sync *sync, const struct maildrop_message *message);
 bool engine_has_top(const struct sync *sync);
+/* The job that fetches the body, new in this class if there is none yet; NULL for want of memory.
+ */
+struct job *engine_body_job(struct sync *sync, struct maildrop_message *message,
+                            enum schedule_class class);
 
 /* ---- answer.c ---- */
 enum fault engine_event(struct sync *sync, const struct pop3_event *event, int64_t now_ms,
@@ -159,6 +173,37 @@ enum fault engine_listing_continue(struct sync *sync, int64_t now_ms);
 void engine_header_missing(struct sync *sync, struct job *job);
 /* Forgets what was arriving. */
 void engine_answer_abandon(struct sync *sync);
+
+/* ---- receive.c ---- */
+/* An answer to BODY, HEADER or START begins, goes on, ends, or is a refusal. */
+void engine_receive_start(struct sync *sync, struct job *job);
+void engine_receive_data(struct sync *sync, struct job *job, struct slice bytes);
+void engine_receive_end(struct sync *sync, struct job *job);
+void engine_receive_refused(struct sync *sync, struct job *job, const char *why);
+/* Forgets what was arriving; a stream keeps what it has. */
+void engine_receive_abandon(struct sync *sync);
+
+/* ---- stream.c ---- */
+/* True if the request was answered with a stream, or waits to see whether LIST can be believed. */
+bool engine_stream_open(struct sync *sync, struct sync_request *request);
+/* Asks for what the request waits for; answers it if that is not needed. */
+void engine_stream_want(struct sync *sync, struct sync_request *request);
+/* An answer to `job` begins: if the message has a stream, its bytes go there. True if it has. */
+bool engine_stream_begin(struct sync *sync, const struct job *job);
+/* Takes from the front of *bytes what the stream holds already; it must be the same. */
+enum fault engine_stream_skip(struct sync *sync, struct slice *bytes);
+/* The stream that is arriving cannot go on; its body is freed. */
+void engine_stream_fail(struct sync *sync, enum fault fault);
+/* The start that TOP gave has come. */
+void engine_stream_start_complete(struct sync *sync, struct job *job);
+/* All has come, and the store has taken the body: was the size right? */
+void engine_stream_complete(struct sync *sync, uint64_t octets);
+/* Makes what has arrived available. */
+void engine_stream_publish(struct sync *sync);
+/* What is arriving belongs to no answer any more. */
+void engine_stream_detach(struct sync *sync);
+/* Frees streams that nobody has open; all of them when `all`. */
+void engine_streams_reap(struct sync *sync, bool all);
 
 /* ---- session.c ---- */
 /* Starts to connect if somebody wants a session and the back-off allows it. */
@@ -182,6 +227,9 @@ enum fault engine_quit_answered(struct sync *sync, const struct pop3_event *even
                                 struct failure *ret_failure);
 /* The link was lost while committing. */
 void engine_commit_link_lost(struct sync *sync, const struct failure *failure, int64_t now_ms);
+
+/* ---- sync.c ---- */
+void engine_wake(const struct sync *sync);
 
 /* ---- engine.c ---- */
 void *engine_run(void *sync);

@@ -5,6 +5,7 @@
 enum {
     ANSWER_OVERHEAD_OCTETS = 40, /* the status line and the dot */
     UNKNOWN_BODY_OCTETS = 8192,
+    LINE_OCTETS_GUESS = 76,
     AHEAD_LOOKED_AT_MAX = 1024, /* cached messages passed over in one go */
 };
 
@@ -32,6 +33,8 @@ static uint64_t estimate_octets(const struct sync *sync, const struct job *job)
     }
     case JOB_HEADER:
         return sync->header_octets + ANSWER_OVERHEAD_OCTETS;
+    case JOB_START:
+        return sync->header_octets + (uint64_t)job->lines * LINE_OCTETS_GUESS;
     case JOB_STAT:
     case JOB_UIDL:
     case JOB_LIST:
@@ -49,6 +52,7 @@ static enum pop3_command command_of(enum job_kind kind)
     case JOB_BODY:
         return POP3_RETR;
     case JOB_HEADER:
+    case JOB_START:
         return POP3_TOP;
     case JOB_STAT:
         return POP3_STAT;
@@ -68,7 +72,8 @@ static enum pop3_command command_of(enum job_kind kind)
 
 enum fault engine_ask(struct sync *sync, struct job *job, int64_t now_ms)
 {
-    struct pop3_request request = {.command = command_of(job->kind), .tag = job};
+    struct pop3_request request = {
+        .command = command_of(job->kind), .tag = job, .lines = job->lines};
     if (job->message != NULL)
         request.msgnum = engine_msgnum(sync, job->message);
     bool sole = link_outstanding_count(sync->link) == 0;
@@ -78,6 +83,13 @@ enum fault engine_ask(struct sync *sync, struct job *job, int64_t now_ms)
     jobs_set_in_flight(&sync->jobs, job, estimate_octets(sync, job));
     sync->sole_issued_ms = sole ? now_ms : -1;
     return FAULT_NONE;
+}
+
+struct job *engine_body_job(struct sync *sync, struct maildrop_message *message,
+                            enum schedule_class class)
+{
+    struct job *job = jobs_find(&sync->jobs, JOB_BODY, message);
+    return job != NULL ? job : jobs_add(&sync->jobs, JOB_BODY, class, message);
 }
 
 /* The next header that nobody has asked for, newest first; NULL at the end. */
@@ -94,21 +106,40 @@ static struct job *sweep_next(struct sync *sync)
     return NULL;
 }
 
-/* The next body that a crawl will open; NULL if none is due. An exact size means that the body is
- * here. */
+/* A body that is not here and has not been asked for. An exact size means that it is here. */
+static bool is_wanted(const struct sync *sync, const struct maildrop_message *message)
+{
+    bool exact;
+    maildrop_message_octets(message, &exact);
+    return !exact && !maildrop_message_is_going(message) &&
+           jobs_find(&sync->jobs, JOB_BODY, message) == NULL;
+}
+
+/* The next body that a crawl will open; NULL if none is due. */
 static struct job *ahead_next(struct sync *sync)
 {
     size_t position;
     for (int i = 0; i < AHEAD_LOOKED_AT_MAX; i++) {
-        bool exact;
         if (!crawl_next(&sync->crawl, sync->listed, &position))
             return NULL;
         struct maildrop_message *message = maildrop_snapshot_at(sync->listed, position);
-        maildrop_message_octets(message, &exact);
-        if (exact || maildrop_message_is_going(message) ||
-            jobs_find(&sync->jobs, JOB_BODY, message) != NULL)
+        if (!is_wanted(sync, message))
             continue;
         return jobs_add(&sync->jobs, JOB_BODY, SCHEDULE_AHEAD, message);
+    }
+    return NULL;
+}
+
+/* The next body for `prefetch`, in listing order. */
+static struct job *prefetch_next(struct sync *sync)
+{
+    size_t count = maildrop_snapshot_count(sync->listed);
+    while (sync->account.prefetch && sync->prefetch_next < count) {
+        struct maildrop_message *message =
+            maildrop_snapshot_at(sync->listed, sync->prefetch_next++);
+        if (!is_wanted(sync, message))
+            continue;
+        return jobs_add(&sync->jobs, JOB_BODY, SCHEDULE_PREFETCH, message);
     }
     return NULL;
 }
@@ -138,6 +169,8 @@ static enum schedule_class next_class(struct sync *sync, int64_t now_ms)
     view.wanted[SCHEDULE_SWEEP] =
         engine_has_top(sync) &&
         (jobs->queued[SCHEDULE_SWEEP].first != NULL || sweep_next(sync) != NULL);
+    view.wanted[SCHEDULE_PREFETCH] =
+        jobs->queued[SCHEDULE_PREFETCH].first != NULL || prefetch_next(sync) != NULL;
     view.wanted[SCHEDULE_KEEPALIVE] = keepalive_is_due(sync, now_ms);
     return schedule_next(&view);
 }

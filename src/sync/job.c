@@ -9,7 +9,7 @@
 
 static size_t bucket(enum job_kind kind, const struct maildrop_message *message)
 {
-    return (size_t)(maildrop_message_id(message) * 2 + (kind == JOB_BODY)) % JOB_BUCKETS_COUNT;
+    return (size_t)(maildrop_message_id(message) * 4 + (uint64_t)kind) % JOB_BUCKETS_COUNT;
 }
 
 static void list_append(struct job_list *list, struct job *job)
@@ -147,12 +147,22 @@ static void answer(struct jobs *jobs, struct sync_request *request, enum fault f
 {
     int own = -1;
     jobs->waiting_count--;
-    if (fault == FAULT_NONE && request->want == SYNC_WANT_BODY) {
+    if (fault == FAULT_NONE &&
+        (request->want == SYNC_WANT_BODY || request->want == SYNC_WANT_OPEN)) {
         own = fcntl(descriptor, F_DUPFD_CLOEXEC, 3);
         if (own < 0)
             fault = errno == EMFILE ? FAULT_MEMORY : FAULT_DISK;
     }
     request->answer(request, fault, own);
+}
+
+/* It waited for another message's body only to see whether LIST tells the truth: now it can be
+ * decided. */
+static void reroute(struct jobs *jobs, struct sync_request *request)
+{
+    jobs->waiting_count--;
+    request->next = jobs->rerouted;
+    jobs->rerouted = request;
 }
 
 static void answer_all(struct jobs *jobs, struct job *job, enum fault fault, int descriptor)
@@ -161,7 +171,36 @@ static void answer_all(struct jobs *jobs, struct job *job, enum fault fault, int
     job->requests = NULL;
     while (request != NULL) {
         struct sync_request *next = request->next;
-        answer(jobs, request, fault, descriptor);
+        if (request->message == job->message)
+            answer(jobs, request, fault, descriptor);
+        else
+            reroute(jobs, request);
+        request = next;
+    }
+}
+
+void jobs_answer_octets(struct jobs *jobs, struct job *job, uint64_t available, enum fault fault)
+{
+    struct sync_request **link = &job->requests;
+    while (*link != NULL) {
+        struct sync_request *request = *link;
+        if (request->want == SYNC_WANT_OCTETS && request->upto <= available) {
+            *link = request->next;
+            answer(jobs, request, fault, -1);
+        } else {
+            link = &request->next;
+        }
+    }
+}
+
+void jobs_hand_over(struct jobs *jobs, struct job *from, struct job *to)
+{
+    struct sync_request *request = from->requests;
+    from->requests = NULL;
+    while (request != NULL) {
+        struct sync_request *next = request->next;
+        jobs->waiting_count--;
+        jobs_wait(jobs, to, request, SCHEDULE_READ);
         request = next;
     }
 }

@@ -15,6 +15,7 @@
 enum job_kind {
     JOB_BODY,   /* RETR */
     JOB_HEADER, /* TOP n 0 */
+    JOB_START,  /* TOP n lines: the start of a large body */
     JOB_STAT,
     JOB_UIDL,
     JOB_LIST,
@@ -31,6 +32,7 @@ struct job {
     unsigned doubts;                  /* answers that could not be believed */
     struct maildrop_message *message; /* one reference; NULL if it is for none */
     size_t removal;                   /* JOB_DELE: which */
+    uint32_t lines;                   /* JOB_START */
     uint64_t owed_octets;             /* estimated, of the answer */
     struct sync_request *requests;
     struct job *previous, *next; /* list */
@@ -49,6 +51,8 @@ struct jobs {
     struct job_list in_flight;
     uint64_t owed_octets; /* of those in flight */
     size_t waiting_count; /* requests */
+    /* Requests that waited for the body of another message: to be looked at anew. */
+    struct sync_request *rerouted;
     struct job *table[JOB_BUCKETS_COUNT];
 };
 
@@ -66,6 +70,10 @@ void jobs_wait(struct jobs *jobs, struct job *job, struct sync_request *request,
 void jobs_set_in_flight(struct jobs *jobs, struct job *job, uint64_t owed_octets);
 /* `octets` of its answer have come. */
 void jobs_note_octets(struct jobs *jobs, struct job *job, uint64_t octets);
+/* Answers those who wait for octets up to `available`. */
+void jobs_answer_octets(struct jobs *jobs, struct job *job, uint64_t available, enum fault fault);
+/* Those who wait for `from` wait for `to` from now on. */
+void jobs_hand_over(struct jobs *jobs, struct job *from, struct job *to);
 /* Back to the front of its queue. */
 void jobs_requeue(struct jobs *jobs, struct job *job);
 /* Answers all who wait (each gets a descriptor of its own of `descriptor`, which stays the

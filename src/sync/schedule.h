@@ -16,10 +16,11 @@ enum {
 
 /* In the order of who goes first. */
 enum schedule_class {
-    SCHEDULE_READ,  /* somebody waits in open() or read() */
-    SCHEDULE_STAT,  /* somebody waits in stat() for a header */
-    SCHEDULE_AHEAD, /* a body that a crawl will open soon */
-    SCHEDULE_SWEEP, /* a header that nobody has asked for yet */
+    SCHEDULE_READ,     /* somebody waits in open() or read() */
+    SCHEDULE_STAT,     /* somebody waits in stat() for a header */
+    SCHEDULE_AHEAD,    /* a body that a crawl will open soon */
+    SCHEDULE_SWEEP,    /* a header that nobody has asked for yet */
+    SCHEDULE_PREFETCH, /* a body, with the option `prefetch` */
     SCHEDULE_KEEPALIVE,
     SCHEDULE_CLASSES_COUNT,
     SCHEDULE_NOTHING = SCHEDULE_CLASSES_COUNT,

@@ -195,6 +195,7 @@ enum fault engine_listed(struct sync *sync, struct failure *ret_failure)
     sync->listing = NULL;
     crawl_reset(&sync->crawl);
     sync->sweep_left = count;
+    sync->prefetch_next = 0;
     sync->session_phase = SESSION_ONLINE;
     sync->status_is_stale = true;
     backoff_succeeded(&sync->backoff);
@@ -249,6 +250,7 @@ static void recover_jobs(struct sync *sync, enum fault fault)
         sync->careful_count = 0;
     jobs_drop_queued(jobs, SCHEDULE_AHEAD);
     jobs_drop_queued(jobs, SCHEDULE_SWEEP);
+    jobs_drop_queued(jobs, SCHEDULE_PREFETCH);
 }
 
 /* A session could not be had: while the maildrop is merely busy, those who wait go on waiting. */

@@ -40,6 +40,8 @@ static enum fault account_init(struct account *account, const struct sync_option
     account->top = options->top;
     account->read_only = options->read_only;
     account->trace = options->trace;
+    account->prefetch = options->prefetch;
+    account->lazy_octets = options->lazy_octets;
     account->password = options->password;
     if (!copy_text(options->host, &account->host) || !copy_text(options->user, &account->user))
         return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
@@ -85,7 +87,7 @@ enum fault sync_new(const struct sync_options *options, struct sync **ret_sync,
     return FAULT_NONE;
 }
 
-static void wake(const struct sync *sync)
+void engine_wake(const struct sync *sync)
 {
     uint64_t one = 1;
     /* It fails only when the counter is full, and then the thread will wake anyway. */
@@ -127,7 +129,7 @@ static void stop_thread(struct sync *sync, bool commit)
     sync->stop = true;
     sync->stop_commit = commit;
     pthread_mutex_unlock(&sync->lock);
-    wake(sync);
+    engine_wake(sync);
     pthread_join(sync->thread, NULL);
 }
 
@@ -173,7 +175,7 @@ static void note_open(struct sync *sync, const struct maildrop_message *message)
     bool due = sync->notes_count >= NOTES_BATCH_COUNT || sync->notes_octets >= NOTES_BATCH_OCTETS;
     pthread_mutex_unlock(&sync->lock);
     if (due)
-        wake(sync);
+        engine_wake(sync);
 }
 
 enum fault sync_body_open(struct sync *sync, struct maildrop_message *message, int *ret_descriptor)
@@ -198,7 +200,7 @@ void sync_submit(struct sync *sync, struct sync_request *request)
     *sync->submitted_end = request;
     sync->submitted_end = &request->next;
     pthread_mutex_unlock(&sync->lock);
-    wake(sync);
+    engine_wake(sync);
 }
 
 void sync_cancel(struct sync *sync, struct sync_request *request)
@@ -207,7 +209,7 @@ void sync_cancel(struct sync *sync, struct sync_request *request)
     pthread_mutex_lock(&sync->lock);
     sync->canceled = true;
     pthread_mutex_unlock(&sync->lock);
-    wake(sync);
+    engine_wake(sync);
 }
 
 /* Called under the lock. */
@@ -253,6 +255,7 @@ void sync_free(struct sync *sync)
     for (size_t i = 0; i < sync->removals_count; i++)
         maildrop_message_unref(sync->removals[i].message);
     free(sync->removals);
+    engine_streams_reap(sync, true);
     maildrop_snapshot_unref(sync->snapshot);
     maildrop_free(sync->maildrop);
     store_close(sync->store);

@@ -246,9 +246,8 @@ static void an_unknown_option_is_refused_by_name_without_its_value(void **state)
 static void options_of_later_versions_are_unknown(void **state)
 {
     (void)state;
-    static const char *const names[] = {"refresh", "idle",    "size",      "lazy",   "prefetch",
-                                        "noquit",  "control", "names",     "layout", "eol",
-                                        "times",   "sandbox", "cache_size"};
+    static const char *const names[] = {"refresh", "idle", "size",  "noquit",  "control",   "names",
+                                        "layout",  "eol",  "times", "sandbox", "cache_size"};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         struct options options;
         struct failure failure = {0};
@@ -268,6 +267,27 @@ static void values_are_neither_missing_nor_superfluous(void **state)
     expect_list_refused("user=", "option 'user' has an empty value");
     expect_list_refused("ro=1", "option 'ro' takes no value");
     expect_list_refused("key=/k", "option 'key' means nothing without 'cert'");
+}
+
+static void sizes_count_in_powers_of_1024(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *list;
+        int64_t octets;
+    } cases[] = {{"lazy=0", 0},        {"lazy=10", 10},         {"lazy=3K", 3072},
+                 {"lazy=2M", 2097152}, {"lazy=1G", 1073741824}, {"lazy=4T", INT64_C(4398046511104)},
+                 {"prefetch", 1048576}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct options options = expect_list(cases[i].list);
+        assert_true(options.lazy_octets == cases[i].octets);
+        assert_int_equal(options.prefetch, i == 6);
+        options_done(&options);
+    }
+    expect_list_refused("lazy=K", "option 'lazy' wants a size like 1M or 0");
+    expect_list_refused("lazy=1m", "option 'lazy' wants a size like 1M or 0");
+    expect_list_refused("lazy=-1", "option 'lazy' wants a size like 1M or 0");
+    expect_list_refused("lazy=9007199254740992K", "option 'lazy' wants a size like 1M or 0");
 }
 
 static void words_of_fstab_mean_nothing(void **state)
@@ -338,6 +358,7 @@ int main(void)
         cmocka_unit_test(an_unknown_option_is_refused_by_name_without_its_value),
         cmocka_unit_test(options_of_later_versions_are_unknown),
         cmocka_unit_test(values_are_neither_missing_nor_superfluous),
+        cmocka_unit_test(sizes_count_in_powers_of_1024),
         cmocka_unit_test(words_of_fstab_mean_nothing),
         cmocka_unit_test(mount_words_are_handed_on),
         cmocka_unit_test(ro_rw_and_allow_other_are_left_to_fs),

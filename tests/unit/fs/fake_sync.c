@@ -165,3 +165,34 @@ enum fault sync_remove(struct sync *sync, struct maildrop_message *message)
         return FAULT_GONE;
     return FAULT_NONE;
 }
+
+/* No test opens a stream: the fake never answers with one. */
+uint64_t sync_stream_available(const struct sync_stream *stream)
+{
+    (void)stream;
+    return 0;
+}
+
+int sync_stream_descriptor(const struct sync_stream *stream)
+{
+    (void)stream;
+    return -1;
+}
+
+uint64_t sync_stream_octets(const struct sync_stream *stream)
+{
+    (void)stream;
+    return 0;
+}
+
+struct maildrop_message *sync_stream_message(const struct sync_stream *stream)
+{
+    (void)stream;
+    return NULL;
+}
+
+void sync_stream_close(struct sync *sync, struct sync_stream *stream)
+{
+    (void)sync;
+    (void)stream;
+}

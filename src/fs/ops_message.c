@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Opening and reading messages. OPEN waits, parked, until the body is whole on the local disk; from
+ * then on READ is a pread(). So a failed transfer is a failed open, which every backup program
+ * notices, and never a hole in a file.
+ *
+ * A large message of trusted size opens early, as a stream: there READ waits, too, for what has not
+ * arrived. What TOP gave may lie in the page cache when the stream is closed, and RETR may differ,
+ * so the next open of such a message starts with an empty page cache.
+ */
+#include "errors.h"
+#include "ops.h"
+#include "parked.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* ---- handles: the descriptor of a body, or a stream, told apart by the lowest bit ---- */
+
+static uint64_t handle_of_descriptor(int descriptor)
+{
+    return (uint64_t)descriptor << 1 | 1;
+}
+
+static uint64_t handle_of_stream(struct sync_stream *stream)
+{
+    return (uintptr_t)stream; /* aligned, so the bit is 0 */
+}
+
+static bool handle_is_stream(uint64_t handle)
+{
+    return (handle & 1) == 0;
+}
+
+static int handle_descriptor(uint64_t handle)
+{
+    return (int)(handle >> 1);
+}
+
+static struct sync_stream *handle_stream(uint64_t handle)
+{
+    return (struct sync_stream *)(uintptr_t)handle;
+}
+
+static void handle_close(struct fs *fs, uint64_t handle)
+{
+    if (handle_is_stream(handle))
+        sync_stream_close(fs->sync, handle_stream(handle));
+    else
+        close(handle_descriptor(handle));
+}
+
+/* ---- opening ---- */
+
+static void reply_open(fuse_req_t req, struct fs *fs, struct fuse_file_info *info, uint64_t handle)
+{
+    info->fh = handle;
+    info->noflush = 1;
+    /* The opener has been interrupted meanwhile: no RELEASE will come. */
+    if (fuse_reply_open(req, info) != 0)
+        handle_close(fs, handle);
+}
+
+/*
+ * LIST said another size than RETR gave, and the kernel still has that of LIST. ESTALE makes it
+ * look the name up again and open once more, which nobody sees, so that i_size is right before
+ * open() returns; who only splices never asks for the size. The look-up tells the right size, so
+ * nobody is sent round twice.
+ */
+static void opened(fuse_req_t req, struct fs *fs, const struct maildrop_message *message,
+                   uint64_t told_octets, struct fuse_file_info *info, uint64_t handle)
+{
+    if (told_octets == attributes_message_octets(message)) {
+        reply_open(req, fs, info, handle);
+    } else {
+        handle_close(fs, handle);
+        fuse_reply_err(req, ESTALE);
+    }
+}
+
+static void open_answered(struct parked *parked, enum fault fault, int descriptor)
+{
+    struct sync_stream *stream = parked->request.stream;
+    uint64_t handle = stream != NULL ? handle_of_stream(stream) : handle_of_descriptor(descriptor);
+    if (fault != FAULT_NONE)
+        fuse_reply_err(parked->req, errno_from_fault(fault));
+    else
+        opened(parked->req, parked->fs, parked->message, parked->told_octets, &parked->info,
+               handle);
+}
+
+/* Whether it will be a stream, sync decides; only large ones can be. */
+static void open_parked(fuse_req_t req, struct fs *fs, struct maildrop_message *message,
+                        const struct fuse_file_info *info)
+{
+    struct parked *parked = parked_new(fs, req, SYNC_WANT_OPEN, message, open_answered);
+    if (parked == NULL)
+        return;
+    parked->info = *info;
+    parked->info.keep_cache = !inodes_set_streamed(
+        &fs->inodes, inode_of_message(message),
+        maildrop_message_octets(message, NULL) > fs->lazy_octets && fs->lazy_octets > 0);
+    parked_submit(parked);
+}
+
+void message_open(fuse_req_t req, struct fs *fs, struct maildrop_message *message,
+                  struct fuse_file_info *info)
+{
+    if (maildrop_message_is_gone(message)) {
+        fuse_reply_err(req, ENOENT);
+        return;
+    }
+    int descriptor;
+    fuse_ino_t ino = inode_of_message(message);
+    enum fault fault = sync_body_open(fs->sync, message, &descriptor);
+    if (fault == FAULT_NONE) {
+        /* The bytes of a message never change. */
+        info->keep_cache = !inodes_take_streamed(&fs->inodes, ino);
+        opened(req, fs, message, inodes_told_octets(&fs->inodes, ino), info,
+               handle_of_descriptor(descriptor));
+    } else if (fault == FAULT_GONE) {
+        open_parked(req, fs, message, info);
+    } else {
+        fuse_reply_err(req, errno_from_fault(fault));
+    }
+}
+
+void message_release(struct fs *fs, uint64_t handle)
+{
+    handle_close(fs, handle);
+}
+
+/* ---- reading ---- */
+
+/* From memory: splicing the descriptor takes twice as long (FUSE.md C). */
+static void reply_octets(fuse_req_t req, int descriptor, char *buffer, size_t size, off_t offset)
+{
+    ssize_t got;
+    do
+        got = pread(descriptor, buffer, size, offset);
+    while (got < 0 && errno == EINTR);
+    if (got < 0)
+        fuse_reply_err(req, EIO);
+    else
+        fuse_reply_buf(req, buffer, (size_t)got);
+}
+
+/* On the sync thread, whose buffer is not the FUSE thread's. */
+static void read_answered(struct parked *parked, enum fault fault, int descriptor)
+{
+    (void)descriptor;
+    CLEANUP_FREE char *buffer = malloc(parked->size + 1);
+    if (fault != FAULT_NONE)
+        fuse_reply_err(parked->req, errno_from_fault(fault));
+    else if (buffer == NULL)
+        fuse_reply_err(parked->req, ENOMEM);
+    else
+        reply_octets(parked->req, sync_stream_descriptor(parked->request.stream), buffer,
+                     parked->size, parked->offset);
+}
+
+static void read_parked(fuse_req_t req, struct fs *fs, struct sync_stream *stream, size_t size,
+                        off_t offset)
+{
+    struct parked *parked =
+        parked_new(fs, req, SYNC_WANT_OCTETS, sync_stream_message(stream), read_answered);
+    if (parked == NULL)
+        return;
+    parked->request.stream = stream;
+    parked->request.upto = (uint64_t)offset + size;
+    parked->size = size;
+    parked->offset = offset;
+    parked_submit(parked);
+}
+
+void message_read(fuse_req_t req, struct fs *fs, uint64_t handle, size_t size, off_t offset)
+{
+    if (!fs_scratch(fs, size)) {
+        fuse_reply_err(req, ENOMEM);
+        return;
+    }
+    if (!handle_is_stream(handle)) {
+        reply_octets(req, handle_descriptor(handle), fs->scratch, size, offset);
+        return;
+    }
+    struct sync_stream *stream = handle_stream(handle);
+    uint64_t octets = sync_stream_octets(stream);
+    if ((uint64_t)offset >= octets)
+        size = 0;
+    else if (size > octets - (uint64_t)offset)
+        size = (size_t)(octets - (uint64_t)offset);
+    if (size == 0 || (uint64_t)offset + size <= sync_stream_available(stream))
+        reply_octets(req, sync_stream_descriptor(stream), fs->scratch, size, offset);
+    else
+        read_parked(req, fs, stream, size, offset);
+}

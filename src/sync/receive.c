@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT */
+/* Bodies, headers and starts of bodies as they arrive. One answer at a time, because POP3 answers
+ * in order. */
+#include "engine.h"
+
+#include "popfs/mail.h"
+
+#include <inttypes.h>
+#include <unistd.h>
+
+enum {
+    TOPS_REFUSED_MAX = 3, /* in a row: then the server has no TOP, whatever CAPA says */
+};
+
+static void learn_time(struct maildrop_message *message, const struct header *header)
+{
+    int64_t seconds;
+    if (!mail_header_time(buffer_slice(&header->bytes), &seconds))
+        seconds = maildrop_message_first_seen_ns(message) / 1000000000;
+    maildrop_message_learn_time(message, seconds);
+}
+
+void engine_header_missing(struct sync *sync, struct job *job)
+{
+    maildrop_message_learn_time(job->message,
+                                maildrop_message_first_seen_ns(job->message) / 1000000000);
+    jobs_finish(&sync->jobs, job, FAULT_REFUSED, -1);
+}
+
+/* What is arriving is no good; the reply is read to its end all the same, and thrown away. */
+static void body_failed(struct sync *sync)
+{
+    log_write(LOG_LEVEL_ERROR, "%s", sync->body_failure.text);
+    if (sync->stream != NULL)
+        engine_stream_fail(sync, sync->body_failure.fault);
+    store_body_free(sync->body);
+    sync->body = NULL;
+}
+
+void engine_receive_start(struct sync *sync, struct job *job)
+{
+    header_clear(&sync->header);
+    sync->body_failure.fault = FAULT_NONE;
+    sync->arrived_octets = 0;
+    if (job->kind == JOB_HEADER || engine_stream_begin(sync, job))
+        return;
+    if (job->kind == JOB_START)
+        return; /* whoever wanted it has failed meanwhile */
+    if (store_body_new(sync->store, &sync->body, &sync->body_failure) != FAULT_NONE)
+        body_failed(sync);
+}
+
+static enum fault append(struct sync *sync, struct slice bytes)
+{
+    enum fault fault = FAULT_NONE;
+    if (sync->stream != NULL)
+        fault = engine_stream_skip(sync, &bytes);
+    if (fault == FAULT_NONE)
+        fault = store_body_append(sync->body, bytes, &sync->body_failure);
+    sync->arrived_octets += bytes.len;
+    return fault;
+}
+
+void engine_receive_data(struct sync *sync, struct job *job, struct slice bytes)
+{
+    int64_t seconds;
+    jobs_note_octets(&sync->jobs, job, bytes.len);
+    if (!maildrop_message_time(job->message, &seconds))
+        header_feed(&sync->header, bytes);
+    if (sync->body != NULL && append(sync, bytes) != FAULT_NONE)
+        body_failed(sync);
+}
+
+/*
+ * A body of less than half of what LIST promised: mailutils gives an empty one for a message that
+ * vanished, and Dovecot ends a read error of its own with a proper dot. It is asked for again,
+ * once.
+ */
+static bool is_doubtful(const struct sync *sync, const struct job *job)
+{
+    uint64_t listed = maildrop_message_listed_octets(job->message);
+    return job->doubts == 0 && sync->body != NULL && sync->arrived_octets < listed / 2;
+}
+
+static void note_size(struct sync *sync, const struct maildrop_message *message, uint64_t octets)
+{
+    uint64_t listed = maildrop_message_listed_octets(message);
+    if (listed == octets) {
+        sync->truths_count++;
+        return;
+    }
+    if (sync->lies_count++ > 0)
+        return;
+    log_write(LOG_LEVEL_INFO,
+              "LIST said %" PRIu64 " octets for a message of %" PRIu64
+              "; sizes are exact only once a message has been read",
+              listed, octets);
+}
+
+/* A stream that was given more than the whole turned out to have. */
+static bool is_cut(struct sync *sync)
+{
+    if (sync->stream == NULL || sync->arrived_octets >= store_body_octets(sync->body))
+        return false;
+    failure_set(&sync->body_failure, FAULT_GARBLED, "a message came shorter than before");
+    body_failed(sync);
+    return true;
+}
+
+/*
+ * Nothing, twice, where LIST promised something: Dovecot does not stuff a dot that is the very
+ * first octet of a message, and what follows garbles the session. An empty file would be a wrong
+ * one.
+ */
+static bool is_nothing(struct sync *sync, const struct job *job)
+{
+    if (job->doubts == 0 || sync->body == NULL || sync->arrived_octets > 0)
+        return false;
+    failure_set(&sync->body_failure, FAULT_GARBLED, "the server sent nothing for a message, twice");
+    body_failed(sync);
+    return true;
+}
+
+static enum fault keep(struct sync *sync, struct maildrop_message *message, int *ret_descriptor)
+{
+    uint64_t octets = sync->arrived_octets;
+    enum fault fault = store_body_keep(sync->body, maildrop_message_id(message), ret_descriptor,
+                                       &sync->body_failure);
+    sync->body = NULL;
+    if (fault != FAULT_NONE)
+        log_write(LOG_LEVEL_ERROR, "%s", sync->body_failure.text);
+    if (*ret_descriptor < 0)
+        octets = 0;
+    if (sync->stream != NULL)
+        engine_stream_complete(sync, octets);
+    if (*ret_descriptor < 0)
+        return fault;
+    note_size(sync, message, octets);
+    maildrop_message_learn_octets(message, octets);
+    learn_time(message, &sync->header);
+    return FAULT_NONE;
+}
+
+static void body_complete(struct sync *sync, struct job *job)
+{
+    int descriptor = -1;
+    enum fault fault = sync->body_failure.fault;
+    uint64_t promised = maildrop_message_octets(job->message, NULL);
+    if (is_nothing(sync, job) || is_cut(sync))
+        fault = sync->body_failure.fault;
+    else if (sync->body != NULL)
+        fault = keep(sync, job->message, &descriptor);
+    /* Those who read a stream were promised a size: they must not be told that all is well. */
+    if (fault == FAULT_NONE)
+        jobs_answer_octets(&sync->jobs, job, UINT64_MAX,
+                           maildrop_message_octets(job->message, NULL) == promised ? FAULT_NONE
+                                                                                   : FAULT_GARBLED);
+    jobs_finish(&sync->jobs, job, fault, descriptor);
+    if (descriptor >= 0)
+        close(descriptor);
+}
+
+static void header_complete(struct sync *sync, struct job *job)
+{
+    /* A moving average, for the estimate of what is owed. */
+    sync->header_octets += sync->header.bytes.len / 8;
+    sync->header_octets -= sync->header_octets / 8;
+    sync->tops_refused = 0;
+    learn_time(job->message, &sync->header);
+    jobs_finish(&sync->jobs, job, FAULT_NONE, -1);
+}
+
+static void ask_again(struct sync *sync, struct job *job)
+{
+    log_write(LOG_LEVEL_WARNING, "a message came much shorter than LIST said; asking again");
+    engine_receive_abandon(sync);
+    job->doubts++;
+    jobs_requeue(&sync->jobs, job);
+}
+
+void engine_receive_end(struct sync *sync, struct job *job)
+{
+    if (job->kind == JOB_HEADER)
+        header_complete(sync, job);
+    else if (job->kind == JOB_START)
+        engine_stream_start_complete(sync, job);
+    else if (is_doubtful(sync, job))
+        ask_again(sync, job);
+    else
+        body_complete(sync, job);
+}
+
+static void top_refused(struct sync *sync)
+{
+    if (++sync->tops_refused < TOPS_REFUSED_MAX || sync->top_useless)
+        return;
+    sync->top_useless = true;
+    log_write(LOG_LEVEL_WARNING,
+              "the server refuses TOP; dates are when popfs first saw a message");
+}
+
+void engine_receive_refused(struct sync *sync, struct job *job, const char *why)
+{
+    char uidl[128];
+    sync->body_failure.fault = FAULT_NONE;
+    if (job->kind == JOB_HEADER) {
+        top_refused(sync);
+        engine_header_missing(sync, job);
+    } else if (job->kind == JOB_START) {
+        sync->top_differs = true; /* RETR from now on */
+        engine_stream_start_complete(sync, job);
+    } else {
+        log_write(LOG_LEVEL_WARNING, "the server refuses message %s: %s",
+                  text_escape(maildrop_message_uidl(job->message), uidl, sizeof(uidl)), why);
+        jobs_finish(&sync->jobs, job, FAULT_REFUSED, -1);
+    }
+}
+
+void engine_receive_abandon(struct sync *sync)
+{
+    engine_stream_detach(sync);
+    store_body_free(sync->body);
+    sync->body = NULL;
+}

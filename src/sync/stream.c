@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Large messages that are read while they arrive.
+ *
+ * The bytes of a stream lie in one file that only grows: the start that TOP gave, then what RETR
+ * brings. An answer that begins anew, after a TOP or a lost link, is compared with what the file
+ * holds before it is appended to, so that a reader never sees two halves of different messages. The
+ * last octet is held back until all have come and were as many as was promised.
+ */
+#include "engine.h"
+
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+    PROBE_OCTETS_MAX = 65536, /* a message that is fetched to see whether LIST tells the truth */
+    START_OCTETS_MAX = 65536, /* who wants more at once will read on, but for file(1): */
+    LOOK_OCTETS_MAX = 1048576,
+    LOOK_PART = 8, /* that looks at so much of a message which is at least 8 times as large */
+    LINE_OCTETS_GUESS = 50, /* on the short side: mails have 60 to 78 */
+    START_LINES_MORE = 20,
+};
+
+struct sync_stream {
+    struct sync_stream *next;
+    struct maildrop_message *message; /* one reference */
+    struct store_body *body;          /* NULL once the message is whole or the stream has failed */
+    int descriptor;
+    uint64_t promised_octets;
+    _Atomic uint64_t available;
+    bool retr_began;    /* if bytes differ, TOP is no longer to blame */
+    enum fault fault;   /* why it cannot go on */
+    size_t opens_count; /* under sync->lock */
+};
+
+uint64_t sync_stream_available(const struct sync_stream *stream)
+{
+    return atomic_load_explicit(&stream->available, memory_order_acquire);
+}
+
+int sync_stream_descriptor(const struct sync_stream *stream)
+{
+    return stream->descriptor;
+}
+
+uint64_t sync_stream_octets(const struct sync_stream *stream)
+{
+    return stream->promised_octets;
+}
+
+struct maildrop_message *sync_stream_message(const struct sync_stream *stream)
+{
+    return stream->message;
+}
+
+void sync_stream_close(struct sync *sync, struct sync_stream *stream)
+{
+    pthread_mutex_lock(&sync->lock);
+    stream->opens_count--;
+    sync->streams_closed = true;
+    pthread_mutex_unlock(&sync->lock);
+    engine_wake(sync);
+}
+
+/* The stream of this message that can go on, or NULL. */
+static struct sync_stream *stream_find(const struct sync *sync,
+                                       const struct maildrop_message *message)
+{
+    struct sync_stream *stream = sync->streams;
+    while (stream != NULL && (stream->message != message || stream->body == NULL))
+        stream = stream->next;
+    return stream;
+}
+
+static void stream_free(struct sync_stream *stream)
+{
+    store_body_free(stream->body);
+    if (stream->descriptor >= 0)
+        close(stream->descriptor);
+    maildrop_message_unref(stream->message);
+    free(stream);
+}
+
+static struct sync_stream *stream_new(struct sync *sync, struct maildrop_message *message)
+{
+    struct failure failure = {.text = "out of memory"};
+    struct sync_stream *stream = calloc(1, sizeof(*stream));
+    if (stream == NULL)
+        return NULL;
+    stream->descriptor = -1;
+    stream->message = maildrop_message_ref(message);
+    stream->promised_octets = maildrop_message_octets(message, NULL);
+    if (store_body_new(sync->store, &stream->body, &failure) != FAULT_NONE ||
+        store_body_share(stream->body, &stream->descriptor, &failure) != FAULT_NONE) {
+        log_write(LOG_LEVEL_ERROR, "%s", failure.text);
+        stream_free(stream);
+        return NULL;
+    }
+    stream->next = sync->streams;
+    sync->streams = stream;
+    return stream;
+}
+
+static bool is_open(struct sync *sync, const struct sync_stream *stream)
+{
+    pthread_mutex_lock(&sync->lock);
+    bool open = stream->opens_count > 0;
+    pthread_mutex_unlock(&sync->lock);
+    return open;
+}
+
+void engine_streams_reap(struct sync *sync, bool all)
+{
+    struct sync_stream **link = &sync->streams;
+    while (*link != NULL) {
+        struct sync_stream *stream = *link;
+        /* What is arriving goes on, into the cache: POP3 cannot take a RETR back. */
+        if (!all && (stream == sync->stream || is_open(sync, stream))) {
+            link = &stream->next;
+        } else {
+            *link = stream->next;
+            stream_free(stream);
+        }
+    }
+}
+
+/* ---- opening ---- */
+
+/* A small message whose RETR will show whether LIST can be believed. */
+static struct maildrop_message *find_probe(const struct sync *sync)
+{
+    struct maildrop_message *best = NULL;
+    uint64_t best_octets = PROBE_OCTETS_MAX + 1;
+    if (sync->listed == NULL)
+        return NULL;
+    for (size_t i = 0; i < maildrop_snapshot_count(sync->listed); i++) {
+        struct maildrop_message *message = maildrop_snapshot_at(sync->listed, i);
+        uint64_t octets = maildrop_message_listed_octets(message);
+        if (octets > 0 && octets < best_octets && !maildrop_message_is_going(message)) {
+            best = message;
+            best_octets = octets;
+        }
+    }
+    return best;
+}
+
+static bool wait_for_probe(struct sync *sync, struct sync_request *request)
+{
+    struct maildrop_message *message = request->probed ? NULL : find_probe(sync);
+    if (message == NULL || message == request->message)
+        return false;
+    struct job *job = engine_body_job(sync, message, SCHEDULE_READ);
+    if (job == NULL)
+        return false;
+    request->probed = true;
+    jobs_wait(&sync->jobs, job, request, SCHEDULE_READ);
+    return true;
+}
+
+bool engine_stream_open(struct sync *sync, struct sync_request *request)
+{
+    bool exact;
+    uint64_t octets = maildrop_message_octets(request->message, &exact);
+    if (sync->account.lazy_octets == 0 || octets <= sync->account.lazy_octets ||
+        (!exact && sync->lies_count > 0))
+        return false;
+    if (!exact && sync->truths_count == 0)
+        return wait_for_probe(sync, request);
+    struct sync_stream *stream = stream_find(sync, request->message);
+    const struct job *job = jobs_find(&sync->jobs, JOB_BODY, request->message);
+    /* What is arriving already goes where no stream reads. */
+    if (stream == NULL && job != NULL && job->in_flight)
+        return false;
+    if (stream == NULL)
+        stream = stream_new(sync, request->message);
+    if (stream == NULL)
+        return false;
+    pthread_mutex_lock(&sync->lock);
+    stream->opens_count++;
+    pthread_mutex_unlock(&sync->lock);
+    request->stream = stream;
+    request->answer(request, FAULT_NONE, -1);
+    return true;
+}
+
+/* ---- reading ---- */
+
+/* TOP is for who looks at the start; in a crawl everything will be read. */
+static bool start_will_do(const struct sync *sync, const struct sync_stream *stream, uint64_t upto)
+{
+    size_t position;
+    bool look = upto <= START_OCTETS_MAX ||
+                (upto == LOOK_OCTETS_MAX && upto <= stream->promised_octets / LOOK_PART);
+    return look && store_body_octets(stream->body) == 0 && sync->session_phase == SESSION_ONLINE &&
+           engine_has_top(sync) && !sync->top_differs &&
+           maildrop_snapshot_find(sync->listed, maildrop_message_id(stream->message), &position) &&
+           !crawl_is_at(&sync->crawl, position);
+}
+
+static struct job *start_job(struct sync *sync, const struct sync_stream *stream, uint64_t upto)
+{
+    struct job *job = jobs_find(&sync->jobs, JOB_START, stream->message);
+    if (job != NULL || !start_will_do(sync, stream, upto))
+        return job;
+    job = jobs_add(&sync->jobs, JOB_START, SCHEDULE_READ, stream->message);
+    if (job != NULL)
+        job->lines = (uint32_t)(upto / LINE_OCTETS_GUESS) + START_LINES_MORE;
+    return job;
+}
+
+void engine_stream_want(struct sync *sync, struct sync_request *request)
+{
+    struct sync_stream *stream = request->stream;
+    if (sync_stream_available(stream) >= request->upto || stream->body == NULL) {
+        request->answer(request, stream->fault, -1);
+        return;
+    }
+    struct job *job = jobs_find(&sync->jobs, JOB_BODY, stream->message);
+    if (job == NULL)
+        job = start_job(sync, stream, request->upto);
+    if (job == NULL)
+        job = engine_body_job(sync, stream->message, SCHEDULE_READ);
+    if (job == NULL)
+        request->answer(request, FAULT_MEMORY, -1);
+    else
+        jobs_wait(&sync->jobs, job, request, SCHEDULE_READ);
+}
+
+/* ---- arriving ---- */
+
+bool engine_stream_begin(struct sync *sync, const struct job *job)
+{
+    struct sync_stream *stream = stream_find(sync, job->message);
+    if (stream == NULL)
+        return false;
+    sync->stream = stream;
+    sync->body = stream->body;
+    return true;
+}
+
+void engine_stream_detach(struct sync *sync)
+{
+    if (sync->stream == NULL)
+        return;
+    sync->stream = NULL;
+    sync->body = NULL;
+}
+
+void engine_stream_fail(struct sync *sync, enum fault fault)
+{
+    struct sync_stream *stream = sync->stream;
+    engine_stream_detach(sync);
+    stream->fault = fault;
+    store_body_free(stream->body);
+    stream->body = NULL;
+}
+
+enum fault engine_stream_skip(struct sync *sync, struct slice *bytes)
+{
+    uint64_t held = store_body_octets(sync->body);
+    if (sync->arrived_octets >= held) {
+        sync->stream->retr_began = true;
+        return FAULT_NONE;
+    }
+    struct slice known = *bytes;
+    bool equal;
+    if (known.len > held - sync->arrived_octets)
+        known.len = (size_t)(held - sync->arrived_octets);
+    enum fault fault =
+        store_body_compare(sync->body, sync->arrived_octets, known, &equal, &sync->body_failure);
+    if (fault != FAULT_NONE)
+        return fault;
+    *bytes = slice_skip(*bytes, known.len);
+    sync->arrived_octets += known.len;
+    if (equal)
+        return FAULT_NONE;
+    sync->top_differs |= !sync->stream->retr_began;
+    return failure_set(&sync->body_failure, FAULT_GARBLED,
+                       sync->stream->retr_began
+                           ? "a message came with other bytes the second time"
+                           : "TOP and RETR differ; TOP is no longer used for content");
+}
+
+void engine_stream_publish(struct sync *sync)
+{
+    struct sync_stream *stream = sync->stream;
+    if (stream == NULL || store_body_flush(sync->body, &sync->body_failure) != FAULT_NONE)
+        return;
+    uint64_t available = store_body_octets(sync->body);
+    /* The last octet only when the whole is known to be as long as was promised. */
+    if (available >= stream->promised_octets)
+        available = stream->promised_octets - 1;
+    if (available <= sync_stream_available(stream))
+        return;
+    atomic_store_explicit(&stream->available, available, memory_order_release);
+    struct job *job = jobs_find(&sync->jobs, JOB_BODY, stream->message);
+    if (job != NULL)
+        jobs_answer_octets(&sync->jobs, job, available, FAULT_NONE);
+}
+
+void engine_stream_start_complete(struct sync *sync, struct job *job)
+{
+    enum fault fault = sync->body_failure.fault;
+    if (sync->stream != NULL) {
+        engine_stream_publish(sync);
+        jobs_answer_octets(&sync->jobs, job, sync_stream_available(sync->stream), FAULT_NONE);
+        engine_stream_detach(sync);
+    }
+    if (job->requests != NULL) {
+        struct job *whole = engine_body_job(sync, job->message, SCHEDULE_READ);
+        fault = FAULT_MEMORY;
+        if (whole != NULL)
+            jobs_hand_over(&sync->jobs, job, whole);
+    }
+    jobs_finish(&sync->jobs, job, fault, -1);
+}
+
+void engine_stream_complete(struct sync *sync, uint64_t octets)
+{
+    struct sync_stream *stream = sync->stream;
+    sync->stream = NULL;
+    stream->body = NULL; /* the store has it now, and the descriptor reads it still */
+    if (octets == stream->promised_octets) {
+        atomic_store_explicit(&stream->available, octets, memory_order_release);
+        return;
+    }
+    stream->fault = FAULT_GARBLED;
+    log_write(LOG_LEVEL_WARNING,
+              "a message of %" PRIu64 " octets has %" PRIu64
+              "; who was reading it gets an error and may open it again",
+              stream->promised_octets, octets);
+}
