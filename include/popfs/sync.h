@@ -68,6 +68,9 @@ struct maildrop_snapshot *sync_snapshot(struct sync *sync);
  */
 struct sync_listener {
     void (*changed)(void *context, const struct maildrop_changes *changes);
+    /* A body came whole, and its size is not the one that LIST said. Before anybody who waits for
+     * the body is answered. */
+    void (*resized)(void *context, struct maildrop_message *message);
     void *context;
 };
 void sync_set_listener(struct sync *sync, const struct sync_listener *listener);

@@ -42,10 +42,9 @@ uint64_t attributes_message_octets(const struct maildrop_message *message)
 double attributes_of_message(const struct attributes_owner *owner,
                              const struct maildrop_message *message, struct stat *ret_stat)
 {
-    bool exact;
     int64_t seconds;
     int64_t first_seen_ns = maildrop_message_first_seen_ns(message);
-    (void)maildrop_message_octets(message, &exact);
+    bool sized = attributes_message_size_is_known(message);
     bool dated = maildrop_message_time(message, &seconds);
     if (!dated)
         seconds = first_seen_ns / NS_PER_S;
@@ -58,7 +57,7 @@ double attributes_of_message(const struct attributes_owner *owner,
     ret_stat->st_mtim.tv_sec = seconds;
     ret_stat->st_atim.tv_sec = seconds;
     ret_stat->st_ctim = timespec_from_ns(first_seen_ns);
-    return exact && dated ? ATTRIBUTES_FOREVER_S : 0;
+    return sized && dated ? ATTRIBUTES_FOREVER_S : 0;
 }
 
 void attributes_of_entry(const struct attributes_owner *owner, const struct tree_entry *entry,

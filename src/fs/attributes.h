@@ -28,7 +28,8 @@ bool attributes_message_size_is_known(const struct maildrop_message *message);
 
 /*
  * What is known right now, without waiting. Returns how long the kernel may believe it: not at all
- * while size or time may still change.
+ * while size or time are unknown. A size that LIST said and RETR belies is taken back by
+ * listener.c.
  */
 double attributes_of_message(const struct attributes_owner *owner,
                              const struct maildrop_message *message, struct stat *ret_stat);

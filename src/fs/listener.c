@@ -107,6 +107,16 @@ static void changed(void *context, const struct maildrop_changes *changes)
     tell_kernel(fs, changes);
 }
 
+/* The kernel has the size of LIST; for names, and for who opens, see opened() in ops_message.c. */
+static void resized(void *context, struct maildrop_message *message)
+{
+    struct fs *fs = context;
+    if (!gate_enter_to_notify(fs))
+        return;
+    (void)fuse_lowlevel_notify_inval_inode(fs->session, inode_of_message(message), -1, 0);
+    gate_leave(fs);
+}
+
 static enum fault build(struct fs *fs, const struct maildrop_snapshot *snapshot)
 {
     size_t count = maildrop_snapshot_count(snapshot);
@@ -130,7 +140,7 @@ static enum fault build(struct fs *fs, const struct maildrop_snapshot *snapshot)
  */
 enum fault listener_start(struct fs *fs)
 {
-    const struct sync_listener listener = {.changed = changed, .context = fs};
+    const struct sync_listener listener = {.changed = changed, .resized = resized, .context = fs};
     sync_set_listener(fs->sync, &listener);
     pthread_mutex_lock(&fs->lock);
     struct maildrop_snapshot *snapshot = sync_snapshot(fs->sync);

@@ -16,7 +16,8 @@ static const char *say(struct slice text, char *out, size_t capacity)
 
 enum fault engine_listing_continue(struct sync *sync, int64_t now_ms)
 {
-    while (sync->listing_next < LISTING_ASKED && link_may_issue(sync->link)) {
+    while (sync->listing_next < LISTING_ASKED && link_may_issue(sync->link) &&
+           !(sync->listing_alone && sync->jobs.in_flight.count > 0)) {
         enum job_kind kind = sync->listing_next == LISTING_UIDL ? JOB_UIDL : JOB_LIST;
         struct job *job = jobs_add(&sync->jobs, kind, SCHEDULE_READ, NULL);
         enum fault fault = job == NULL ? FAULT_MEMORY : engine_ask(sync, job, now_ms);
@@ -29,6 +30,8 @@ enum fault engine_listing_continue(struct sync *sync, int64_t now_ms)
 
 static enum fault listing_answered(struct sync *sync, int64_t now_ms, struct failure *ret_failure)
 {
+    if (sync->listing == NULL)
+        return FAULT_NONE; /* STAT has said that there is nothing to list */
     if (--sync->listing_answers_left == 0)
         return engine_listed(sync, ret_failure);
     return engine_listing_continue(sync, now_ms);
@@ -37,21 +40,23 @@ static enum fault listing_answered(struct sync *sync, int64_t now_ms, struct fai
 static enum fault stat_answered(struct sync *sync, const struct pop3_event *event, int64_t now_ms,
                                 struct failure *ret_failure)
 {
-    const struct pop3_capabilities *has = pop3_session_capabilities(link_session(sync->link));
-    sync->made_up_listing = has->known && !has->uidl;
-    /* Some servers hang or say -ERR when asked to list nothing. */
-    if (event->ok && event->count == 0)
+    if (event->ok && event->count == 0) {
+        sync->listing_next = LISTING_ASKED;
         return engine_listed(sync, ret_failure);
-    /* UIDL first: mailutils adds a header at the first UIDL, which makes an earlier LIST stale. */
-    sync->listing_next = sync->made_up_listing ? LISTING_LIST : LISTING_UIDL;
-    sync->listing_answers_left = sync->made_up_listing ? 1 : 2;
+    }
     return engine_listing_continue(sync, now_ms);
 }
 
 static enum fault listing_refused(struct sync *sync, const struct pop3_event *event, int64_t now_ms,
                                   struct failure *ret_failure)
 {
+    const struct pop3_capabilities *has = pop3_session_capabilities(link_session(sync->link));
     char text[256];
+    if (sync->listing == NULL)
+        return FAULT_NONE;
+    if (event->command == POP3_UIDL && has->known)
+        return failure_set(ret_failure, FAULT_BUSY, "the server refuses UIDL, which it has: %s",
+                           say(event->text, text, sizeof(text)));
     if (event->command == POP3_UIDL)
         sync->made_up_listing = true;
     else if (sync->made_up_listing)
@@ -62,6 +67,8 @@ static enum fault listing_refused(struct sync *sync, const struct pop3_event *ev
 
 static enum fault listing_row(struct sync *sync, const struct pop3_event *event)
 {
+    if (sync->listing == NULL)
+        return FAULT_NONE;
     if (event->command == POP3_UIDL)
         return listing_add_uidl(sync->listing, event->msgnum, event->text);
     return listing_add_octets(sync->listing, event->msgnum, event->octets);

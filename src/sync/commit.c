@@ -137,7 +137,7 @@ enum fault engine_commit(struct sync *sync, int64_t now_ms)
     if (sync->session_phase == SESSION_QUITTING)
         return FAULT_NONE;
     if (online && sync->jobs.in_flight.count > 0 && sync->dele_next == 0 &&
-        sync->jobs.owed_octets > COMMIT_DRAIN_OCTETS) {
+        (!pending || sync->jobs.owed_octets > COMMIT_DRAIN_OCTETS)) {
         engine_link_drop(sync);
         online = false;
     }

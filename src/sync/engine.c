@@ -249,6 +249,14 @@ void engine_publish_snapshot(struct sync *sync, const struct maildrop_changes *c
     pthread_mutex_unlock(&sync->listener_lock);
 }
 
+void engine_publish_size(struct sync *sync, struct maildrop_message *message)
+{
+    pthread_mutex_lock(&sync->listener_lock);
+    if (sync->listener.resized != NULL)
+        sync->listener.resized(sync->listener.context, message);
+    pthread_mutex_unlock(&sync->listener_lock);
+}
+
 /* ---- waiting ---- */
 
 static void sooner(int64_t *timeout_ms, int64_t other_ms)

@@ -134,6 +134,7 @@ struct sync {
     enum listing_step listing_next;
     unsigned listing_answers_left;
     bool made_up_listing;
+    bool listing_alone; /* one command at a time while listing */
     size_t bad_rows_count;
     size_t lies_count;       /* sizes of LIST that RETR did not bear out */
     size_t truths_count;     /* those that it did */
@@ -235,5 +236,6 @@ void engine_wake(const struct sync *sync);
 void *engine_run(void *sync);
 /* Puts the maildrop's newest state where others see it, and tells the listener. */
 void engine_publish_snapshot(struct sync *sync, const struct maildrop_changes *changes);
+void engine_publish_size(struct sync *sync, struct maildrop_message *message);
 
 #endif

@@ -138,6 +138,8 @@ static enum fault keep(struct sync *sync, struct maildrop_message *message, int 
     note_size(sync, message, octets);
     maildrop_message_learn_octets(message, octets);
     learn_time(message, &sync->header);
+    if (octets != maildrop_message_listed_octets(message))
+        engine_publish_size(sync, message);
     return FAULT_NONE;
 }
 

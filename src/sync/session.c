@@ -81,6 +81,21 @@ void engine_connect(struct sync *sync, int64_t now_ms)
         engine_link_lost(sync, &failure, now_ms);
 }
 
+/*
+ * With pipelining, STAT, UIDL and LIST go out together. Otherwise STAT first, because some servers
+ * hang or say -ERR when they are asked to list nothing. UIDL before LIST: mailutils adds a header
+ * at the first UIDL, which makes an earlier LIST stale.
+ */
+static enum fault ask_for_listing(struct sync *sync, struct job *stat, int64_t now_ms)
+{
+    const struct pop3_capabilities *has = pop3_session_capabilities(link_session(sync->link));
+    sync->made_up_listing = has->known && !has->uidl;
+    sync->listing_next = sync->made_up_listing ? LISTING_LIST : LISTING_UIDL;
+    sync->listing_answers_left = sync->made_up_listing ? 1 : 2;
+    enum fault fault = engine_ask(sync, stat, now_ms);
+    return fault == FAULT_NONE ? engine_listing_continue(sync, now_ms) : fault;
+}
+
 enum fault engine_list(struct sync *sync, int64_t now_ms)
 {
     engine_answer_abandon(sync);
@@ -89,13 +104,12 @@ enum fault engine_list(struct sync *sync, int64_t now_ms)
     if (sync->listing == NULL || job == NULL)
         return FAULT_MEMORY;
     sync->session_phase = SESSION_LISTING;
-    sync->listing_next = LISTING_ASKED; /* not before STAT has answered */
     sync->session_count++;
     sync->bad_rows_count = 0;
     sync->tops_refused = 0;
     sync->top_useless = false;
     sync->sweep_left = 0;
-    return engine_ask(sync, job, now_ms);
+    return ask_for_listing(sync, job, now_ms);
 }
 
 /* Which number each message has in this session. */
@@ -175,6 +189,17 @@ static void start_is_over(struct sync *sync, const struct failure *failure)
         log_write(LOG_LEVEL_ERROR, "cannot say that the start is over");
 }
 
+/* Without TOP no date can be had for the price of a header: nobody need wait for one. */
+static void settle_times(const struct sync *sync)
+{
+    if (engine_has_top(sync))
+        return;
+    for (size_t i = 0; i < maildrop_snapshot_count(sync->listed); i++) {
+        struct maildrop_message *message = maildrop_snapshot_at(sync->listed, i);
+        maildrop_message_learn_time(message, maildrop_message_first_seen_ns(message) / 1000000000);
+    }
+}
+
 enum fault engine_listed(struct sync *sync, struct failure *ret_failure)
 {
     const struct maildrop_row *rows;
@@ -191,6 +216,8 @@ enum fault engine_listed(struct sync *sync, struct failure *ret_failure)
     log_oddities(sync);
     note_session(sync);
     bool mapped = map_numbers(sync, by_row, msgnums, count);
+    if (mapped)
+        settle_times(sync);
     listing_free(sync->listing);
     sync->listing = NULL;
     crawl_reset(&sync->crawl);
@@ -253,6 +280,22 @@ static void recover_jobs(struct sync *sync, enum fault fault)
     jobs_drop_queued(jobs, SCHEDULE_PREFETCH);
 }
 
+/*
+ * The link broke or fell silent while several commands of a listing were owed: o2.pl offers
+ * pipelining and hangs up on it, and others hang when they are asked to list nothing. From now on
+ * one is asked at a time, beginning at once.
+ */
+static bool blame_pipelined_listing(struct sync *sync)
+{
+    const struct job *first = sync->jobs.in_flight.first;
+    bool listing = first != NULL &&
+                   (first->kind == JOB_STAT || first->kind == JOB_UIDL || first->kind == JOB_LIST);
+    if (!listing || sync->jobs.in_flight.count < 2 || sync->listing_alone)
+        return false;
+    sync->listing_alone = true;
+    return true;
+}
+
 /* A session could not be had: while the maildrop is merely busy, those who wait go on waiting. */
 static void login_failed(struct sync *sync, const struct failure *failure, int64_t now_ms)
 {
@@ -270,6 +313,7 @@ void engine_link_lost(struct sync *sync, const struct failure *failure, int64_t 
 {
     bool had_session = sync->session_phase == SESSION_ONLINE;
     bool committing = sync->phase == ENGINE_COMMIT;
+    bool once_more = blame_pipelined_listing(sync);
     if (sync->started)
         log_write(LOG_LEVEL_WARNING, "%s: %s", sync->account.host, failure->text);
     sync->last_failure = *failure;
@@ -278,6 +322,8 @@ void engine_link_lost(struct sync *sync, const struct failure *failure, int64_t 
     recover_jobs(sync, failure->fault);
     if (committing)
         engine_commit_link_lost(sync, failure, now_ms);
+    else if (once_more)
+        sync->retry_ms = now_ms;
     else if (!had_session)
         login_failed(sync, failure, now_ms);
     else if (now_ms - sync->session_started_ms < SHORT_SESSION_MS)

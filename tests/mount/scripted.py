@@ -33,20 +33,28 @@ class Script:
     sasl: str = "PLAIN LOGIN CRAM-MD5"
     hold_login: bool = False  # PASS is not answered before Server.release is set
     error_after_login: bytes = b""  # sent unasked behind +OK, then the link is closed
+    in_use: bool = False  # a login is told that the maildrop is locked
+    refuse_connections: bool = False  # they are cut before the greeting
     tls_only_1_1: bool = False
     stls: str = "ok"  # stripped | refused | silent | injected
 
     # listing
     size_said: Callable[[int], str] = str  # octets -> what LIST says
     list_extra: bytes = b""  # rows that make no sense, before the others
+    empty_listing: str = ""  # refuses | hangs: what becomes of UIDL and LIST in an empty maildrop
+    hold_uidl: bool = False  # UIDL is not answered before Server.release is set
+    uidl_refused_times: int = 0
+    pipelining_cuts: str = ""  # "always": hangs up when a second command comes early; "but listing": not on LIST
 
     # bodies
     bare_lf: bool = False  # the server's own lines end in LF, and those of its messages
     retr_refused: set = field(default_factory=set)  # UIDLs
+    empty_retr: set = field(default_factory=set)  # UIDLs that are answered by +OK and no octet
     cut_retr: int | None = None  # octets of a body after which the link is cut
     cut_how: str = "reset"  # close | silence
     cut_times: int = 1
     hold_retr: dict = field(default_factory=dict)  # UIDL -> octets sent before waiting for Server.release
+    top_as: dict = field(default_factory=dict)  # UIDL -> octets that TOP takes for the message
 
     # deleting
     dele_refused: set = field(default_factory=set)  # UIDLs
@@ -66,6 +74,7 @@ class Session(threading.Thread):
         self.handshake_failed = False
         self.received = b""  # everything, decrypted
         self.commands = []  # every line, as text
+        self.most_at_once = 0  # whole commands in hand at one time
         self.logged_in = False
         self.deleted = set()  # UIDLs
         self.committed = False
@@ -79,6 +88,8 @@ class Session(threading.Thread):
     def run(self):
         try:
             self._socket.settimeout(60)
+            if self._script.refuse_connections:
+                raise _Over
             if self.secured:
                 self._start_tls()
             self._say(f"+OK scripted ready {GREETING_STAMP}")
@@ -113,9 +124,13 @@ class Session(threading.Thread):
                 raise _Over
             self.received += got
             self._pending += got
+        self.most_at_once = max(self.most_at_once, self._pending.count(b"\n"))
         line, self._pending = self._pending.split(b"\n", 1)
         if self._pending and self.logged_in and not self._script.pipelining:
             self._say("-ERR one command at a time")
+            raise _Over
+        cuts = self._script.pipelining_cuts
+        if self._pending and self.logged_in and (cuts == "always" or cuts and not self._pending.startswith(b"LIST")):
             raise _Over
         return line.rstrip(b"\r").decode("utf-8", "replace")
 
@@ -177,6 +192,9 @@ class Session(threading.Thread):
         if not good:
             self._say("-ERR [AUTH] wrong user or password")
             return
+        if self._script.in_use:
+            self._say("-ERR [IN-USE] somebody else has it")
+            raise _Over
         self._messages = dict(enumerate(self._script.messages, 1))
         self.logged_in = True
         self._say("+OK logged in")
@@ -223,14 +241,29 @@ class Session(threading.Thread):
         alive = self._alive()
         self._say(f"+OK {len(alive)} {sum(len(mail.data) for mail in alive.values())}")
 
+    def _cannot_list(self):
+        if self._alive() or not self._script.empty_listing:
+            return False
+        if self._script.empty_listing == "hangs":
+            self._server.release.wait(60)
+        self._say("-ERR nothing to list")
+        return True
+
     def _list(self, _rest):
+        if self._cannot_list():
+            return
         rows = (f"{n} {self._script.size_said(len(mail.data))}\r\n" for n, mail in self._alive().items())
         self._multiline("+OK", self._script.list_extra + "".join(rows).encode())
 
     def _uidl(self, _rest):
-        if not self._script.uidl:
+        if self._cannot_list():
+            return
+        if not self._script.uidl or self._script.uidl_refused_times > 0:
+            self._script.uidl_refused_times -= 1
             self._say("-ERR unknown command")
             return
+        if self._script.hold_uidl:
+            self._server.release.wait(60)
         rows = (f"{n} {mail.name}\r\n" for n, mail in self._alive().items())
         self._multiline("+OK", "".join(rows).encode("utf-8", "surrogateescape"))
 
@@ -247,6 +280,9 @@ class Session(threading.Thread):
             return
         if mail.name in script.retr_refused:
             self._say("-ERR this message cannot be read")
+            return
+        if mail.name in script.empty_retr:
+            self._multiline("+OK", b"")
             return
         if mail.name in script.hold_retr:
             self._say("+OK message follows")
@@ -277,7 +313,7 @@ class Session(threading.Thread):
         mail = self._message(rest)
         if mail is None:
             return
-        head, blank, body = mail.data.partition(b"\r\n\r\n")
+        head, blank, body = self._script.top_as.get(mail.name, mail.data).partition(b"\r\n\r\n")
         lines = body.split(b"\r\n")[: int(rest.split()[1])]
         self._multiline("+OK", head + blank + b"".join(line + b"\r\n" for line in lines))
 

@@ -204,10 +204,17 @@ def test_a_server_that_ends_its_lines_in_lf_works(serve, on_script):
 
 
 def test_an_empty_maildrop_is_not_asked_for_a_listing(serve, on_script):
-    server = serve(Script())
+    server = serve(Script(pipelining=False))
     with on_script(server) as mount:
         assert names(mount.path) == []
     assert server.commands("LIST") == [] and server.commands("UIDL") == []
+
+
+@pytest.mark.parametrize("answer", ["refuses", "hangs"])
+def test_a_server_that_cannot_list_nothing_shows_an_empty_directory(answer, serve, on_script):
+    server = serve(Script(empty_listing=answer))
+    with on_script(server) as mount:
+        assert names(mount.path) == []
 
 
 def test_uidl_is_asked_before_list(serve, on_script):

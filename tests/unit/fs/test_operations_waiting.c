@@ -226,7 +226,7 @@ static void stat_waits_for_the_date_of_its_message(void **state)
     expect_reply(kernel, asking, 0);
     assert_int_equal(reply.attr.attr.mtime, 1111111111);
     assert_int_equal(reply.attr.attr.size, body.len);
-    assert_int_equal(reply.attr.attr_valid, 0);
+    assert_true(reply.attr.attr_valid > 1000000);
 }
 
 static void stat_without_the_server_shows_the_first_sight_and_is_not_cached(void **state)
