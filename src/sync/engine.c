@@ -41,6 +41,15 @@ static bool take_at_once(struct sync *sync, struct sync_request *request, int64_
     return true;
 }
 
+/* Whoever stats one message stats the next ones, too, and in listing order. */
+static void sweep_from(struct sync *sync, const struct maildrop_message *message)
+{
+    size_t position;
+    if (sync->listed != NULL &&
+        maildrop_snapshot_find(sync->listed, maildrop_message_id(message), &position))
+        sync->sweep_forward = position + 1;
+}
+
 static void take_request(struct sync *sync, struct sync_request *request, int64_t now_ms)
 {
     if (take_at_once(sync, request, now_ms))
@@ -49,6 +58,8 @@ static void take_request(struct sync *sync, struct sync_request *request, int64_
     enum schedule_class class = body ? SCHEDULE_READ : SCHEDULE_STAT;
     enum job_kind kind = body ? JOB_BODY : JOB_HEADER;
     struct job *job = jobs_find(&sync->jobs, kind, request->message);
+    if (job == NULL && !body)
+        sweep_from(sync, request->message);
     if (job == NULL)
         job = jobs_add(&sync->jobs, kind, class, request->message);
     if (job == NULL)

@@ -123,6 +123,7 @@ struct sync {
     struct window window;
     struct crawl crawl;
     size_t sweep_left;      /* positions below this have not been swept */
+    size_t sweep_forward;   /* positions from here on are swept first */
     size_t prefetch_next;   /* positions below this have been fetched or are going to be */
     uint64_t header_octets; /* of a header, on average */
     unsigned tops_refused;  /* in a row */

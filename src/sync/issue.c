@@ -92,16 +92,26 @@ struct job *engine_body_job(struct sync *sync, struct maildrop_message *message,
     return job != NULL ? job : jobs_add(&sync->jobs, JOB_BODY, class, message);
 }
 
-/* The next header that nobody has asked for, newest first; NULL at the end. */
-static struct job *sweep_next(struct sync *sync)
+static bool needs_header(const struct sync *sync, const struct maildrop_message *message)
 {
     int64_t seconds;
-    while (sync->sweep_left > 0) {
-        struct maildrop_message *message = maildrop_snapshot_at(sync->listed, --sync->sweep_left);
-        if (maildrop_message_time(message, &seconds) || maildrop_message_is_going(message) ||
-            jobs_find(&sync->jobs, JOB_HEADER, message) != NULL)
-            continue;
-        return jobs_add(&sync->jobs, JOB_HEADER, SCHEDULE_SWEEP, message);
+    return !maildrop_message_time(message, &seconds) && !maildrop_message_is_going(message) &&
+           jobs_find(&sync->jobs, JOB_HEADER, message) == NULL;
+}
+
+/*
+ * The next header that nobody has asked for; NULL at the end. Newest first, because that is what
+ * people look at; but from where somebody waits for one (`ls -l` has begun) up to the end first.
+ */
+static struct job *sweep_next(struct sync *sync)
+{
+    size_t count = maildrop_snapshot_count(sync->listed);
+    while (sync->sweep_forward < count || sync->sweep_left > 0) {
+        bool forward = sync->sweep_forward < count;
+        size_t position = forward ? sync->sweep_forward++ : --sync->sweep_left;
+        struct maildrop_message *message = maildrop_snapshot_at(sync->listed, position);
+        if (needs_header(sync, message))
+            return jobs_add(&sync->jobs, JOB_HEADER, SCHEDULE_SWEEP, message);
     }
     return NULL;
 }

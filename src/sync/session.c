@@ -222,6 +222,7 @@ enum fault engine_listed(struct sync *sync, struct failure *ret_failure)
     sync->listing = NULL;
     crawl_reset(&sync->crawl);
     sync->sweep_left = count;
+    sync->sweep_forward = count;
     sync->prefetch_next = 0;
     sync->session_phase = SESSION_ONLINE;
     sync->status_is_stale = true;
