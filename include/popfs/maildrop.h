@@ -52,6 +52,9 @@ bool maildrop_message_is_going(const struct maildrop_message *message);
 bool maildrop_message_set_going(struct maildrop_message *message, bool going);
 /* It is no longer in the maildrop: a listing lacked it or a commit deleted it. */
 bool maildrop_message_is_gone(const struct maildrop_message *message);
+/* It has gone, but the listing that lacked it had its UIDL: for another message, as far as can be
+ * told. */
+bool maildrop_message_is_replaced(const struct maildrop_message *message);
 
 /* ---- a snapshot: what one listing held, immutable, counted, sorted by id ---- */
 
@@ -91,10 +94,10 @@ struct maildrop_changes {
 
 /*
  * Replaces what is known by what a complete listing says, all or nothing. A row and a known message
- * are the same when UIDL, copy and LIST octets agree; a UIDL whose octets or number of copies
- * changed names new messages, and the old ones have gone (so that nothing is deleted by mistake).
- * With `same_identity` false no row is a known message: the UIDLs were made up for one session.
- * `now_ns` becomes first_seen of new messages, one nanosecond apart.
+ * are the same when the UIDL is unique, then and now, and the LIST octets agree. Copies of one
+ * UIDL, and a UIDL whose octets changed, are new messages, and the old ones have gone, so that
+ * nothing is deleted by mistake. With `same_identity` false no row is a known message: the UIDLs
+ * were made up for one session. `now_ns` becomes first_seen of new messages, one nanosecond apart.
  *
  * On FAULT_NONE ret_by_row[i] is the message of rows[i], borrowed from the new snapshot, and the
  * caller calls maildrop_changes_done(). FAULT_MEMORY otherwise.

@@ -113,6 +113,9 @@ struct sync_stream;
  * SYNC_WANT_OCTETS. */
 uint64_t sync_stream_available(const struct sync_stream *stream);
 int sync_stream_descriptor(const struct sync_stream *stream);
+/* Somebody has read from it: from then on the page cache holds none but its bytes. */
+void sync_stream_note_read(struct sync_stream *stream);
+bool sync_stream_was_read(const struct sync_stream *stream);
 /* The promised size. */
 uint64_t sync_stream_octets(const struct sync_stream *stream);
 /* Borrowed until the stream is closed. */

@@ -13,6 +13,7 @@
 #define FUSE_USE_VERSION 314
 
 #include "attributes.h"
+#include "handle.h"
 #include "inode.h"
 #include "nametable.h"
 #include "popfs/fs.h"
@@ -34,6 +35,7 @@ struct fs {
 
     /* The FUSE thread's own. */
     struct inodes inodes;
+    struct handle *handles;
     struct fuse_buf received;
     char *scratch; /* where replies of READ and READDIR are put together */
     size_t scratch_octets;

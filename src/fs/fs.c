@@ -174,6 +174,8 @@ void fs_free(struct fs *fs)
     sync_set_listener(fs->sync, NULL);
     if (fs->session != NULL)
         fuse_session_destroy(fs->session);
+    while (fs->handles != NULL)
+        handle_free(fs->handles);
     inodes_done(&fs->inodes);
     nametable_done(&fs->names);
     free(fs->received.mem);

@@ -53,6 +53,9 @@ static void update_tables(struct fs *fs, const struct maildrop_changes *changes)
 }
 
 /*
+ * Not notify_delete: it takes the lock of the message's inode, which lseek(2) to the end holds
+ * while it waits for a GETATTR that only this thread can answer.
+ *
  * Errors do not matter: the kernel has never heard of the name, or has just been unmounted. Each
  * call enters the gate anew, so that a long list does not hold up unmounting.
  */
@@ -64,8 +67,7 @@ static bool tell_vanished(struct fs *fs, const struct maildrop_message *message)
         return true;
     if (!gate_enter_to_notify(fs))
         return false;
-    (void)fuse_lowlevel_notify_delete(fs->session, TREE_ROOT_INO, inode_of_message(message),
-                                      name.data, name.len);
+    (void)fuse_lowlevel_notify_inval_entry(fs->session, TREE_ROOT_INO, name.data, name.len);
     gate_leave(fs);
     return true;
 }

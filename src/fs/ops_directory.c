@@ -10,31 +10,18 @@
 #include "ops.h"
 
 #include <errno.h>
-#include <stdlib.h>
 
 enum { COOKIE_DOT = 1, COOKIE_DOT_DOT = 2 };
 
-/* An open folder. */
-struct directory {
-    /* What the listing was at the last read of the start: rewinddir() shows what is new (POSIX). */
-    struct maildrop_snapshot *snapshot;
-};
-
-static struct directory *directory_of(const struct fuse_file_info *info)
+static struct handle *directory_of(const struct fuse_file_info *info)
 {
-    return (struct directory *)(uintptr_t)info->fh;
-}
-
-static void directory_free(struct directory *directory)
-{
-    maildrop_snapshot_unref(directory->snapshot);
-    free(directory);
+    return (struct handle *)(uintptr_t)info->fh;
 }
 
 void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info)
 {
     struct fs *fs = fuse_req_userdata(req);
-    struct directory *directory = calloc(1, sizeof(*directory));
+    struct handle *directory = handle_new(&fs->handles);
     if (directory == NULL) {
         fuse_reply_err(req, ENOMEM);
         return;
@@ -45,13 +32,13 @@ void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info)
     info->cache_readdir = ino == TREE_ROOT_INO;
     info->keep_cache = ino == TREE_ROOT_INO;
     if (fuse_reply_open(req, info) != 0)
-        directory_free(directory);
+        handle_free(directory);
 }
 
 void ops_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info)
 {
     (void)ino;
-    directory_free(directory_of(info));
+    handle_free(directory_of(info));
     fuse_reply_err(req, 0);
 }
 
@@ -158,7 +145,7 @@ static void list_messages(struct listing *listing, const struct maildrop_snapsho
             return;
 }
 
-static void list(struct listing *listing, fuse_ino_t ino, struct directory *directory, off_t after)
+static void list(struct listing *listing, fuse_ino_t ino, struct handle *directory, off_t after)
 {
     const struct tree_entry *folder = tree_find(ino);
     if (folder == NULL) {

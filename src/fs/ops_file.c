@@ -15,32 +15,28 @@ bool ops_render(struct fs *fs, const struct tree_entry *entry, struct buffer *co
     return entry->render(&status, content);
 }
 
-static void content_free(struct buffer *content)
+static struct handle *handle_of(const struct fuse_file_info *info)
 {
-    if (content != NULL)
-        buffer_done(content);
-    free(content);
+    return (struct handle *)(uintptr_t)info->fh;
 }
 
 static void open_virtual(fuse_req_t req, struct fs *fs, const struct tree_entry *entry,
                          struct fuse_file_info *info)
 {
-    struct buffer *content = calloc(1, sizeof(*content));
-    if (content == NULL || !ops_render(fs, entry, content)) {
-        content_free(content);
+    struct handle *handle = handle_new(&fs->handles);
+    if (handle == NULL) {
         fuse_reply_err(req, ENOMEM);
         return;
     }
-    info->fh = (uintptr_t)content;
+    info->fh = (uintptr_t)handle;
     info->direct_io = 1; /* the length that stat gave belongs to another moment */
     info->noflush = 1;
-    if (fuse_reply_open(req, info) != 0)
-        content_free(content);
-}
-
-static struct buffer *content_of(const struct fuse_file_info *info)
-{
-    return (struct buffer *)(uintptr_t)info->fh;
+    int error = ops_render(fs, entry, &handle->content) ? 0 : ENOMEM;
+    if (error == 0 && fuse_reply_open(req, info) == 0)
+        return;
+    handle_free(handle);
+    if (error != 0)
+        fuse_reply_err(req, error);
 }
 
 static void read_virtual(fuse_req_t req, const struct buffer *content, size_t size, off_t offset)
@@ -76,7 +72,7 @@ void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
     if (inode_is_message(ino))
         message_read(req, fuse_req_userdata(req), info->fh, size, offset);
     else
-        read_virtual(req, content_of(info), size, offset);
+        read_virtual(req, &handle_of(info)->content, size, offset);
 }
 
 void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info)
@@ -84,6 +80,6 @@ void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info)
     if (inode_is_message(ino))
         message_release(fuse_req_userdata(req), info->fh);
     else
-        content_free(content_of(info));
+        handle_free(handle_of(info));
     fuse_reply_err(req, 0);
 }

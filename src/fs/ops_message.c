@@ -43,7 +43,7 @@ static struct sync_stream *handle_stream(uint64_t handle)
     return (struct sync_stream *)(uintptr_t)handle;
 }
 
-static void handle_close(struct fs *fs, uint64_t handle)
+static void message_close(struct fs *fs, uint64_t handle)
 {
     if (handle_is_stream(handle))
         sync_stream_close(fs->sync, handle_stream(handle));
@@ -59,7 +59,7 @@ static void reply_open(fuse_req_t req, struct fs *fs, struct fuse_file_info *inf
     info->noflush = 1;
     /* The opener has been interrupted meanwhile: no RELEASE will come. */
     if (fuse_reply_open(req, info) != 0)
-        handle_close(fs, handle);
+        message_close(fs, handle);
 }
 
 /*
@@ -74,7 +74,7 @@ static void opened(fuse_req_t req, struct fs *fs, const struct maildrop_message 
     if (told_octets == attributes_message_octets(message)) {
         reply_open(req, fs, info, handle);
     } else {
-        handle_close(fs, handle);
+        message_close(fs, handle);
         fuse_reply_err(req, ESTALE);
     }
 }
@@ -83,6 +83,9 @@ static void open_answered(struct parked *parked, enum fault fault, int descripto
 {
     struct sync_stream *stream = parked->request.stream;
     uint64_t handle = stream != NULL ? handle_of_stream(stream) : handle_of_descriptor(descriptor);
+    /* To empty the page cache would wait for those who wait for octets. */
+    if (stream != NULL && sync_stream_was_read(stream))
+        parked->info.keep_cache = 1;
     if (fault != FAULT_NONE)
         fuse_reply_err(parked->req, errno_from_fault(fault));
     else
@@ -128,7 +131,7 @@ void message_open(fuse_req_t req, struct fs *fs, struct maildrop_message *messag
 
 void message_release(struct fs *fs, uint64_t handle)
 {
-    handle_close(fs, handle);
+    message_close(fs, handle);
 }
 
 /* ---- reading ---- */
@@ -161,14 +164,14 @@ static void read_answered(struct parked *parked, enum fault fault, int descripto
 }
 
 static void read_parked(fuse_req_t req, struct fs *fs, struct sync_stream *stream, size_t size,
-                        off_t offset)
+                        off_t offset, uint64_t upto)
 {
     struct parked *parked =
         parked_new(fs, req, SYNC_WANT_OCTETS, sync_stream_message(stream), read_answered);
     if (parked == NULL)
         return;
     parked->request.stream = stream;
-    parked->request.upto = (uint64_t)offset + size;
+    parked->request.upto = upto;
     parked->size = size;
     parked->offset = offset;
     parked_submit(parked);
@@ -186,12 +189,15 @@ void message_read(fuse_req_t req, struct fs *fs, uint64_t handle, size_t size, o
     }
     struct sync_stream *stream = handle_stream(handle);
     uint64_t octets = sync_stream_octets(stream);
-    if ((uint64_t)offset >= octets)
-        size = 0;
-    else if (size > octets - (uint64_t)offset)
-        size = (size_t)(octets - (uint64_t)offset);
-    if (size == 0 || (uint64_t)offset + size <= sync_stream_available(stream))
+    uint64_t upto = (uint64_t)offset + size;
+    /* Beyond the promised end, too, it must be known first that this is the end. */
+    if (upto > octets) {
+        upto = octets;
+        size = (uint64_t)offset < octets ? (size_t)(octets - (uint64_t)offset) : 0;
+    }
+    sync_stream_note_read(stream);
+    if (upto <= sync_stream_available(stream))
         reply_octets(req, sync_stream_descriptor(stream), fs->scratch, size, offset);
     else
-        read_parked(req, fs, stream, size, offset);
+        read_parked(req, fs, stream, size, offset, upto);
 }

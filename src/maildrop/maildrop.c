@@ -19,11 +19,12 @@ struct maildrop {
 struct plan {
     const struct maildrop_row *rows;
     size_t count;
+    struct table firsts; /* rows of copy 0, by UIDL */
     struct row_plan {
         uint32_t first; /* row of copy 0 of the same UIDL */
         uint32_t copy;
         uint32_t copies; /* at the first row: how many rows have this UIDL */
-        bool is_new;     /* at the first row: the whole group are new messages */
+        bool is_new;
         struct maildrop_message *message;
     } * plans;
 };
@@ -54,58 +55,38 @@ struct maildrop_snapshot *maildrop_snapshot(struct maildrop *maildrop)
     return maildrop_snapshot_ref(maildrop->snapshot);
 }
 
+/* The row of copy 0 of this UIDL; false if none has it, and then *ret_slot is where it would go. */
+static bool find_first(const struct plan *plan, struct slice uidl, uint32_t *ret_row,
+                       size_t *ret_slot)
+{
+    size_t at = table_first(&plan->firsts, uidl);
+    uint32_t row;
+    for (; table_value(&plan->firsts, at, &row); at = table_next(&plan->firsts, at)) {
+        if (slice_equal(plan->rows[row].uidl, uidl)) {
+            *ret_row = row;
+            return true;
+        }
+    }
+    *ret_slot = at;
+    return false;
+}
+
 /* Numbers the copies of equal UIDLs in the order of the rows. */
 static bool plan_copies(struct plan *plan)
 {
-    struct table table;
-    if (!table_init(&table, plan->count))
+    if (!table_init(&plan->firsts, plan->count))
         return false;
     for (size_t i = 0; i < plan->count; i++) {
-        struct slice uidl = plan->rows[i].uidl;
-        uint32_t first = (uint32_t)i;
-        uint32_t other;
-        size_t at = table_first(&table, uidl);
-        for (; table_value(&table, at, &other); at = table_next(&table, at)) {
-            if (slice_equal(plan->rows[other].uidl, uidl)) {
-                first = other;
-                break;
-            }
+        uint32_t first;
+        size_t slot;
+        if (!find_first(plan, plan->rows[i].uidl, &first, &slot)) {
+            first = (uint32_t)i;
+            table_put(&plan->firsts, slot, first);
         }
-        if (first == i)
-            table_put(&table, at, first);
         plan->plans[i] = (struct row_plan){.first = first};
         plan->plans[i].copy = plan->plans[first].copies++;
     }
-    table_done(&table);
     return true;
-}
-
-static bool known_init(struct table *table, const struct maildrop_snapshot *known)
-{
-    if (!table_init(table, known->count))
-        return false;
-    for (size_t i = 0; i < known->count; i++) {
-        uint32_t taken;
-        size_t at = table_first(table, maildrop_message_uidl(known->messages[i]));
-        while (table_value(table, at, &taken))
-            at = table_next(table, at);
-        table_put(table, at, (uint32_t)i);
-    }
-    return true;
-}
-
-static struct maildrop_message *known_find(const struct table *table,
-                                           const struct maildrop_snapshot *known, struct slice uidl,
-                                           uint32_t copy)
-{
-    uint32_t position;
-    for (size_t at = table_first(table, uidl); table_value(table, at, &position);
-         at = table_next(table, at)) {
-        struct maildrop_message *message = known->messages[position];
-        if (message->copy == copy && slice_equal(maildrop_message_uidl(message), uidl))
-            return message;
-    }
-    return NULL;
 }
 
 /* A size that the server did not say contradicts nothing. */
@@ -114,24 +95,25 @@ static bool octets_agree(uint64_t a, uint64_t b)
     return a == b || a == 0 || b == 0;
 }
 
-/* Finds the known message of each row; a group in which anything disagrees is new as a whole. */
-static bool plan_identities(struct plan *plan, const struct maildrop_snapshot *known)
+/*
+ * Finds the known message of each row. Only a UIDL that nobody shared, then and now, proves
+ * anything: which of two twins is which nobody can say in a new session.
+ */
+static void plan_identities(struct plan *plan, const struct maildrop_snapshot *known)
 {
-    struct table table;
-    if (!known_init(&table, known))
-        return false;
-    for (size_t i = 0; i < plan->count; i++) {
-        const struct maildrop_row *row = &plan->rows[i];
-        struct row_plan *own = &plan->plans[i];
-        struct row_plan *first = &plan->plans[own->first];
-        own->message = known_find(&table, known, row->uidl, own->copy);
-        if (own->message == NULL || !octets_agree(own->message->listed_octets, row->octets))
-            first->is_new = true;
-        else if (own == first && known_find(&table, known, row->uidl, own->copies) != NULL)
-            first->is_new = true;
+    for (size_t i = 0; i < plan->count; i++)
+        plan->plans[i].is_new = true;
+    for (size_t i = 0; i < known->count; i++) {
+        struct maildrop_message *message = known->messages[i];
+        uint32_t row;
+        size_t slot;
+        if (!message->unique || !find_first(plan, maildrop_message_uidl(message), &row, &slot) ||
+            plan->plans[row].copies > 1 ||
+            !octets_agree(message->listed_octets, plan->rows[row].octets))
+            continue;
+        plan->plans[row].is_new = false;
+        plan->plans[row].message = message;
     }
-    table_done(&table);
-    return true;
 }
 
 /* Gives every row its message, with one reference; false leaves references only where they are
@@ -142,7 +124,7 @@ static bool plan_messages(struct plan *plan, struct maildrop *maildrop, int64_t 
     int64_t seen_ns = maildrop->last_seen_ns < now_ns ? now_ns - 1 : maildrop->last_seen_ns;
     for (size_t i = 0; i < plan->count; i++) {
         struct row_plan *own = &plan->plans[i];
-        if (!plan->plans[own->first].is_new) {
+        if (!own->is_new) {
             maildrop_message_ref(own->message);
             continue;
         }
@@ -165,7 +147,7 @@ static void fill_snapshot(const struct plan *plan, const struct maildrop_snapsho
     for (size_t i = 0; i < known->count; i++)
         known->messages[i]->kept = false;
     for (size_t i = 0; i < plan->count; i++)
-        if (!plan->plans[plan->plans[i].first].is_new)
+        if (!plan->plans[i].is_new)
             plan->plans[i].message->kept = true;
     for (size_t i = 0; i < known->count; i++) {
         struct maildrop_message *message = known->messages[i];
@@ -176,16 +158,22 @@ static void fill_snapshot(const struct plan *plan, const struct maildrop_snapsho
     }
     changes->appeared = snapshot->messages + snapshot->count;
     for (size_t i = 0; i < plan->count; i++)
-        if (plan->plans[plan->plans[i].first].is_new)
+        if (plan->plans[i].is_new)
             snapshot_add(snapshot, plan->plans[i].message);
     changes->appeared_count = snapshot->count - (size_t)(changes->appeared - snapshot->messages);
 }
 
 static void put_in_place(struct maildrop *maildrop, struct maildrop_snapshot *snapshot,
-                         const struct maildrop_changes *changes)
+                         const struct maildrop_changes *changes, const struct plan *plan)
 {
-    for (size_t i = 0; i < changes->vanished_count; i++)
-        atomic_store_explicit(&changes->vanished[i]->gone, true, memory_order_relaxed);
+    for (size_t i = 0; i < changes->vanished_count; i++) {
+        struct maildrop_message *message = changes->vanished[i];
+        uint32_t row;
+        size_t slot;
+        if (find_first(plan, maildrop_message_uidl(message), &row, &slot))
+            atomic_store_explicit(&message->replaced, true, memory_order_relaxed);
+        atomic_store_explicit(&message->gone, true, memory_order_relaxed);
+    }
     if (changes->appeared_count > 0) {
         const struct maildrop_message *newest = snapshot->messages[snapshot->count - 1];
         maildrop->last_id = newest->id;
@@ -195,20 +183,30 @@ static void put_in_place(struct maildrop *maildrop, struct maildrop_snapshot *sn
     maildrop->snapshot = snapshot;
 }
 
+/* All that may fail; false leaves no reference behind. */
+static bool plan_all(struct plan *plan, struct maildrop *maildrop, bool same_identity,
+                     int64_t now_ns)
+{
+    static struct maildrop_snapshot nothing_known;
+    if (!plan_copies(plan))
+        return false;
+    plan_identities(plan, same_identity ? maildrop->snapshot : &nothing_known);
+    return plan_messages(plan, maildrop, now_ns);
+}
+
 enum fault maildrop_apply(struct maildrop *maildrop, const struct maildrop_row *rows, size_t count,
                           bool same_identity, int64_t now_ns, struct maildrop_message **ret_by_row,
                           struct maildrop_changes *ret_changes)
 {
-    static struct maildrop_snapshot nothing_known;
     const struct maildrop_snapshot *known = maildrop->snapshot;
     CLEANUP_FREE struct row_plan *plans = calloc(count + 1, sizeof(*plans));
-    struct plan plan = {rows, count, plans};
+    struct plan plan = {.rows = rows, .count = count, .plans = plans};
     struct maildrop_changes changes = {0};
     changes.vanished = calloc(known->count + 1, sizeof(changes.vanished[0]));
     struct maildrop_snapshot *snapshot = snapshot_new(count);
     if (plans == NULL || changes.vanished == NULL || snapshot == NULL || count >= UINT32_MAX ||
-        !plan_copies(&plan) || !plan_identities(&plan, same_identity ? known : &nothing_known) ||
-        !plan_messages(&plan, maildrop, now_ns)) {
+        !plan_all(&plan, maildrop, same_identity, now_ns)) {
+        table_done(&plan.firsts);
         free(changes.vanished);
         free(snapshot);
         return FAULT_MEMORY;
@@ -218,7 +216,8 @@ enum fault maildrop_apply(struct maildrop *maildrop, const struct maildrop_row *
         ret_by_row[i] = plans[i].message;
         maildrop_message_unref(plans[i].message); /* the snapshot holds its own */
     }
-    put_in_place(maildrop, snapshot, &changes);
+    put_in_place(maildrop, snapshot, &changes, &plan);
+    table_done(&plan.firsts);
     *ret_changes = changes;
     return FAULT_NONE;
 }

@@ -26,6 +26,7 @@ struct maildrop_message *message_new(struct slice uidl, uint32_t copy, bool uniq
     atomic_init(&message->time_s, MESSAGE_TIME_UNKNOWN);
     atomic_init(&message->going, false);
     atomic_init(&message->gone, false);
+    atomic_init(&message->replaced, false);
     message->unique = unique;
     message->kept = false;
     message->uidl_octets = (uint16_t)uidl.len;
@@ -118,4 +119,9 @@ bool maildrop_message_set_going(struct maildrop_message *message, bool going)
 bool maildrop_message_is_gone(const struct maildrop_message *message)
 {
     return atomic_load_explicit(&message->gone, memory_order_relaxed);
+}
+
+bool maildrop_message_is_replaced(const struct maildrop_message *message)
+{
+    return atomic_load_explicit(&message->replaced, memory_order_relaxed);
 }

@@ -17,8 +17,9 @@ struct maildrop_message {
     _Atomic int64_t time_s;        /* MESSAGE_TIME_UNKNOWN until a header has told */
     atomic_bool going;
     atomic_bool gone;
-    bool unique; /* no other message of the listing has this UIDL */
-    bool kept;   /* scratch of maildrop_apply(): the new listing still has it */
+    atomic_bool replaced; /* gone, but its UIDL was still listed */
+    bool unique;          /* no other message of the listing has this UIDL */
+    bool kept;            /* scratch of maildrop_apply(): the new listing still has it */
     uint16_t uidl_octets;
     char uidl[];
 };

@@ -150,11 +150,20 @@ static enum fault end(struct sync *sync, struct job *job, int64_t now_ms,
     return FAULT_NONE;
 }
 
-/* An answer is complete: one fewer to be careful about, and perhaps nothing more is owed. */
-static void note_complete(struct sync *sync)
+/* An answer about a message is complete: the session is of use. */
+static void note_useful(struct sync *sync)
 {
     if (sync->careful_count > 0)
         sync->careful_count--;
+    if (sync->jobs.in_flight.count > 0)
+        sync->pipelined_count++;
+    backoff_succeeded(&sync->backoff);
+}
+
+static void note_complete(struct sync *sync, enum pop3_command command)
+{
+    if (command == POP3_RETR || command == POP3_TOP)
+        note_useful(sync);
     if (sync->jobs.in_flight.count == 0)
         window_note_idle(&sync->window);
 }
@@ -182,7 +191,7 @@ enum fault engine_event(struct sync *sync, const struct pop3_event *event, int64
         bad_row(sync, event);
         break;
     case POP3_EVENT_DATA:
-        engine_receive_data(sync, job, event->text);
+        fault = engine_receive_data(sync, job, event->text, ret_failure);
         break;
     case POP3_EVENT_END:
         fault = end(sync, job, now_ms, ret_failure);
@@ -194,7 +203,7 @@ enum fault engine_event(struct sync *sync, const struct pop3_event *event, int64
         break;
     }
     if (sync->jobs.in_flight.count < in_flight)
-        note_complete(sync);
+        note_complete(sync, event->command);
     if (fault == FAULT_MEMORY)
         return failure_set(ret_failure, fault, "out of memory");
     return fault;

@@ -35,6 +35,21 @@ static bool is_pending(const struct removal *removal)
     return !removal->failed && !maildrop_message_is_gone(removal->message);
 }
 
+/* Those that cannot be carried out any more, whatever the session. */
+static void judge_removals(struct sync *sync)
+{
+    for (size_t i = 0; i < sync->removals_count; i++) {
+        struct removal *removal = &sync->removals[i];
+        if (removal->failed)
+            continue;
+        if (removal->made_up && removal->session_serial != sync->session_serial)
+            removal_failed(sync, removal,
+                           "the server has no UIDL, so it cannot be identified in a new session");
+        else if (maildrop_message_is_replaced(removal->message))
+            removal_failed(sync, removal, "its UIDL names another message now");
+    }
+}
+
 static size_t pending_count(const struct sync *sync)
 {
     size_t count = 0;
@@ -76,9 +91,6 @@ static const char *why_not(const struct sync *sync, const struct removal *remova
         return "the mount is read-only";
     if (engine_msgnum(sync, removal->message) == 0)
         return "it is not in the listing";
-    if (!maildrop_message_is_unique(removal->message) &&
-        removal->session_serial != sync->session_serial)
-        return "its UIDL is not unique, so it cannot be told from others in a new session";
     return NULL;
 }
 
@@ -132,6 +144,7 @@ enum fault engine_commit(struct sync *sync, int64_t now_ms)
 {
     if (sync->phase != ENGINE_COMMIT)
         return FAULT_NONE;
+    judge_removals(sync);
     bool pending = sync->stop_commit && pending_count(sync) > 0;
     bool online = sync->session_phase == SESSION_ONLINE;
     if (sync->session_phase == SESSION_QUITTING)
@@ -139,6 +152,7 @@ enum fault engine_commit(struct sync *sync, int64_t now_ms)
     if (online && sync->jobs.in_flight.count > 0 && sync->dele_next == 0 &&
         (!pending || sync->jobs.owed_octets > COMMIT_DRAIN_OCTETS)) {
         engine_link_drop(sync);
+        jobs_abandon_in_flight(&sync->jobs);
         online = false;
     }
     if (!pending && !online) {
@@ -182,6 +196,7 @@ void engine_commit_link_lost(struct sync *sync, const struct failure *failure, i
     for (size_t i = 0; i < sync->removals_count; i++)
         sync->removals[i].sent = false;
     sync->dele_next = 0;
+    judge_removals(sync);
     if (pending_count(sync) == 0) {
         finish(sync);
         return;

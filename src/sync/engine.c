@@ -16,7 +16,7 @@ enum { EXPIRE_EVERY_MS = 500 };
 /* No session, and none to be had for now. A busy maildrop is waited for instead. */
 static bool is_away(const struct sync *sync, int64_t now_ms)
 {
-    return sync->link == NULL && now_ms < sync->retry_ms && sync->backoff.failure_count > 0 &&
+    return sync->link == NULL && now_ms < sync->retry_ms && sync->login_failed &&
            sync->last_failure.fault != FAULT_BUSY;
 }
 
@@ -142,7 +142,8 @@ static void expire(struct sync *sync, int64_t now_ms)
     int64_t oldest_ms = now_ms - sync->account.timeout_ms;
     bool heard = sync->link != NULL && link_heard_ms(sync->link) > oldest_ms &&
                  sync->session_phase == SESSION_ONLINE;
-    jobs_expire(&sync->jobs, heard ? INT64_MIN : oldest_ms);
+    bool busy = sync->session_phase != SESSION_ONLINE && sync->last_failure.fault == FAULT_BUSY;
+    jobs_expire(&sync->jobs, heard ? INT64_MIN : oldest_ms, busy ? FAULT_BUSY : FAULT_TIMEOUT);
 }
 
 /* ---- what came from the server ---- */
@@ -284,6 +285,9 @@ static int64_t wait_ms(const struct sync *sync, int64_t link_timeout_ms, int64_t
     int64_t connect_ms = engine_connect_at_ms(sync);
     if (connect_ms >= 0)
         sooner(&timeout_ms, connect_ms - now_ms);
+    /* What was asked or lost after take_rerouted() may have sent some back. */
+    if (sync->jobs.rerouted != NULL)
+        timeout_ms = 0;
     if (sync->jobs.waiting_count > 0)
         sooner(&timeout_ms, sync->expire_ms - now_ms);
     if (sync->session_phase == SESSION_ONLINE && sync->account.keepalive_ms > 0 &&
@@ -327,8 +331,7 @@ void *engine_run(void *argument)
     }
     engine_link_drop(sync);
     jobs_fail_waiting(&sync->jobs, FAULT_CANCELED);
-    while (sync->jobs.in_flight.first != NULL)
-        jobs_finish(&sync->jobs, sync->jobs.in_flight.first, FAULT_CANCELED, -1);
+    jobs_abandon_in_flight(&sync->jobs);
     take_rerouted(sync, clock_now_ms());
     return NULL;
 }

@@ -53,6 +53,7 @@ enum engine_phase {
 struct removal {
     struct maildrop_message *message; /* one reference */
     int64_t session_serial;           /* in which session it was wished */
+    bool made_up;                     /* its UIDL was, for that session */
     bool sent;                        /* DELE was accepted in a session that has not ended */
     bool failed;                      /* given up, and said so */
 };
@@ -117,7 +118,11 @@ struct sync {
     bool status_is_stale;
     struct failure last_failure;
     int64_t last_failure_wall_s;
+    bool login_failed;    /* the last attempt; a session that was lost is another matter */
     size_t careful_count; /* answers to take one at a time, after a link broke with several owed */
+    unsigned pipeline_losses; /* links in a row that broke with several owed, and few answered */
+    size_t pipelined_count;   /* answers of this session that came while another was owed */
+    bool pipeline_off;        /* for the rest of the mount */
 
     struct jobs jobs;
     struct window window;
@@ -179,7 +184,8 @@ void engine_answer_abandon(struct sync *sync);
 /* ---- receive.c ---- */
 /* An answer to BODY, HEADER or START begins, goes on, ends, or is a refusal. */
 void engine_receive_start(struct sync *sync, struct job *job);
-void engine_receive_data(struct sync *sync, struct job *job, struct slice bytes);
+enum fault engine_receive_data(struct sync *sync, struct job *job, struct slice bytes,
+                               struct failure *ret_failure);
 void engine_receive_end(struct sync *sync, struct job *job);
 void engine_receive_refused(struct sync *sync, struct job *job, const char *why);
 /* Forgets what was arriving; a stream keeps what it has. */
@@ -196,6 +202,11 @@ bool engine_stream_begin(struct sync *sync, const struct job *job);
 enum fault engine_stream_skip(struct sync *sync, struct slice *bytes);
 /* The stream that is arriving cannot go on; its body is freed. */
 void engine_stream_fail(struct sync *sync, enum fault fault);
+/* The link broke too often under it. */
+void engine_stream_give_up(struct sync *sync, const struct maildrop_message *message,
+                           enum fault fault);
+/* True if what has come, to its end, is shorter than what the stream holds. */
+bool engine_stream_is_cut(struct sync *sync);
 /* The start that TOP gave has come. */
 void engine_stream_start_complete(struct sync *sync, struct job *job);
 /* All has come, and the store has taken the body: was the size right? */

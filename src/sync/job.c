@@ -211,24 +211,21 @@ void jobs_finish(struct jobs *jobs, struct job *job, enum fault fault, int descr
     job_free(jobs, job);
 }
 
-static bool has_expired(const struct sync_request *request, int64_t expired_ms,
-                        enum fault *ret_fault)
+static bool has_expired(const struct sync_request *request, int64_t expired_ms, enum fault *fault)
 {
-    if (atomic_load(&request->canceled))
-        *ret_fault = FAULT_CANCELED;
-    else if (request->submitted_ms < expired_ms)
-        *ret_fault = FAULT_TIMEOUT;
-    else
-        return false;
+    if (!atomic_load(&request->canceled))
+        return request->submitted_ms < expired_ms;
+    *fault = FAULT_CANCELED;
     return true;
 }
 
-static void expire_requests(struct jobs *jobs, struct job *job, int64_t expired_ms)
+static void expire_requests(struct jobs *jobs, struct job *job, int64_t expired_ms,
+                            enum fault expired)
 {
     struct sync_request **link = &job->requests;
     while (*link != NULL) {
         struct sync_request *request = *link;
-        enum fault fault = FAULT_NONE;
+        enum fault fault = expired;
         if (has_expired(request, expired_ms, &fault)) {
             *link = request->next;
             answer(jobs, request, fault, -1);
@@ -238,25 +235,26 @@ static void expire_requests(struct jobs *jobs, struct job *job, int64_t expired_
     }
 }
 
-static void expire_list(struct jobs *jobs, struct job_list *list, int64_t expired_ms)
+static void expire_list(struct jobs *jobs, struct job_list *list, int64_t expired_ms,
+                        enum fault fault)
 {
     for (struct job *job = list->first, *next; job != NULL; job = next) {
         next = job->next;
         if (job->requests == NULL)
             continue;
-        expire_requests(jobs, job, expired_ms);
+        expire_requests(jobs, job, expired_ms, fault);
         if (job->requests == NULL && !job->in_flight)
             job_free(jobs, job);
     }
 }
 
-void jobs_expire(struct jobs *jobs, int64_t expired_ms)
+void jobs_expire(struct jobs *jobs, int64_t expired_ms, enum fault fault)
 {
     if (jobs->waiting_count == 0)
         return;
-    expire_list(jobs, &jobs->in_flight, expired_ms);
+    expire_list(jobs, &jobs->in_flight, expired_ms, fault);
     for (size_t i = 0; i < SCHEDULE_CLASSES_COUNT; i++)
-        expire_list(jobs, &jobs->queued[i], expired_ms);
+        expire_list(jobs, &jobs->queued[i], expired_ms, fault);
 }
 
 void jobs_fail_waiting(struct jobs *jobs, enum fault fault)
@@ -266,6 +264,12 @@ void jobs_fail_waiting(struct jobs *jobs, enum fault fault)
     for (size_t i = 0; i < SCHEDULE_CLASSES_COUNT; i++)
         while (jobs->queued[i].first != NULL)
             jobs_finish(jobs, jobs->queued[i].first, fault, -1);
+}
+
+void jobs_abandon_in_flight(struct jobs *jobs)
+{
+    while (jobs->in_flight.first != NULL)
+        jobs_finish(jobs, jobs->in_flight.first, FAULT_CANCELED, -1);
 }
 
 void jobs_drop_queued(struct jobs *jobs, enum schedule_class class)

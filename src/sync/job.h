@@ -80,13 +80,15 @@ void jobs_requeue(struct jobs *jobs, struct job *job);
  * caller's) and frees the job. */
 void jobs_finish(struct jobs *jobs, struct job *job, enum fault fault, int descriptor);
 /*
- * Answers requests that were canceled, and those that have waited since before `expired_ms`
- * (FAULT_TIMEOUT). A queued job that nobody waits for any more is freed; one in flight goes on,
+ * Answers requests that were canceled, and those that have waited since before `expired_ms`,
+ * with `fault`. A queued job that nobody waits for any more is freed; one in flight goes on,
  * because POP3 cannot take a command back.
  */
-void jobs_expire(struct jobs *jobs, int64_t expired_ms);
+void jobs_expire(struct jobs *jobs, int64_t expired_ms, enum fault fault);
 /* Answers everybody with `fault`; queued jobs are freed. */
 void jobs_fail_waiting(struct jobs *jobs, enum fault fault);
+/* Their link is gone and nobody waits for them. */
+void jobs_abandon_in_flight(struct jobs *jobs);
 /* Frees queued jobs of a class that nobody waits for. */
 void jobs_drop_queued(struct jobs *jobs, enum schedule_class class);
 

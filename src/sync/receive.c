@@ -9,8 +9,12 @@
 #include <unistd.h>
 
 enum {
+    LISTED_TIMES_MAX = 4, /* a body may be so many times as large as LIST said */
     TOPS_REFUSED_MAX = 3, /* in a row: then the server has no TOP, whatever CAPA says */
 };
+
+#define BODY_OCTETS_LEAST (UINT64_C(64) << 20)  /* a body may always be so large */
+#define UNLISTED_OCTETS_MAX (UINT64_C(4) << 30) /* where LIST said nothing */
 
 static void learn_time(struct maildrop_message *message, const struct header *header)
 {
@@ -61,14 +65,34 @@ static enum fault append(struct sync *sync, struct slice bytes)
     return fault;
 }
 
-void engine_receive_data(struct sync *sync, struct job *job, struct slice bytes)
+/* What LIST said is only a hint, but a body that is so far beyond it has no end. */
+static bool is_endless(const struct sync *sync, const struct job *job)
+{
+    uint64_t listed = maildrop_message_listed_octets(job->message);
+    uint64_t most = listed == 0 ? UNLISTED_OCTETS_MAX : listed * LISTED_TIMES_MAX;
+    return sync->arrived_octets > (most > BODY_OCTETS_LEAST ? most : BODY_OCTETS_LEAST);
+}
+
+enum fault engine_receive_data(struct sync *sync, struct job *job, struct slice bytes,
+                               struct failure *ret_failure)
 {
     int64_t seconds;
     jobs_note_octets(&sync->jobs, job, bytes.len);
     if (!maildrop_message_time(job->message, &seconds))
         header_feed(&sync->header, bytes);
-    if (sync->body != NULL && append(sync, bytes) != FAULT_NONE)
+    if (sync->body == NULL)
+        sync->arrived_octets += bytes.len;
+    else if (append(sync, bytes) != FAULT_NONE)
         body_failed(sync);
+    if (is_endless(sync, job))
+        return failure_set(ret_failure, FAULT_GARBLED,
+                           "a message goes on and on, far beyond the size that LIST gave");
+    return FAULT_NONE;
+}
+
+static bool is_short(const struct sync *sync, const struct job *job)
+{
+    return sync->arrived_octets < maildrop_message_listed_octets(job->message) / 2;
 }
 
 /*
@@ -78,8 +102,7 @@ void engine_receive_data(struct sync *sync, struct job *job, struct slice bytes)
  */
 static bool is_doubtful(const struct sync *sync, const struct job *job)
 {
-    uint64_t listed = maildrop_message_listed_octets(job->message);
-    return job->doubts == 0 && sync->body != NULL && sync->arrived_octets < listed / 2;
+    return job->doubts == 0 && sync->body != NULL && is_short(sync, job);
 }
 
 static void note_size(struct sync *sync, const struct maildrop_message *message, uint64_t octets)
@@ -100,7 +123,7 @@ static void note_size(struct sync *sync, const struct maildrop_message *message,
 /* A stream that was given more than the whole turned out to have. */
 static bool is_cut(struct sync *sync)
 {
-    if (sync->stream == NULL || sync->arrived_octets >= store_body_octets(sync->body))
+    if (!engine_stream_is_cut(sync))
         return false;
     failure_set(&sync->body_failure, FAULT_GARBLED, "a message came shorter than before");
     body_failed(sync);
@@ -157,6 +180,9 @@ static void body_complete(struct sync *sync, struct job *job)
         jobs_answer_octets(&sync->jobs, job, UINT64_MAX,
                            maildrop_message_octets(job->message, NULL) == promised ? FAULT_NONE
                                                                                    : FAULT_GARBLED);
+    /* Short again: whoever waits gets it, but the next open asks anew. */
+    if (job->doubts > 0 && is_short(sync, job))
+        store_body_remove(sync->store, maildrop_message_id(job->message));
     jobs_finish(&sync->jobs, job, fault, descriptor);
     if (descriptor >= 0)
         close(descriptor);

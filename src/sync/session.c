@@ -11,6 +11,9 @@ enum {
     CONNECT_MS = 30000, /* POP3.md rule 21; a shorter time-out shortens these, too */
     HANDSHAKE_MS = 30000,
     ITEM_ATTEMPTS_MAX = 3,
+    CAREFUL_MAX = 32,
+    PIPELINED_WELL = 16, /* answers: then pipelining is not to blame */
+    PIPELINE_LOSSES_MAX = 2,
     SHORT_SESSION_MS = 5000, /* one that was lost earlier counts as a failed attempt to log in */
 };
 
@@ -70,7 +73,7 @@ void engine_connect(struct sync *sync, int64_t now_ms)
                  .host = account->host,
                  .user = account->user,
                  .password = account->password,
-                 .pipeline = account->pipeline,
+                 .pipeline = account->pipeline && !sync->pipeline_off,
                  .trace = account->trace},
         .timeout_ms = account->timeout_ms,
     };
@@ -106,6 +109,7 @@ enum fault engine_list(struct sync *sync, int64_t now_ms)
     sync->session_phase = SESSION_LISTING;
     sync->session_count++;
     sync->bad_rows_count = 0;
+    sync->pipelined_count = 0;
     sync->tops_refused = 0;
     sync->top_useless = false;
     sync->sweep_left = 0;
@@ -134,23 +138,6 @@ static bool map_numbers(struct sync *sync, struct maildrop_message *const *by_ro
     return true;
 }
 
-/* Names that were made up for an earlier session prove nothing in this one: what was to go by them
- * stays. */
-static void void_removals(struct sync *sync)
-{
-    pthread_mutex_lock(&sync->lock);
-    for (size_t i = 0; i < sync->removals_count; i++) {
-        struct removal *removal = &sync->removals[i];
-        if (removal->session_serial == sync->session_serial || removal->failed)
-            continue;
-        removal->failed = true;
-        sync->report.failed_count++;
-    }
-    pthread_mutex_unlock(&sync->lock);
-    failure_set(&sync->report.failure, FAULT_REFUSED,
-                "the server has no UIDL, so messages cannot be identified in a new session");
-}
-
 static void note_session(struct sync *sync)
 {
     bool made_up_before = sync->made_up;
@@ -162,8 +149,6 @@ static void note_session(struct sync *sync)
         log_write(LOG_LEVEL_WARNING,
                   "the server has no UIDL: names last for one session, and nothing that is removed "
                   "is deleted if the session is lost");
-    if (made_up_before || sync->made_up_listing)
-        void_removals(sync);
 }
 
 static void log_oddities(const struct sync *sync)
@@ -226,7 +211,7 @@ enum fault engine_listed(struct sync *sync, struct failure *ret_failure)
     sync->prefetch_next = 0;
     sync->session_phase = SESSION_ONLINE;
     sync->status_is_stale = true;
-    backoff_succeeded(&sync->backoff);
+    sync->login_failed = false;
     engine_publish_snapshot(sync, &changes);
     for (size_t i = 0; i < changes.vanished_count; i++)
         store_body_remove(sync->store, maildrop_message_id(changes.vanished[i]));
@@ -253,6 +238,27 @@ void engine_link_drop(struct sync *sync)
 }
 
 /*
+ * o2.pl offers pipelining and hangs up on it. After a link that broke with several commands owed,
+ * as many are asked for one at a time; after a second one that answered hardly any, there is no
+ * more pipelining in this mount.
+ */
+static void judge_pipelining(struct sync *sync)
+{
+    size_t owed_count = sync->jobs.in_flight.count;
+    sync->careful_count = 0;
+    if (sync->session_phase != SESSION_ONLINE || owed_count < 2)
+        return;
+    sync->careful_count = owed_count < CAREFUL_MAX ? owed_count : CAREFUL_MAX;
+    if (sync->pipelined_count >= PIPELINED_WELL)
+        sync->pipeline_losses = 0;
+    if (++sync->pipeline_losses < PIPELINE_LOSSES_MAX || sync->pipeline_off)
+        return;
+    sync->pipeline_off = true;
+    log_write(LOG_LEVEL_WARNING, "the server hangs up when it is asked for several messages at "
+                                 "once; from now on it is asked for one at a time");
+}
+
+/*
  * What was in flight: bodies and headers that somebody waits for are asked for again, at the front
  * of their queues and in their old order; the rest is dropped. Only the first is suspected of
  * having broken the link.
@@ -260,25 +266,20 @@ void engine_link_drop(struct sync *sync)
 static void recover_jobs(struct sync *sync, enum fault fault)
 {
     struct jobs *jobs = &sync->jobs;
-    bool many = jobs->in_flight.count > 1;
     if (jobs->in_flight.first != NULL)
         jobs->in_flight.first->attempts++;
-    sync->careful_count = 0;
     while (jobs->in_flight.last != NULL) {
         struct job *job = jobs->in_flight.last;
-        if (job->requests == NULL || job->attempts >= ITEM_ATTEMPTS_MAX) {
+        /* The kernel asks again for each page that it did not get. */
+        if (job->attempts >= ITEM_ATTEMPTS_MAX && job->kind == JOB_BODY)
+            engine_stream_give_up(sync, job->message, fault);
+        if (job->requests == NULL || job->attempts >= ITEM_ATTEMPTS_MAX)
             jobs_finish(jobs, job, fault, -1);
-        } else {
+        else
             jobs_requeue(jobs, job);
-            sync->careful_count++;
-        }
     }
-    /* o2.pl offers pipelining and hangs up on it: the next session asks for these one at a time. */
-    if (!many)
-        sync->careful_count = 0;
-    jobs_drop_queued(jobs, SCHEDULE_AHEAD);
-    jobs_drop_queued(jobs, SCHEDULE_SWEEP);
-    jobs_drop_queued(jobs, SCHEDULE_PREFETCH);
+    for (int class = 0; class < SCHEDULE_CLASSES_COUNT; class ++)
+        jobs_drop_queued(jobs, (enum schedule_class) class);
 }
 
 /*
@@ -302,6 +303,7 @@ static void login_failed(struct sync *sync, const struct failure *failure, int64
 {
     sync->retry_ms = now_ms + backoff_failed(&sync->backoff, failure->fault, dice());
     bool busy = failure->fault == FAULT_BUSY;
+    sync->login_failed = true;
     if (!sync->started && (!busy || sync->retry_ms > sync->start_ms + sync->account.timeout_ms)) {
         start_is_over(sync, failure);
         sync->phase = ENGINE_OVER;
@@ -319,6 +321,7 @@ void engine_link_lost(struct sync *sync, const struct failure *failure, int64_t 
         log_write(LOG_LEVEL_WARNING, "%s: %s", sync->account.host, failure->text);
     sync->last_failure = *failure;
     sync->last_failure_wall_s = clock_wall_ns() / 1000000000;
+    judge_pipelining(sync);
     engine_link_drop(sync);
     recover_jobs(sync, failure->fault);
     if (committing)

@@ -15,11 +15,10 @@
 #include <unistd.h>
 
 enum {
-    PROBE_OCTETS_MAX = 65536, /* a message that is fetched to see whether LIST tells the truth */
-    START_OCTETS_MAX = 65536, /* who wants more at once will read on, but for file(1): */
-    LOOK_OCTETS_MAX = 1048576,
-    LOOK_PART = 8, /* that looks at so much of a message which is at least 8 times as large */
-    LINE_OCTETS_GUESS = 50, /* on the short side: mails have 60 to 78 */
+    PROBE_OCTETS_MAX = 65536,    /* a message that is fetched to see whether LIST tells the truth */
+    START_OCTETS_MAX = 65536,    /* who wants more at once will read on */
+    START_OCTETS_LEAST = 131072, /* the kernel reads so much ahead of a pager's first screen */
+    LINE_OCTETS_GUESS = 50,      /* on the short side: mails have 60 to 78 */
     START_LINES_MORE = 20,
 };
 
@@ -30,6 +29,8 @@ struct sync_stream {
     int descriptor;
     uint64_t promised_octets;
     _Atomic uint64_t available;
+    _Atomic bool was_read;
+    bool retr;          /* what is arriving is RETR's and not TOP's */
     bool retr_began;    /* if bytes differ, TOP is no longer to blame */
     enum fault fault;   /* why it cannot go on */
     size_t opens_count; /* under sync->lock */
@@ -38,6 +39,16 @@ struct sync_stream {
 uint64_t sync_stream_available(const struct sync_stream *stream)
 {
     return atomic_load_explicit(&stream->available, memory_order_acquire);
+}
+
+void sync_stream_note_read(struct sync_stream *stream)
+{
+    atomic_store(&stream->was_read, true);
+}
+
+bool sync_stream_was_read(const struct sync_stream *stream)
+{
+    return atomic_load(&stream->was_read);
 }
 
 int sync_stream_descriptor(const struct sync_stream *stream)
@@ -191,10 +202,8 @@ bool engine_stream_open(struct sync *sync, struct sync_request *request)
 static bool start_will_do(const struct sync *sync, const struct sync_stream *stream, uint64_t upto)
 {
     size_t position;
-    bool look = upto <= START_OCTETS_MAX ||
-                (upto == LOOK_OCTETS_MAX && upto <= stream->promised_octets / LOOK_PART);
-    return look && store_body_octets(stream->body) == 0 && sync->session_phase == SESSION_ONLINE &&
-           engine_has_top(sync) && !sync->top_differs &&
+    return upto <= START_OCTETS_MAX && store_body_octets(stream->body) == 0 &&
+           sync->session_phase == SESSION_ONLINE && engine_has_top(sync) && !sync->top_differs &&
            maildrop_snapshot_find(sync->listed, maildrop_message_id(stream->message), &position) &&
            !crawl_is_at(&sync->crawl, position);
 }
@@ -205,6 +214,8 @@ static struct job *start_job(struct sync *sync, const struct sync_stream *stream
     if (job != NULL || !start_will_do(sync, stream, upto))
         return job;
     job = jobs_add(&sync->jobs, JOB_START, SCHEDULE_READ, stream->message);
+    if (upto < START_OCTETS_LEAST)
+        upto = START_OCTETS_LEAST;
     if (job != NULL)
         job->lines = (uint32_t)(upto / LINE_OCTETS_GUESS) + START_LINES_MORE;
     return job;
@@ -235,6 +246,7 @@ bool engine_stream_begin(struct sync *sync, const struct job *job)
     struct sync_stream *stream = stream_find(sync, job->message);
     if (stream == NULL)
         return false;
+    stream->retr = job->kind == JOB_BODY;
     sync->stream = stream;
     sync->body = stream->body;
     return true;
@@ -248,20 +260,45 @@ void engine_stream_detach(struct sync *sync)
     sync->body = NULL;
 }
 
+static void stream_fail(struct sync_stream *stream, enum fault fault)
+{
+    stream->fault = fault;
+    /* What a reader of this stream still asks for must not get into the page cache, which it shares
+     * with those who open the message again. */
+    if (fault == FAULT_GARBLED)
+        atomic_store_explicit(&stream->available, 0, memory_order_release);
+    store_body_free(stream->body);
+    stream->body = NULL;
+}
+
 void engine_stream_fail(struct sync *sync, enum fault fault)
 {
     struct sync_stream *stream = sync->stream;
     engine_stream_detach(sync);
-    stream->fault = fault;
-    store_body_free(stream->body);
-    stream->body = NULL;
+    stream_fail(stream, fault);
+}
+
+void engine_stream_give_up(struct sync *sync, const struct maildrop_message *message,
+                           enum fault fault)
+{
+    struct sync_stream *stream = stream_find(sync, message);
+    if (stream != NULL)
+        stream_fail(stream, fault);
+}
+
+bool engine_stream_is_cut(struct sync *sync)
+{
+    if (sync->stream == NULL || sync->arrived_octets >= store_body_octets(sync->body))
+        return false;
+    sync->top_differs |= !sync->stream->retr_began;
+    return true;
 }
 
 enum fault engine_stream_skip(struct sync *sync, struct slice *bytes)
 {
     uint64_t held = store_body_octets(sync->body);
     if (sync->arrived_octets >= held) {
-        sync->stream->retr_began = true;
+        sync->stream->retr_began |= sync->stream->retr;
         return FAULT_NONE;
     }
     struct slice known = *bytes;
@@ -295,9 +332,14 @@ void engine_stream_publish(struct sync *sync)
     if (available <= sync_stream_available(stream))
         return;
     atomic_store_explicit(&stream->available, available, memory_order_release);
-    struct job *job = jobs_find(&sync->jobs, JOB_BODY, stream->message);
-    if (job != NULL)
-        jobs_answer_octets(&sync->jobs, job, available, FAULT_NONE);
+    /* One of the two is what is arriving; who waits for the other has what he wants all the same.
+     */
+    struct job *body = jobs_find(&sync->jobs, JOB_BODY, stream->message);
+    struct job *start = jobs_find(&sync->jobs, JOB_START, stream->message);
+    if (body != NULL)
+        jobs_answer_octets(&sync->jobs, body, available, FAULT_NONE);
+    if (start != NULL)
+        jobs_answer_octets(&sync->jobs, start, available, FAULT_NONE);
 }
 
 void engine_stream_start_complete(struct sync *sync, struct job *job)

@@ -225,8 +225,10 @@ static enum fault add_removal(struct sync *sync, struct maildrop_message *messag
     }
     if (!maildrop_message_set_going(message, true))
         return FAULT_GONE;
-    sync->removals[sync->removals_count++] = (struct removal){
-        .message = maildrop_message_ref(message), .session_serial = sync->session_serial};
+    sync->removals[sync->removals_count++] =
+        (struct removal){.message = maildrop_message_ref(message),
+                         .session_serial = sync->session_serial,
+                         .made_up = sync->made_up};
     return FAULT_NONE;
 }
 

@@ -36,10 +36,11 @@ def daemons_of(mountpoint):
             continue
         try:
             words = (entry / "cmdline").read_bytes().split(b"\0")
-            target = os.readlink(entry / "exe")
+            # Not by name: popfs may run from where it is bound over an installed one.
+            is_popfs = os.path.samefile(entry / "exe", binary())
         except OSError:
             continue
-        if str(mountpoint).encode() in words and target == os.path.realpath(binary()):
+        if str(mountpoint).encode() in words and is_popfs:
             found.append(int(entry.name))
     return found
 

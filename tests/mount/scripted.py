@@ -285,11 +285,12 @@ class Session(threading.Thread):
             self._multiline("+OK", b"")
             return
         if mail.name in script.hold_retr:
+            octets = script.hold_retr[mail.name]
             self._say("+OK message follows")
-            self._send(mail.data[: script.hold_retr[mail.name]])
+            self._send(mail.data[:octets])
             self._server.held.set()
             self._server.release.wait(60)
-            self._multiline_rest(mail.data[script.hold_retr[mail.name]:])
+            self._multiline_rest(mail.data[octets:])
             return
         if script.cut_retr is not None and script.cut_times > 0:
             script.cut_times -= 1
@@ -304,7 +305,7 @@ class Session(threading.Thread):
 
     def _multiline_rest(self, data):
         # Held messages have no dots at line starts.
-        self._send(data + (b"" if data.endswith(b"\r\n") else b"\r\n") + b".\r\n")
+        self._send(data + (b"" if not data or data.endswith(b"\r\n") else b"\r\n") + b".\r\n")
 
     def _top(self, rest):
         if not self._script.top:

@@ -240,20 +240,44 @@ def test_names_that_are_not_there_are_enoent(serve, on_script):
             assert not os.path.lexists(mount.path / name), name
 
 
-INSTALLED = Path("/usr/local/bin/popfs")  # where `meson install` puts it
+FOUND_BY_MOUNT = Path("/usr/local/bin/popfs")  # mount.fuse3 asks /bin/sh for `popfs`, with a PATH of its own
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory):
+    """What `meson install` makes of the build that is tested, in a folder: "bin/popfs" and so on -> where it lies."""
+    build, folder = Path(binary()).resolve().parents[2], tmp_path_factory.mktemp("installation")
+    run("meson", "install", "--no-rebuild", "-C", build, "--destdir", folder)
+    options = json.loads(run("meson", "introspect", "--buildoptions", build).stdout)
+    (prefix,) = (option["value"] for option in options if option["name"] == "prefix")
+    top = folder / prefix.lstrip("/")
+    assert top.is_dir(), sorted(folder.rglob("*"))
+    return {str(path.relative_to(top)): path for path in folder.rglob("*") if not path.is_dir()}
 
 
 @pytest.fixture
-def installed(place):
-    """popfs where mount(8) finds it: mount.fuse3 asks /bin/sh for `popfs`, with a PATH of its own. Gives the options it needs."""
-    if INSTALLED.exists():
-        run("mount", "--bind", binary(), INSTALLED)
-        undo = ("umount", INSTALLED)
+def installed(installation, monkeypatch, place):
+    """The installed popfs where mount(8) finds it. Gives the options it needs."""
+    program = installation["bin/popfs"]
+    monkeypatch.setenv("POPFS", str(program))
+    if FOUND_BY_MOUNT.exists():
+        run("mount", "--bind", program, FOUND_BY_MOUNT)
+        undo = ("umount", FOUND_BY_MOUNT)
     else:
-        INSTALLED.symlink_to(binary())
-        undo = ("rm", INSTALLED)
+        FOUND_BY_MOUNT.symlink_to(program)
+        undo = ("rm", FOUND_BY_MOUNT)
     yield f"cache={place.folder}/cache"
     run(*undo)
+
+
+def test_an_installation_has_the_program_and_its_manual(installation):
+    assert sorted(installation) == ["bin/popfs", "share/man/man1/popfs.1"]
+    assert os.access(installation["bin/popfs"], os.X_OK)
+    assert run(installation["bin/popfs"], "-V").stdout == run(binary(), "-V").stdout
+    manual = Path(__file__).parents[2] / "man/popfs.1"
+    assert installation["share/man/man1/popfs.1"].read_bytes() == manual.read_bytes()
+    page = run("mandoc", "-T", "ascii", "-O", "width=78", installation["share/man/man1/popfs.1"]).stdout
+    assert b"mount a POP3 maildrop as files" in page
 
 
 def test_mount_minus_t_works(installed, serve, place):

@@ -173,6 +173,17 @@ uint64_t sync_stream_available(const struct sync_stream *stream)
     return 0;
 }
 
+void sync_stream_note_read(struct sync_stream *stream)
+{
+    (void)stream;
+}
+
+bool sync_stream_was_read(const struct sync_stream *stream)
+{
+    (void)stream;
+    return false;
+}
+
 int sync_stream_descriptor(const struct sync_stream *stream)
 {
     (void)stream;

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct maildrop_row rows[] = {
     {SLICE_LITERAL("first"), 100},
@@ -328,9 +329,18 @@ static void the_control_folder_lists_its_files(void **state)
 
 /* ---- OPEN and READ of what is there ---- */
 
+/* The one that the next open() of anything takes. */
+static int lowest_free_descriptor(void)
+{
+    int descriptor = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    close(descriptor);
+    return descriptor;
+}
+
 static void a_local_body_opens_at_once_and_reads_byte_for_byte(void **state)
 {
     struct kernel *kernel = *state;
+    int free_before = lowest_free_descriptor();
     static const struct slice body = SLICE_LITERAL("Subject: x\r\n\r\n\0\xff\r.\r\nno end");
     fake_sync_store(kernel->sync, fake_sync_message(kernel->sync, 0), body);
     uint64_t ino = kernel_ino(kernel, "first.eml");
@@ -339,6 +349,7 @@ static void a_local_body_opens_at_once_and_reads_byte_for_byte(void **state)
     assert_int_equal(reply.error, 0);
     assert_int_equal(reply.open.open_flags, FOPEN_KEEP_CACHE | FOPEN_NOFLUSH);
     uint64_t handle = reply.open.fh;
+    assert_int_not_equal(lowest_free_descriptor(), free_before);
     kernel_read(kernel, ino, handle, 0, 4096, &reply);
     assert_int_equal(reply.len, body.len);
     assert_memory_equal(reply.bytes, body.data, body.len);
@@ -350,7 +361,7 @@ static void a_local_body_opens_at_once_and_reads_byte_for_byte(void **state)
     const struct fuse_release_in release = {.fh = handle};
     kernel_ask(kernel, FUSE_RELEASE, ino, PAYLOAD(release), &reply);
     assert_int_equal(reply.error, 0);
-    assert_int_equal(fcntl((int)handle, F_GETFD), -1);
+    assert_int_equal(lowest_free_descriptor(), free_before);
 }
 
 static void status_is_rendered_at_open_and_stays_the_same_while_it_is_read(void **state)
@@ -535,37 +546,36 @@ static void a_read_only_mount_says_so(void **state)
 /* ---- what a new listing changes ---- */
 
 struct told {
-    size_t deleted_count;
-    size_t invalidated_count;
+    size_t names_count;
     size_t root_count;
-    char deleted[300];
-    char invalidated[300];
+    char names[8][300];
 };
 
 static void hear(struct told *told)
 {
+    struct fuse_notify_inval_entry_out entry;
     assert_int_equal(reply.unique, 0);
-    struct fuse_notify_delete_out deleted;
-    struct fuse_notify_inval_entry_out invalidated;
     switch (reply.error) {
-    case FUSE_NOTIFY_DELETE:
-        memcpy(&deleted, reply.bytes, sizeof(deleted));
-        assert_int_equal(deleted.parent, FUSE_ROOT_ID);
-        memcpy(told->deleted, reply.bytes + sizeof(deleted), deleted.namelen + 1);
-        told->deleted_count++;
-        break;
     case FUSE_NOTIFY_INVAL_ENTRY:
-        memcpy(&invalidated, reply.bytes, sizeof(invalidated));
-        assert_int_equal(invalidated.parent, FUSE_ROOT_ID);
-        memcpy(told->invalidated, reply.bytes + sizeof(invalidated), invalidated.namelen + 1);
-        told->invalidated_count++;
+        memcpy(&entry, reply.bytes, sizeof(entry));
+        assert_int_equal(entry.parent, FUSE_ROOT_ID);
+        memcpy(told->names[told->names_count++], reply.bytes + sizeof(entry), entry.namelen + 1);
         break;
     case FUSE_NOTIFY_INVAL_INODE:
         told->root_count++;
         break;
     default:
+        /* FUSE_NOTIFY_DELETE above all: it would take a lock that a waiting GETATTR may hold. */
         fail_msg("unexpected notification %d", reply.error);
     }
+}
+
+static bool heard(const struct told *told, const char *name)
+{
+    for (size_t i = 0; i < told->names_count; i++)
+        if (strcmp(told->names[i], name) == 0)
+            return true;
+    return false;
 }
 
 static struct told hear_all(struct kernel *kernel)
@@ -583,10 +593,9 @@ static void a_new_listing_is_told_to_the_kernel_and_can_be_looked_up(void **stat
     const struct maildrop_row newer[] = {rows[0], rows[1], rows[2], {SLICE_LITERAL("new"), 9}};
     fake_sync_list(kernel->sync, newer, 4);
     struct told told = hear_all(kernel);
-    assert_int_equal(told.deleted_count, 1);
-    assert_string_equal(told.deleted, "last.eml");
-    assert_int_equal(told.invalidated_count, 1);
-    assert_string_equal(told.invalidated, "new.eml");
+    assert_true(heard(&told, "last.eml"));
+    assert_true(heard(&told, "new.eml"));
+    assert_false(heard(&told, "a%2Fb.eml"));
     assert_int_equal(told.root_count, 1);
     kernel_ino(kernel, "new.eml");
     kernel_ino(kernel, "first.eml");
@@ -607,8 +616,10 @@ static void a_message_that_takes_the_place_of_another_gets_its_name(void **state
 static void the_same_listing_again_is_not_worth_a_word(void **state)
 {
     struct kernel *kernel = *state;
+    fake_sync_list(kernel->sync, rows + 1, 1);
+    hear_all(kernel);
     uint64_t before_ns = root_changed_ns(kernel);
-    fake_sync_list(kernel->sync, rows, ROW_COUNT);
+    fake_sync_list(kernel->sync, rows + 1, 1);
     kernel_expect_silence(kernel);
     assert_int_equal(root_changed_ns(kernel), before_ns);
 }
@@ -620,8 +631,7 @@ static void a_commit_of_what_the_user_removed_needs_no_notification_of_the_name(
     assert_int_equal(unlink_error(kernel, FUSE_ROOT_ID, "last.eml"), 0);
     fake_sync_forget(kernel->sync, message);
     struct told told = hear_all(kernel);
-    assert_int_equal(told.deleted_count, 0);
-    assert_int_equal(told.invalidated_count, 0);
+    assert_int_equal(told.names_count, 0);
 }
 
 static void a_change_after_unmounting_is_harmless(void **state)

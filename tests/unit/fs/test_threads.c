@@ -75,8 +75,7 @@ static void put(struct kernel *kernel, uint32_t opcode, uint64_t ino, struct sli
     assert_int_equal(writev(kernel->descriptor, iov, 2), header.len);
 }
 
-/* Waits for the reply to one of `first` to `last`, closes what it opened; whether it had been
- * opened. */
+/* Waits for the reply to one of `first` to `last`; false: it was interrupted. */
 static bool take_reply(struct kernel *kernel, uint64_t first, uint64_t last, struct reply *reply)
 {
     do {
@@ -88,8 +87,17 @@ static bool take_reply(struct kernel *kernel, uint64_t first, uint64_t last, str
     return reply->error == 0;
 }
 
+static void ask(struct kernel *kernel, uint32_t opcode, uint64_t ino, struct slice payload,
+                struct reply *reply)
+{
+    put(kernel, opcode, ino, payload);
+    assert_true(take_reply(kernel, kernel->unique_last, kernel->unique_last, reply));
+}
+
 static void ask_interrupt_and_collect(struct kernel *kernel, uint64_t ino, struct reply *reply)
 {
+    struct fuse_release_in opened[ASKED_AT_ONCE] = {0};
+    size_t opened_count = 0;
     const struct fuse_open_in open = {.flags = O_RDONLY};
     uint64_t first = kernel->unique_last + 1;
     for (int i = 0; i < ASKED_AT_ONCE; i++)
@@ -101,14 +109,9 @@ static void ask_interrupt_and_collect(struct kernel *kernel, uint64_t ino, struc
     }
     for (int i = 0; i < ASKED_AT_ONCE; i++)
         if (take_reply(kernel, first, last, reply))
-            close((int)reply->open.fh);
-}
-
-static void ask(struct kernel *kernel, uint32_t opcode, uint64_t ino, struct slice payload,
-                struct reply *reply)
-{
-    put(kernel, opcode, ino, payload);
-    assert_true(take_reply(kernel, kernel->unique_last, kernel->unique_last, reply));
+            opened[opened_count++].fh = reply->open.fh;
+    for (size_t i = 0; i < opened_count; i++)
+        ask(kernel, FUSE_RELEASE, ino, PAYLOAD(opened[i]), reply);
 }
 
 /* Reads names and the listing while both change. */
