@@ -37,7 +37,8 @@ build() {
     logs+=("$folder/meson-logs/testlog.json")
 }
 
-mkdir -p build
+# Of the clone's owner, who may want to build in it after this was run with sudo.
+mkdir -p build && chown --reference=. build
 build check -Dwerror=true
 # Without werror: gcc warns of what it only imagines once it has added its own checks.
 build sanitize -Db_sanitize=address,undefined

@@ -46,7 +46,8 @@ clean_up() {
 wait_popfs() {
     [[ -n $popfs ]] || return 0
     for _ in {1..300}; do
-        [[ -d /proc/$popfs ]] || { popfs=''; return 0; }
+        # Not /proc/PID alone: in a container nobody may be there to reap it.
+        [[ -e /proc/$popfs/exe ]] || { popfs=''; return 0; }
         sleep 0.1
     done
     kill "$popfs" 2>/dev/null || true
@@ -59,7 +60,8 @@ trap 'exit 143' TERM HUP
 
 tell "Getting ready: packages and build"
 ./contrib/packages.sh
-mkdir -p build
+# Of the clone's owner, who may want to build in it after this was run with sudo.
+mkdir -p build && chown --reference=. build
 [[ -f build/demo/build.ninja ]] || meson setup build/demo >build/demo.log 2>&1 || { cat build/demo.log; exit 1; }
 ninja -C build/demo src/cli/popfs >build/demo.log 2>&1 || { cat build/demo.log; exit 1; }
 

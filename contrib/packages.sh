@@ -3,6 +3,7 @@
 # Installs from Debian what building and testing popfs needs, and only what is missing. The one list of packages.
 #   packages.sh        to build and try it
 #   packages.sh test   and to run every check
+#   packages.sh bench  and the peers that the benchmark measures popfs against
 set -euo pipefail
 
 packages=(
@@ -10,6 +11,9 @@ packages=(
     libfuse3-dev libssl-dev libgsasl-dev libgmime-3.0-dev libcmocka-dev
     fuse3 mount util-linux openssl python3 dovecot-core dovecot-pop3d
 )
+if [[ ${1-} == bench ]]; then
+    packages+=(mpop curl fetchmail)
+fi
 if [[ ${1-} == test ]]; then
     packages+=(clang clang-format-14 mandoc shellcheck rsync python3-pytest)
 fi
