@@ -43,6 +43,7 @@ build check -Dwerror=true
 # Without werror: gcc warns of what it only imagines once it has added its own checks.
 build sanitize -Db_sanitize=address,undefined
 if [[ $long == yes ]]; then
+    export POPFS_LONG=1
     # glibc looks names up in threads that it hides from ThreadSanitizer, which then crashes.
     PYTEST_ADDOPTS="-k 'not unknown_host and not host_name_is_verified'" build thread -Db_sanitize=thread
     CC=clang build clang -Dwerror=true -Dbuildtype=release

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 enum { PORT_POP3 = 110, PORT_POPS = 995 };
@@ -103,19 +104,22 @@ static enum fault name_account(struct account *account, struct failure *ret_fail
 static enum fault check_mountpoint(const char *path, struct failure *ret_failure)
 {
     struct stat status;
+    struct statfs file_system;
     char shown[200];
     text_escape(slice_from_string(path), shown, sizeof(shown));
-    if (stat(path, &status) != 0) {
+    /* statfs() as well: stat() of a dead mount may be answered from the kernel's cache. */
+    if (stat(path, &status) != 0 || statfs(path, &file_system) != 0) {
         if (errno == ENOTCONN)
             return failure_set(ret_failure, FAULT_OFFLINE,
                                "%s holds a dead mount: run fusermount3 -uz on it first", shown);
         if (errno == ENOENT)
             return failure_set(ret_failure, FAULT_OFFLINE,
                                "the mountpoint %s does not exist: make it with mkdir", shown);
-        return failure_set(ret_failure, FAULT_OFFLINE, "mountpoint %s: %s", shown, strerror(errno));
+        return failure_set(ret_failure, FAULT_OFFLINE, "the mountpoint %s: %s", shown,
+                           strerror(errno));
     }
     if (!S_ISDIR(status.st_mode))
-        return failure_set(ret_failure, FAULT_OFFLINE, "mountpoint %s is not a folder", shown);
+        return failure_set(ret_failure, FAULT_OFFLINE, "the mountpoint %s is not a folder", shown);
     return FAULT_NONE;
 }
 

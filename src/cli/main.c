@@ -44,7 +44,7 @@
 #include <sys/stat.h>
 
 static const char usage[] =
-    "usage: popfs [-fdhV] [-o option[,option...]] SOURCE MOUNTPOINT\n"
+    "usage: popfs [-fdshV] [-o option[,option...]] SOURCE MOUNTPOINT\n"
     "\n"
     "Shows the messages of a POP3 maildrop as files. SOURCE is\n"
     "  pops://[user@]host[:port]    TLS from the first byte (port 995)\n"
@@ -59,6 +59,7 @@ static const char usage[] =
     "  auth=MECHANISM  tls=on|starttls|off\n"
     "  cafile=PATH  cert=PATH  key=PATH  pin=sha256//BASE64\n"
     "  timeout=SECONDS  keepalive=SECONDS  pipeline=auto|off  top=auto|off\n"
+    "  lazy=SIZE  prefetch\n"
     "  cache=FOLDER                     where bodies are kept while mounted\n"
     "  ro  uid=N  gid=N  umask=OCTAL  allow_other  auto_unmount\n"
     "\n"

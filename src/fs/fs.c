@@ -6,9 +6,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <time.h>
 
 enum { DRAIN_POLL_MS = 10 };
@@ -71,11 +73,22 @@ enum fault fs_create(const struct fs_options *options, struct sync *sync, struct
     return FAULT_NONE;
 }
 
+/* fusermount3 merely says "Permission denied" when it may not look into what is there. */
+static bool is_mounted_already(const char *mountpoint)
+{
+    struct statfs file_system;
+    return statfs(mountpoint, &file_system) == 0 && file_system.f_type == FUSE_SUPER_MAGIC;
+}
+
 static enum fault fs_mount(struct fs *fs, const char *mountpoint, struct failure *ret_failure)
 {
     mount_messages_keep();
     int result = fuse_session_mount(fs->session, mountpoint);
     const char *said = mount_messages_kept();
+    if (result != 0 && is_mounted_already(mountpoint))
+        return failure_set(ret_failure, FAULT_DISK,
+                           "something is mounted on %s already: run 'fusermount3 -u %s' first",
+                           mountpoint, mountpoint);
     if (result != 0)
         return failure_set(ret_failure, FAULT_DISK, "cannot mount on %s%s%s", mountpoint,
                            said[0] == '\0' ? "" : ": ", said);

@@ -75,7 +75,7 @@ enum fault mount_point_check(const char *mountpoint, struct failure *ret_failure
     if (errno == ENOTCONN)
         return failure_set(ret_failure, FAULT_DISK,
                            "%s is still mounted by a program that has died; "
-                           "run 'fusermount3 -u %s' first",
+                           "run 'fusermount3 -uz %s' first",
                            mountpoint, mountpoint);
     if (errno == ENOENT)
         return failure_set(ret_failure, FAULT_DISK, "%s does not exist; run 'mkdir %s' first",

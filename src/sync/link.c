@@ -99,8 +99,11 @@ static enum fault check_silence(const struct link *link, int64_t now_ms,
 {
     if (!is_owed(link) || now_ms - link->heard_ms < patience_ms(link))
         return FAULT_NONE;
-    return failure_set(ret_failure, FAULT_TIMEOUT, "the server has been silent for %lld seconds",
-                       (long long)((now_ms - link->heard_ms) / 1000));
+    bool perhaps_tls = pop3_session_state(link->session) == POP3_STATE_GREETING &&
+                       !net_connection_is_secure(link->connection);
+    return failure_set(ret_failure, FAULT_TIMEOUT, "the server has been silent for %lld seconds%s",
+                       (long long)((now_ms - link->heard_ms) / 1000),
+                       perhaps_tls ? "; if this port wants TLS, use pops://" : "");
 }
 
 /* True in *ret_ready when bytes may be moved. */

@@ -22,6 +22,8 @@ from conftest import script_options, script_source
 from mounting import wait_until
 from scripted import Script, Server
 
+LONG = "POPFS_LONG" in os.environ  # contrib/check.sh --long: more places to cut at, and for longer
+
 AT_ONCE = 6  # mounts; most of their time is back-off
 NETWORK = {errno.EIO, errno.ETIMEDOUT, errno.EBUSY}
 
@@ -209,7 +211,7 @@ def test_a_session_cut_anywhere_gives_the_right_octets_or_an_errno(secured, pipe
             assert mount.unmount() == 0
             return cutter.cut_count > 0
 
-    healed_count = sum(everywhere(case, range(1, octets, max(1, octets // 45))))
+    healed_count = sum(everywhere(case, range(1, octets, max(1, octets // (45 if LONG else 12)))))
     assert healed_count >= 5, "only the login was cut"
     assert server.script.messages == FEW
 
@@ -399,7 +401,7 @@ def hammer(mount, mails, removed, end, seed, wrong, counts):
 
 
 def test_readers_rm_and_ls_side_by_side_while_the_line_is_reset_again_and_again(one_place):
-    seconds = 20
+    seconds = 20 if LONG else 6
     mails = [mailbox.plain(f"m{i:05}", (b"%05d " % i) * (1 + i * 37 % 9000) + b"\r\n") for i in range(2000)]
     with one_place() as place, Server(Script(messages=mails)) as server, Cutter(server) as cutter:
         # Sanitizers keep what was freed in quarantine, which is no leak.
