@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bodies: written under a passing name and renamed to their id when whole, so that what has an id
- * for a name is whole. The bytes are gathered in memory first, so that most mails cost one write.
+ * Bodies: written to a file without a name and linked under their id when whole (where the file
+ * system has no such files, under a passing name and renamed: that takes four times as long on
+ * ext4), so that what has an id for a name is whole. The bytes are gathered in memory first, so
+ * that most mails cost one write.
  */
 #include "store.h"
 
@@ -22,7 +24,7 @@ enum {
 struct store_body {
     const struct store *store;
     int descriptor;
-    char name[BODY_NAME_OCTETS]; /* "" once it is kept */
+    char name[BODY_NAME_OCTETS]; /* "" if it has none, or is kept */
     uint64_t octets;
     size_t gathered_octets;
     char gathered[BODY_GATHER_OCTETS];
@@ -39,6 +41,18 @@ static enum fault write_failure(struct failure *ret)
     return failure_set(ret, FAULT_DISK, "cannot write to the cache: %s", strerror(error));
 }
 
+static void body_create(struct store *store, struct store_body *body)
+{
+    body->name[0] = '\0';
+    body->descriptor = openat(store->folder, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    /* EISDIR is what a kernel or file system says that does not know O_TMPFILE (open(2)). */
+    if (body->descriptor >= 0 || (errno != EOPNOTSUPP && errno != EISDIR))
+        return;
+    snprintf(body->name, sizeof(body->name), "new-%" PRIu64, ++store->new_bodies_count);
+    body->descriptor =
+        openat(store->folder, body->name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+}
+
 enum fault store_body_new(struct store *store, struct store_body **ret_body,
                           struct failure *ret_failure)
 {
@@ -48,9 +62,7 @@ enum fault store_body_new(struct store *store, struct store_body **ret_body,
     body->store = store;
     body->octets = 0;
     body->gathered_octets = 0;
-    snprintf(body->name, sizeof(body->name), "new-%" PRIu64, ++store->new_bodies_count);
-    body->descriptor =
-        openat(store->folder, body->name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+    body_create(store, body);
     if (body->descriptor < 0) {
         free(body);
         return write_failure(ret_failure);
@@ -145,18 +157,39 @@ void store_body_free(struct store_body *body)
     free(body);
 }
 
+/* By /proc, because AT_EMPTY_PATH wants a privilege (open(2), O_TMPFILE). */
+static bool body_link(const struct store_body *body, const char *name)
+{
+    char path[64];
+    int folder = body->store->folder;
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", body->descriptor);
+    if (linkat(AT_FDCWD, path, folder, name, AT_SYMLINK_FOLLOW) == 0)
+        return true;
+    if (errno != EEXIST || unlinkat(folder, name, 0) != 0)
+        return false;
+    return linkat(AT_FDCWD, path, folder, name, AT_SYMLINK_FOLLOW) == 0;
+}
+
+static bool body_publish(struct store_body *body, const char *name)
+{
+    int folder = body->store->folder;
+    if (body->name[0] == '\0')
+        return body_link(body, name);
+    if (renameat(folder, body->name, folder, name) != 0)
+        return false;
+    body->name[0] = '\0';
+    return true;
+}
+
 enum fault store_body_keep(struct store_body *body, uint64_t id, int *ret_descriptor,
                            struct failure *ret_failure)
 {
     char name[BODY_NAME_OCTETS];
-    int folder = body->store->folder;
     body_name(id, name);
     enum fault fault = store_body_flush(body, ret_failure);
     *ret_descriptor = -1;
     if (fault == FAULT_NONE) {
-        if (renameat(folder, body->name, folder, name) == 0)
-            body->name[0] = '\0';
-        else
+        if (!body_publish(body, name))
             fault = write_failure(ret_failure);
         *ret_descriptor = body->descriptor;
         body->descriptor = -1;

@@ -15,8 +15,6 @@ enum {
     COMMIT_ATTEMPTS_MAX = 3,
     COMMIT_RETRY_MS = 1000,
     COMMIT_BUSY_RETRY_MS = 5000, /* our own lost session may still hold the lock */
-    COMMIT_DRAIN_OCTETS =
-        1024 * 1024, /* more than this is not waited for: a new session is quicker */
 };
 
 static void removal_failed(struct sync *sync, struct removal *removal, const char *why)
@@ -140,6 +138,8 @@ static enum fault commit_online(struct sync *sync, bool pending, int64_t now_ms)
     return ask_new(sync, JOB_QUIT, NULL, 0, now_ms);
 }
 
+/* What the window allows is soon here; more than that, a large body, takes longer than a new
+ * session. */
 enum fault engine_commit(struct sync *sync, int64_t now_ms)
 {
     if (sync->phase != ENGINE_COMMIT)
@@ -150,7 +150,7 @@ enum fault engine_commit(struct sync *sync, int64_t now_ms)
     if (sync->session_phase == SESSION_QUITTING)
         return FAULT_NONE;
     if (online && sync->jobs.in_flight.count > 0 && sync->dele_next == 0 &&
-        (!pending || sync->jobs.owed_octets > COMMIT_DRAIN_OCTETS)) {
+        (!pending || sync->jobs.owed_octets > window_octets(&sync->window))) {
         engine_link_drop(sync);
         jobs_abandon_in_flight(&sync->jobs);
         online = false;

@@ -12,7 +12,7 @@
 enum {
     WINDOW_OCTETS_MIN = 256 * 1024,
     WINDOW_OCTETS_MAX = 32 * 1024 * 1024, /* 200 ms at 1 Gbit/s is 25 MB */
-    WINDOW_QUEUE_MS = 250, /* what a newcomer may have to wait behind, at the line's rate */
+    WINDOW_QUEUE_MS = 100, /* what a newcomer may have to wait behind, at the line's rate */
 };
 
 struct window {

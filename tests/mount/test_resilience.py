@@ -212,7 +212,7 @@ def test_a_session_cut_anywhere_gives_the_right_octets_or_an_errno(secured, pipe
             return cutter.cut_count > 0
 
     healed_count = sum(everywhere(case, range(1, octets, max(1, octets // (45 if LONG else 12)))))
-    assert healed_count >= 5, "only the login was cut"
+    assert healed_count >= (5 if LONG else 3), "only the login was cut"
     assert server.script.messages == FEW
 
 
