@@ -53,27 +53,14 @@ static void update_tables(struct fs *fs, const struct maildrop_changes *changes)
 }
 
 /*
- * Not notify_delete: it takes the lock of the message's inode, which lseek(2) to the end holds
- * while it waits for a GETATTR that only this thread can answer.
+ * The kernel may remember what was under this name, or that nothing was. Not notify_delete: it
+ * takes the lock of the message's inode, which lseek(2) to the end holds while it waits for a
+ * GETATTR that only this thread can answer.
  *
  * Errors do not matter: the kernel has never heard of the name, or has just been unmounted. Each
  * call enters the gate anew, so that a long list does not hold up unmounting.
  */
-static bool tell_vanished(struct fs *fs, const struct maildrop_message *message)
-{
-    struct name name;
-    /* What the user has removed is no longer in any cache. */
-    if (maildrop_message_is_going(message) || !name_of(message, &name))
-        return true;
-    if (!gate_enter_to_notify(fs))
-        return false;
-    (void)fuse_lowlevel_notify_inval_entry(fs->session, TREE_ROOT_INO, name.data, name.len);
-    gate_leave(fs);
-    return true;
-}
-
-/* The kernel may remember that there was no such name. */
-static bool tell_appeared(struct fs *fs, const struct maildrop_message *message)
+static bool tell_name(struct fs *fs, const struct maildrop_message *message)
 {
     struct name name;
     if (!name_of(message, &name))
@@ -88,10 +75,12 @@ static bool tell_appeared(struct fs *fs, const struct maildrop_message *message)
 static void tell_kernel(struct fs *fs, const struct maildrop_changes *changes)
 {
     for (size_t i = 0; i < changes->vanished_count; i++)
-        if (!tell_vanished(fs, changes->vanished[i]))
+        /* What the user has removed is no longer in any cache. */
+        if (!maildrop_message_is_going(changes->vanished[i]) &&
+            !tell_name(fs, changes->vanished[i]))
             return;
     for (size_t i = 0; i < changes->appeared_count; i++)
-        if (!tell_appeared(fs, changes->appeared[i]))
+        if (!tell_name(fs, changes->appeared[i]))
             return;
     if (!gate_enter_to_notify(fs))
         return;
