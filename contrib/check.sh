@@ -32,7 +32,10 @@ build() {
     ninja -C "$folder" >"build/$name.log" 2>&1 ||
         { grep -A5 -E 'error|FAILED' "build/$name.log" | head -60; give_up "$name does not build."; }
     say "$name: tests"
-    meson test -C "$folder" --no-rebuild --print-errorlogs || true
+    local tests=()
+    [[ -z ${WITHOUT-} ]] ||
+        mapfile -t tests < <(meson test -C "$folder" --list 2>/dev/null | sed 's|.* / ||' | grep -vxE "$WITHOUT")
+    meson test -C "$folder" --no-rebuild --print-errorlogs "${tests[@]}" || true
     [[ -s $folder/meson-logs/testlog.json ]] || give_up "$name ran no tests."
     logs+=("$folder/meson-logs/testlog.json")
 }
@@ -44,8 +47,8 @@ build check -Dwerror=true
 build sanitize -Db_sanitize=address,undefined
 if [[ $long == yes ]]; then
     export POPFS_LONG=1
-    # glibc looks names up in threads that it hides from ThreadSanitizer, which then crashes.
-    PYTEST_ADDOPTS="-k 'not unknown_host and not host_name_is_verified'" build thread -Db_sanitize=thread
+    # glibc looks names up in threads that it hides from ThreadSanitizer, which then crashes: without what needs a name.
+    WITHOUT='test_connection|test_tls' PYTEST_ADDOPTS="-k 'not unknown_host and not host_name_is_verified'" build thread -Db_sanitize=thread
     CC=clang build clang -Dwerror=true -Dbuildtype=release
     say "fuzz: build"
     rm -rf build/fuzz
