@@ -34,7 +34,7 @@ build() {
     say "$name: tests"
     local tests=()
     [[ -z ${WITHOUT-} ]] ||
-        mapfile -t tests < <(meson test -C "$folder" --list 2>/dev/null | sed 's|.* / ||' | grep -vxE "$WITHOUT")
+        mapfile -t tests < <(meson test -C "$folder" --no-rebuild --list 2>/dev/null | sed 's|.* / ||' | grep -vxE "$WITHOUT")
     meson test -C "$folder" --no-rebuild --print-errorlogs "${tests[@]}" || true
     [[ -s $folder/meson-logs/testlog.json ]] || give_up "$name ran no tests."
     logs+=("$folder/meson-logs/testlog.json")
