@@ -13,6 +13,7 @@
 
 enum {
     COMMIT_ATTEMPTS_MAX = 3,
+    COMMIT_DELES_MAX = 32768, /* outstanding at once: their answers are short */
     COMMIT_RETRY_MS = 1000,
     COMMIT_BUSY_RETRY_MS = 5000, /* our own lost session may still hold the lock */
 };
@@ -105,7 +106,7 @@ static enum fault send_deles(struct sync *sync, int64_t now_ms, bool *ret_all)
             removal_failed(sync, removal, why);
             continue;
         }
-        if (!link_may_issue(sync->link) || sync->jobs.in_flight.count >= SCHEDULE_COMMANDS_MAX)
+        if (!link_may_issue(sync->link) || sync->jobs.in_flight.count >= COMMIT_DELES_MAX)
             return FAULT_NONE;
         enum fault fault = ask_new(sync, JOB_DELE, removal->message, sync->dele_next, now_ms);
         if (fault != FAULT_NONE)

@@ -73,15 +73,21 @@ bool crawl_is_at(const struct crawl *crawl, size_t position)
     return false;
 }
 
+/* A message larger than the whole window is too much to guess, unless it is the very next. */
+static bool lane_has_room(const struct crawl_lane *lane, const struct maildrop_snapshot *snapshot)
+{
+    if (lane->ahead_octets >= lane->window_octets || lane->end >= maildrop_snapshot_count(snapshot))
+        return false;
+    return lane->end == lane->next || octets_at(snapshot, lane->end) <= lane->window_octets;
+}
+
 bool crawl_next(struct crawl *crawl, const struct maildrop_snapshot *snapshot, size_t *ret_position)
 {
     struct crawl_lane *neediest = NULL;
     for (size_t i = 0; i < CRAWL_LANES_COUNT; i++) {
         struct crawl_lane *lane = &crawl->lanes[i];
-        if (lane->ahead_octets >= lane->window_octets ||
-            lane->end >= maildrop_snapshot_count(snapshot))
-            continue;
-        if (neediest == NULL || lane->ahead_octets < neediest->ahead_octets)
+        if (lane_has_room(lane, snapshot) &&
+            (neediest == NULL || lane->ahead_octets < neediest->ahead_octets))
             neediest = lane;
     }
     if (neediest == NULL)

@@ -157,9 +157,10 @@ static struct maildrop_message *find_probe(const struct sync *sync)
     return best;
 }
 
+/* False: there is nothing to see it by, and the reader's last octet must be proof enough. */
 static bool wait_for_probe(struct sync *sync, struct sync_request *request)
 {
-    struct maildrop_message *message = request->probed ? NULL : find_probe(sync);
+    struct maildrop_message *message = find_probe(sync);
     if (message == NULL || message == request->message)
         return false;
     struct job *job = engine_body_job(sync, message, SCHEDULE_READ);
@@ -177,8 +178,12 @@ bool engine_stream_open(struct sync *sync, struct sync_request *request)
     if (sync->account.lazy_octets == 0 || octets <= sync->account.lazy_octets ||
         (!exact && sync->lies_count > 0))
         return false;
-    if (!exact && sync->truths_count == 0)
-        return wait_for_probe(sync, request);
+    if (!exact && sync->truths_count == 0) {
+        if (request->probed)
+            return false;
+        if (wait_for_probe(sync, request))
+            return true;
+    }
     struct sync_stream *stream = stream_find(sync, request->message);
     const struct job *job = jobs_find(&sync->jobs, JOB_BODY, request->message);
     /* What is arriving already goes where no stream reads. */

@@ -220,7 +220,7 @@ class Mount:
         password = folder / "password"
         password.touch(mode=0o600)
         password.write_text(site.password + "\n")
-        words = f"tls=off,passfile={password},cache={folder}/cache" + ("," + options if options else "")
+        words = f"tls=off,auth=user,passfile={password},cache={folder}/cache" + ("," + options if options else "")
         environment = dict(os.environ, HOME=str(folder), XDG_CACHE_HOME=str(folder / "xdg"))
         self.said = folder / "said"
         self.command = [popfs_path(), f"pop3://{site.user}@127.0.0.1:{site.port}", str(self.path), "-o", words]

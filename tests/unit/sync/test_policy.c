@@ -226,6 +226,22 @@ static void a_tool_with_threads_opens_a_little_out_of_order(void **state)
     maildrop_snapshot_unref(snapshot);
 }
 
+static void a_message_larger_than_the_window_is_not_guessed(void **state)
+{
+    struct maildrop_snapshot *snapshot = crawl_snapshot(*state);
+    struct crawl crawl = {0};
+    size_t first = 0;
+    maildrop_message_learn_octets(maildrop_snapshot_at(snapshot, 5), CRAWL_OCTETS_MIN * 4);
+    crawl_note_open(&crawl, snapshot, 0);
+    crawl_note_open(&crawl, snapshot, 1);
+    assert_int_equal(take_all(&crawl, snapshot, &first), 3);
+    crawl_note_open(&crawl, snapshot, 2);
+    crawl_note_open(&crawl, snapshot, 3);
+    assert_true(take_all(&crawl, snapshot, &first) > 0); /* the window has grown */
+    assert_int_equal(first, 5);
+    maildrop_snapshot_unref(snapshot);
+}
+
 static void read_ahead_ends_with_the_listing(void **state)
 {
     struct maildrop_snapshot *snapshot = crawl_snapshot(*state);
@@ -390,6 +406,7 @@ int main(void)
         CRAWL(opens_here_and_there_are_no_crawl),
         CRAWL(two_readers_have_a_lane_each),
         CRAWL(a_tool_with_threads_opens_a_little_out_of_order),
+        CRAWL(a_message_larger_than_the_window_is_not_guessed),
         CRAWL(read_ahead_ends_with_the_listing),
         cmocka_unit_test(a_lost_link_waits_from_one_second_to_a_minute),
         cmocka_unit_test(a_busy_maildrop_waits_from_five_seconds_to_two_minutes),
