@@ -147,10 +147,16 @@ static enum fault resolve_mountpoint(const struct options *options, struct accou
 static enum fault resolve_cache(const struct options *options, struct account *account,
                                 struct failure *ret_failure)
 {
-    CLEANUP_FREE char *wanted = options->cache != NULL
-                                    ? strdup(options->cache)
-                                    : path_cache_default(getenv("XDG_CACHE_HOME"), getenv("HOME"),
-                                                         getenv("TMPDIR"), getuid());
+    const char *tmpdir = getenv("TMPDIR");
+    CLEANUP_FREE char *wanted = NULL;
+    account->cache_off = options->cache != NULL && strcmp(options->cache, "off") == 0;
+    /* Bodies need a place all the same, as long as the mount lasts. */
+    if (account->cache_off)
+        wanted = path_temporary(tmpdir, getuid());
+    else if (options->cache != NULL)
+        wanted = strdup(options->cache);
+    else
+        wanted = path_cache_default(getenv("XDG_CACHE_HOME"), getenv("HOME"), tmpdir, getuid());
     if (wanted != NULL)
         account->cache = path_resolve(wanted);
     if (account->cache == NULL)

@@ -15,6 +15,7 @@ struct account {
     char *shown;      /* "user@host:port", for mount(8) and df(1) */
     char *mountpoint; /* absolute */
     char *cache;      /* absolute */
+    bool cache_off;   /* `cache` is only for as long as the mount lasts */
     char *netrc;      /* NULL: there is no home folder */
 };
 

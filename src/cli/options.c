@@ -31,8 +31,7 @@ struct option_row {
     size_t offset; /* of the field */
     int64_t min, max;
     const char *words[4];
-    const char
-        *refused; /* KIND_PATH: a word of the design that this version lacks is no file name */
+    const char *word; /* KIND_PATH: kept as it is, for it is no path */
     bool set;
     bool for_kernel; /* handed on as well; ro and allow_other are fs's to say */
 };
@@ -59,7 +58,15 @@ static const struct option_row option_rows[] = {
     {"top", KIND_CHOICE, FIELD(top), .words = {"auto", "off"}},
     {"lazy", KIND_SIZE, FIELD(lazy_octets), .max = INT64_MAX},
     {"prefetch", KIND_FLAG, FIELD(prefetch), .set = true},
-    {"cache", KIND_PATH, FIELD(cache), .refused = "off"},
+    {"refresh", KIND_NUMBER, FIELD(refresh_s), .max = 604800},
+    {"idle", KIND_NUMBER, FIELD(idle_s), .max = 604800},
+    {"noquit", KIND_FLAG, FIELD(noquit), .set = true},
+    {"cache", KIND_PATH, FIELD(cache), .word = "off"},
+    {"cache_size", KIND_SIZE, FIELD(cache_octets_max), .max = INT64_MAX},
+    {"size", KIND_CHOICE, FIELD(size), .words = {"auto", "strict"}},
+    {"eol", KIND_CHOICE, FIELD(eol), .words = {"crlf", "lf"}},
+    {"control", KIND_CHOICE, FIELD(control), .words = {"hidden", "visible", "off"}},
+    {"sandbox", KIND_CHOICE, FIELD(sandbox), .words = {"auto", "off"}},
     {"uid", KIND_NUMBER, FIELD(uid), .max = ID_MAX},
     {"gid", KIND_NUMBER, FIELD(gid), .max = ID_MAX},
     {"umask", KIND_OCTAL, FIELD(umask), .max = 0777},
@@ -132,10 +139,8 @@ static enum fault set_text(struct options *options, const struct option_row *row
 {
     if (*value == '\0')
         return failure_set(ret_failure, FAULT_REFUSED, "option '%s' has an empty value", row->name);
-    if (row->refused != NULL && strcmp(row->refused, value) == 0)
-        return failure_set(ret_failure, FAULT_REFUSED, "option '%s' wants a path, not '%s'",
-                           row->name, value);
-    char *copy = row->kind == KIND_PATH ? path_absolute(value) : strdup(value);
+    bool is_path = row->kind == KIND_PATH && (row->word == NULL || strcmp(row->word, value) != 0);
+    char *copy = is_path ? path_absolute(value) : strdup(value);
     if (copy == NULL)
         return out_of_memory(ret_failure);
     char **field = field_of(options, row);
@@ -389,6 +394,8 @@ static struct options options_default(void)
         .tls = OPTION_NOT_GIVEN,
         .timeout_s = 60,
         .keepalive_s = 45,
+        .refresh_s = 300,
+        .cache_octets_max = INT64_C(1) << 30,
         .lazy_octets = 1024 * 1024,
         .uid = (int64_t)getuid(),
         .gid = (int64_t)getgid(),

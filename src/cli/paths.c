@@ -55,10 +55,18 @@ static bool is_usable(const char *folder)
     return folder != NULL && folder[0] == '/';
 }
 
+char *path_temporary(const char *tmpdir, uid_t uid)
+{
+    char *path = NULL;
+    if (asprintf(&path, "%s/popfs-%lu", is_usable(tmpdir) ? tmpdir : "/tmp", (unsigned long)uid) <
+        0)
+        return NULL;
+    return path;
+}
+
 char *path_cache_default(const char *xdg_cache_home, const char *home, const char *tmpdir,
                          uid_t uid)
 {
-    char *path = NULL;
     /* A relative XDG_CACHE_HOME is to be ignored (XDG Base Directory Specification). */
     if (is_usable(xdg_cache_home))
         return join(xdg_cache_home, "popfs");
@@ -66,10 +74,7 @@ char *path_cache_default(const char *xdg_cache_home, const char *home, const cha
         return join(home, ".cache/popfs");
     if (uid == 0)
         return strdup("/var/cache/popfs");
-    if (asprintf(&path, "%s/popfs-%lu", is_usable(tmpdir) ? tmpdir : "/tmp", (unsigned long)uid) <
-        0)
-        return NULL;
-    return path;
+    return path_temporary(tmpdir, uid);
 }
 
 bool path_is_inside(const char *path, const char *folder)

@@ -18,6 +18,9 @@ char *path_resolve(const char *path);
 char *path_cache_default(const char *xdg_cache_home, const char *home, const char *tmpdir,
                          uid_t uid);
 
+/* Where a mount without a cache keeps its bodies: below TMPDIR or /tmp. */
+char *path_temporary(const char *tmpdir, uid_t uid);
+
 /* True if both are the same or `path` lies below `folder`. Both resolved. */
 bool path_is_inside(const char *path, const char *folder);
 
