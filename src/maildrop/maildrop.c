@@ -11,6 +11,7 @@
 
 struct maildrop {
     struct maildrop_snapshot *snapshot;
+    size_t restored_room; /* of the snapshot, while messages are being restored */
     uint64_t last_id;
     int64_t last_seen_ns; /* first_seen of the newest message: those of others stay distinct */
 };
@@ -54,6 +55,51 @@ struct maildrop_snapshot *maildrop_snapshot(struct maildrop *maildrop)
 {
     return maildrop_snapshot_ref(maildrop->snapshot);
 }
+
+/* ---- what an earlier mount knew ---- */
+
+/* Nobody else has the snapshot yet, so it may grow in place. */
+static bool make_room_to_restore(struct maildrop *maildrop)
+{
+    if (maildrop->snapshot->count < maildrop->restored_room)
+        return true;
+    size_t room = maildrop->restored_room == 0 ? 64 : maildrop->restored_room * 2;
+    struct maildrop_snapshot *wider = snapshot_grow(maildrop->snapshot, room);
+    if (wider == NULL)
+        return false;
+    maildrop->snapshot = wider;
+    maildrop->restored_room = room;
+    return true;
+}
+
+enum fault maildrop_restore(struct maildrop *maildrop, const struct maildrop_known *known)
+{
+    if (!make_room_to_restore(maildrop))
+        return FAULT_MEMORY;
+    struct maildrop_message *message =
+        message_new(known->uidl, 0, true, known->id, known->listed_octets, known->first_seen_ns);
+    if (message == NULL)
+        return FAULT_MEMORY;
+    if (known->exact_octets != NULL)
+        maildrop_message_learn_octets(message, *known->exact_octets);
+    if (known->time_s != NULL)
+        maildrop_message_learn_time(message, *known->time_s);
+    maildrop_message_set_going(message, known->going);
+    snapshot_add(maildrop->snapshot, message);
+    maildrop_message_unref(message);
+    maildrop_begin_after(maildrop, known->id);
+    if (known->first_seen_ns > maildrop->last_seen_ns)
+        maildrop->last_seen_ns = known->first_seen_ns;
+    return FAULT_NONE;
+}
+
+void maildrop_begin_after(struct maildrop *maildrop, uint64_t last_id)
+{
+    if (last_id > maildrop->last_id)
+        maildrop->last_id = last_id;
+}
+
+/* ---- a listing ---- */
 
 /* The row of copy 0 of this UIDL; false if none has it, and then *ret_slot is where it would go. */
 static bool find_first(const struct plan *plan, struct slice uidl, uint32_t *ret_row,

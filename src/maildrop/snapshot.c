@@ -15,6 +15,11 @@ struct maildrop_snapshot *snapshot_new(size_t room)
     return snapshot;
 }
 
+struct maildrop_snapshot *snapshot_grow(struct maildrop_snapshot *snapshot, size_t room)
+{
+    return realloc(snapshot, sizeof(*snapshot) + room * sizeof(snapshot->messages[0]));
+}
+
 void snapshot_add(struct maildrop_snapshot *snapshot, struct maildrop_message *message)
 {
     snapshot->messages[snapshot->count++] = maildrop_message_ref(message);

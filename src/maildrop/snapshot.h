@@ -13,6 +13,9 @@ struct maildrop_snapshot {
 
 /* Room for `room` messages, count 0; NULL for want of memory. */
 struct maildrop_snapshot *snapshot_new(size_t room);
+/* Only while nobody else has it. The snapshot, perhaps moved; NULL for want of memory, and then it
+ * is as it was. */
+struct maildrop_snapshot *snapshot_grow(struct maildrop_snapshot *snapshot, size_t room);
 /* Takes a reference of its own. */
 void snapshot_add(struct maildrop_snapshot *snapshot, struct maildrop_message *message);
 

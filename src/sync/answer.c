@@ -40,6 +40,8 @@ static enum fault listing_answered(struct sync *sync, int64_t now_ms, struct fai
 static enum fault stat_answered(struct sync *sync, const struct pop3_event *event, int64_t now_ms,
                                 struct failure *ret_failure)
 {
+    if (event->ok && event->count != UINT32_MAX)
+        sync->listing_total = event->count;
     if (event->ok && event->count == 0) {
         sync->listing_next = LISTING_ASKED;
         return engine_listed(sync, ret_failure);
@@ -132,9 +134,12 @@ static enum fault status(struct sync *sync, struct job *job, const struct pop3_e
         engine_dele_answered(sync, job, event);
         jobs_finish(&sync->jobs, job, FAULT_NONE, -1);
         return FAULT_NONE;
+    case JOB_RSET:
+        jobs_finish(&sync->jobs, job, FAULT_NONE, -1);
+        return engine_rset_answered(sync, event, ret_failure);
     case JOB_QUIT:
         jobs_finish(&sync->jobs, job, FAULT_NONE, -1);
-        return engine_quit_answered(sync, event, ret_failure);
+        return engine_quit_answered(sync, event, now_ms, ret_failure);
     }
     return FAULT_NONE;
 }
@@ -160,10 +165,12 @@ static void note_useful(struct sync *sync)
     backoff_succeeded(&sync->backoff);
 }
 
-static void note_complete(struct sync *sync, enum pop3_command command)
+static void note_complete(struct sync *sync, enum pop3_command command, int64_t now_ms)
 {
     if (command == POP3_RETR || command == POP3_TOP)
         note_useful(sync);
+    if (command != POP3_NOOP)
+        agenda_note_useful(&sync->agenda, now_ms);
     if (sync->jobs.in_flight.count == 0)
         window_note_idle(&sync->window);
 }
@@ -203,7 +210,7 @@ enum fault engine_event(struct sync *sync, const struct pop3_event *event, int64
         break;
     }
     if (sync->jobs.in_flight.count < in_flight)
-        note_complete(sync, event->command);
+        note_complete(sync, event->command, now_ms);
     if (fault == FAULT_MEMORY)
         return failure_set(ret_failure, fault, "out of memory");
     return fault;

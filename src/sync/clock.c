@@ -19,3 +19,8 @@ int64_t clock_wall_ns(void)
 {
     return read_ns(CLOCK_REALTIME);
 }
+
+int64_t clock_slept_ms(void)
+{
+    return (read_ns(CLOCK_BOOTTIME) - read_ns(CLOCK_MONOTONIC)) / 1000000;
+}

@@ -10,4 +10,7 @@ int64_t clock_now_ms(void);
 /* Of the epoch; for first_seen and for people. */
 int64_t clock_wall_ns(void);
 
+/* How long the machine has been suspended since it was started. */
+int64_t clock_slept_ms(void);
+
 #endif

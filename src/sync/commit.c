@@ -1,77 +1,262 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The end: DELE for each removal, then QUIT, whose +OK alone makes them real (RFC 1939, 6).
+ * Commits: DELE for each message that is going, then QUIT, whose +OK alone makes them real (RFC
+ * 1939, 6), then, unless it is the end of the mount, a new session whose listing proves it: Dovecot
+ * on a folder that it cannot write says +OK and deletes nothing, and so do others (POP3.md 3.3).
+ *
+ *     COMMIT_DELETING   a session is made if there is none; DELE for each
+ *     COMMIT_RESETTING  somebody took a wish back whose DELE was sent: RSET, and DELETING anew
+ *     COMMIT_QUITTING   QUIT is out; wishes cannot be taken back
+ *     COMMIT_PROVING    QUIT was answered +OK; the next listing tells
  *
  * A link that is lost on the way commits nothing, or everything if the +OK was lost: the next login
  * tells, because it lists what is still there. So a lost link is answered by logging in again and
- * starting over with what is left.
+ * starting over with what is left. What could not be done stays pending.
  */
 #include "engine.h"
 
+#include "clock.h"
+
 #include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum {
     COMMIT_ATTEMPTS_MAX = 3,
     COMMIT_DELES_MAX = 32768, /* outstanding at once: their answers are short */
     COMMIT_RETRY_MS = 1000,
     COMMIT_BUSY_RETRY_MS = 5000, /* our own lost session may still hold the lock */
+    FINAL_COMMIT_MS = 80000,     /* systemd kills a unit after 90 s; what is left stays pending */
 };
+
+/* ---- the outcome ---- */
+
+static void keep_failure(struct sync *sync, struct removal *removal, const char *why)
+{
+    struct commit_outcome *outcome = &sync->commit.outcome;
+    struct store_summary summary;
+    if (outcome->kept_count == SYNC_FAILURES_MAX)
+        return;
+    struct sync_removal_failure *kept = &outcome->failures[outcome->kept_count++];
+    kept->message = maildrop_message_ref(removal->message);
+    store_summary(sync->store, maildrop_message_id(removal->message), &summary);
+    snprintf(kept->reason, sizeof(kept->reason), "%s", why);
+    snprintf(kept->from, sizeof(kept->from), "%s", summary.from);
+    snprintf(kept->subject, sizeof(kept->subject), "%s", summary.subject);
+}
 
 static void removal_failed(struct sync *sync, struct removal *removal, const char *why)
 {
     char uidl[600];
+    struct commit_outcome *outcome = &sync->commit.outcome;
     removal->failed = true;
-    sync->report.failed_count++;
+    outcome->failed_count++;
     text_escape(maildrop_message_uidl(removal->message), uidl, sizeof(uidl));
     log_write(LOG_LEVEL_ERROR, "could not delete %s: %s", uidl, why);
-    if (sync->report.failure.fault == FAULT_NONE)
-        failure_set(&sync->report.failure, FAULT_REFUSED, "could not delete %s: %s", uidl, why);
+    if (outcome->failure.fault == FAULT_NONE)
+        failure_set(&outcome->failure, FAULT_REFUSED, "could not delete %s: %s", uidl, why);
+    keep_failure(sync, removal, why);
+}
+
+void engine_outcome_done(struct commit_outcome *outcome)
+{
+    for (size_t i = 0; i < outcome->kept_count; i++)
+        maildrop_message_unref(outcome->failures[i].message);
+    *outcome = (struct commit_outcome){0};
+}
+
+/* Where sync_status() and sync_commit_failures() see it. */
+static void publish_outcome(struct sync *sync)
+{
+    struct commit_outcome old;
+    sync->commit.outcome.at_s = clock_wall_ns() / 1000000000;
+    pthread_mutex_lock(&sync->lock);
+    old = sync->outcome;
+    sync->outcome = sync->commit.outcome;
+    sync->quitting = false;
+    pthread_mutex_unlock(&sync->lock);
+    sync->commit.outcome = (struct commit_outcome){0};
+    engine_outcome_done(&old);
+    sync->status_is_stale = true;
+}
+
+/* ---- what is to be removed ---- */
+
+static bool is_going(const struct removal *removal)
+{
+    return maildrop_message_is_going(removal->message);
 }
 
 static bool is_pending(const struct removal *removal)
 {
-    return !removal->failed && !maildrop_message_is_gone(removal->message);
+    return !removal->failed && !removal->removed && is_going(removal);
 }
 
-/* Those that cannot be carried out any more, whatever the session. */
-static void judge_removals(struct sync *sync)
-{
-    for (size_t i = 0; i < sync->removals_count; i++) {
-        struct removal *removal = &sync->removals[i];
-        if (removal->failed)
-            continue;
-        if (removal->made_up && removal->session_serial != sync->session_serial)
-            removal_failed(sync, removal,
-                           "the server has no UIDL, so it cannot be identified in a new session");
-        else if (maildrop_message_is_replaced(removal->message))
-            removal_failed(sync, removal, "its UIDL names another message now");
-    }
-}
-
-static size_t pending_count(const struct sync *sync)
+static size_t pending_count(const struct commit *commit)
 {
     size_t count = 0;
-    for (size_t i = 0; i < sync->removals_count; i++)
-        count += is_pending(&sync->removals[i]);
+    for (size_t i = 0; i < commit->removals_count; i++)
+        count += is_pending(&commit->removals[i]);
     return count;
+}
+
+static size_t sent_count(const struct commit *commit)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < commit->removals_count; i++)
+        count += commit->removals[i].sent;
+    return count;
+}
+
+static void forget_sent(struct commit *commit)
+{
+    for (size_t i = 0; i < commit->removals_count; i++)
+        commit->removals[i].sent = false;
+    commit->dele_next = 0;
 }
 
 static void fail_pending(struct sync *sync, const char *why)
 {
-    for (size_t i = 0; i < sync->removals_count; i++)
-        if (is_pending(&sync->removals[i]))
-            removal_failed(sync, &sync->removals[i], why);
+    for (size_t i = 0; i < sync->commit.removals_count; i++)
+        if (is_pending(&sync->commit.removals[i]))
+            removal_failed(sync, &sync->commit.removals[i], why);
 }
 
-static void finish(struct sync *sync)
+static void removals_done(struct commit *commit)
 {
-    sync->report.removed_count = 0;
-    for (size_t i = 0; i < sync->removals_count; i++)
-        sync->report.removed_count +=
-            maildrop_message_is_gone(sync->removals[i].message) && !sync->removals[i].failed;
-    sync->phase = ENGINE_OVER;
+    for (size_t i = 0; i < commit->removals_count; i++)
+        maildrop_message_unref(commit->removals[i].message);
+    free(commit->removals);
+    commit->removals = NULL;
+    commit->removals_count = 0;
 }
+
+/* Every message that is going now. What is removed later waits for the next commit. */
+static enum fault collect(struct sync *sync)
+{
+    struct maildrop_snapshot *snapshot = maildrop_snapshot(sync->maildrop);
+    size_t count = maildrop_snapshot_count(snapshot);
+    size_t going = 0;
+    for (size_t i = 0; i < count; i++)
+        going += maildrop_message_is_going(maildrop_snapshot_at(snapshot, i));
+    struct removal *removals = calloc(going + 1, sizeof(removals[0]));
+    size_t collected = 0;
+    for (size_t i = 0; removals != NULL && i < count && collected < going; i++) {
+        struct maildrop_message *message = maildrop_snapshot_at(snapshot, i);
+        if (maildrop_message_is_going(message))
+            removals[collected++] = (struct removal){.message = maildrop_message_ref(message),
+                                                     .made_up = atomic_load(&sync->made_up)};
+    }
+    maildrop_snapshot_unref(snapshot);
+    if (removals == NULL)
+        return FAULT_MEMORY;
+    sync->commit.removals = removals;
+    sync->commit.removals_count = collected;
+    return FAULT_NONE;
+}
+
+/* ---- the end of a commit ---- */
+
+static void count_removed(struct commit *commit)
+{
+    for (size_t i = 0; i < commit->removals_count; i++)
+        commit->outcome.removed_count += commit->removals[i].removed;
+}
+
+/* `fault`: what the whole commit failed with, or FAULT_NONE if each removal tells for itself. */
+static void conclude(struct sync *sync, enum fault fault)
+{
+    struct commit *commit = &sync->commit;
+    count_removed(commit);
+    if (fault == FAULT_NONE && commit->outcome.failed_count > 0)
+        fault = FAULT_REFUSED;
+    if (commit->outcome.removed_count > 0)
+        log_write(LOG_LEVEL_INFO, "deleted %zu message%s", commit->outcome.removed_count,
+                  commit->outcome.removed_count == 1 ? "" : "s");
+    if (sync->phase == ENGINE_STOPPING) {
+        /* What failed in a commit that the end of the mount came upon has been tried again. */
+        sync->report.removed_count += commit->outcome.removed_count;
+        sync->report.failed_count = commit->outcome.failed_count;
+        sync->report.failure = commit->outcome.failure;
+    }
+    commit->phase = COMMIT_NONE;
+    removals_done(commit);
+    publish_outcome(sync);
+    engine_index_flush(sync);
+    waiters_answer(&sync->commit_served, fault);
+}
+
+/* These have gone, as far as can be known. */
+static enum fault settle(struct sync *sync, bool (*is_due)(const struct removal *removal))
+{
+    struct commit *commit = &sync->commit;
+    CLEANUP_FREE struct maildrop_message **gone =
+        calloc(commit->removals_count + 1, sizeof(gone[0]));
+    struct maildrop_changes changes = {.vanished = gone};
+    if (gone == NULL)
+        return FAULT_MEMORY;
+    for (size_t i = 0; i < commit->removals_count; i++) {
+        struct removal *removal = &commit->removals[i];
+        if (!is_due(removal))
+            continue;
+        removal->removed = true;
+        gone[changes.vanished_count++] = removal->message;
+    }
+    if (maildrop_forget(sync->maildrop, gone, changes.vanished_count) != FAULT_NONE)
+        return FAULT_MEMORY;
+    engine_note_vanished(sync, &changes);
+    engine_index_changes(sync, &changes);
+    engine_publish_snapshot(sync, &changes);
+    return FAULT_NONE;
+}
+
+static bool is_sent(const struct removal *removal)
+{
+    return removal->sent && !removal->failed && !removal->removed;
+}
+
+/* No later session can tell what became of these. */
+static bool is_sent_and_beyond_proof(const struct removal *removal)
+{
+    return is_sent(removal) && (removal->made_up || !maildrop_message_is_unique(removal->message));
+}
+
+/* ---- a new listing ---- */
+
+static void judge(struct sync *sync, struct removal *removal)
+{
+    if (!maildrop_message_is_gone(removal->message)) {
+        if (sync->commit.phase == COMMIT_PROVING && removal->sent && is_going(removal))
+            removal_failed(sync, removal, "the server said that it was done, but still has it");
+        return;
+    }
+    if (removal->made_up)
+        removal_failed(sync, removal,
+                       "the server has no UIDL, so it cannot be identified in a new session");
+    else if (!maildrop_message_is_unique(removal->message))
+        removal_failed(sync, removal,
+                       "it shares its UIDL, so it cannot be identified in a new session");
+    else if (maildrop_message_is_replaced(removal->message))
+        removal_failed(sync, removal, "its UIDL names another message now");
+    else
+        removal->removed = true;
+}
+
+void engine_commit_listed(struct sync *sync)
+{
+    struct commit *commit = &sync->commit;
+    if (commit->phase == COMMIT_NONE)
+        return;
+    for (size_t i = 0; i < commit->removals_count; i++)
+        if (!commit->removals[i].failed && !commit->removals[i].removed)
+            judge(sync, &commit->removals[i]);
+    if (commit->phase == COMMIT_PROVING)
+        conclude(sync, FAULT_NONE);
+}
+
+/* ---- DELE ---- */
 
 static enum fault ask_new(struct sync *sync, enum job_kind kind, struct maildrop_message *message,
                           size_t removal, int64_t now_ms)
@@ -96,9 +281,10 @@ static const char *why_not(const struct sync *sync, const struct removal *remova
 /* Sends the DELEs that the protocol takes now; *ret_all: none is left to be sent. */
 static enum fault send_deles(struct sync *sync, int64_t now_ms, bool *ret_all)
 {
+    struct commit *commit = &sync->commit;
     *ret_all = false;
-    for (; sync->dele_next < sync->removals_count; sync->dele_next++) {
-        struct removal *removal = &sync->removals[sync->dele_next];
+    for (; commit->dele_next < commit->removals_count; commit->dele_next++) {
+        struct removal *removal = &commit->removals[commit->dele_next];
         if (!is_pending(removal))
             continue;
         const char *why = why_not(sync, removal);
@@ -108,9 +294,10 @@ static enum fault send_deles(struct sync *sync, int64_t now_ms, bool *ret_all)
         }
         if (!link_may_issue(sync->link) || sync->jobs.in_flight.count >= COMMIT_DELES_MAX)
             return FAULT_NONE;
-        enum fault fault = ask_new(sync, JOB_DELE, removal->message, sync->dele_next, now_ms);
+        enum fault fault = ask_new(sync, JOB_DELE, removal->message, commit->dele_next, now_ms);
         if (fault != FAULT_NONE)
             return fault;
+        sync->dele_sent = true;
     }
     *ret_all = true;
     return FAULT_NONE;
@@ -119,7 +306,7 @@ static enum fault send_deles(struct sync *sync, int64_t now_ms, bool *ret_all)
 void engine_dele_answered(struct sync *sync, const struct job *job, const struct pop3_event *event)
 {
     char text[256];
-    struct removal *removal = &sync->removals[job->removal];
+    struct removal *removal = &sync->commit.removals[job->removal];
     if (event->ok)
         removal->sent = true;
     else
@@ -128,84 +315,165 @@ void engine_dele_answered(struct sync *sync, const struct job *job, const struct
                                             : text_escape(event->text, text, sizeof(text)));
 }
 
-/* The session as it is when the commit begins may be busy with what nobody waits for any more. */
-static enum fault commit_online(struct sync *sync, bool pending, int64_t now_ms)
+/*
+ * From here on no wish can be taken back; false if one has been whose DELE is out. Both under one
+ * lock with sync_restore(), so that none slips through.
+ */
+static bool close_door(struct sync *sync)
 {
-    bool all = true;
-    enum fault fault = pending ? send_deles(sync, now_ms, &all) : FAULT_NONE;
-    if (fault != FAULT_NONE || !all || sync->jobs.in_flight.count > 0)
-        return fault;
-    sync->session_phase = SESSION_QUITTING;
-    return ask_new(sync, JOB_QUIT, NULL, 0, now_ms);
+    const struct commit *commit = &sync->commit;
+    bool all_going = true;
+    pthread_mutex_lock(&sync->lock);
+    for (size_t i = 0; i < commit->removals_count; i++)
+        all_going &= !commit->removals[i].sent || is_going(&commit->removals[i]);
+    sync->quitting = all_going;
+    pthread_mutex_unlock(&sync->lock);
+    return all_going;
 }
 
-/* What the window allows is soon here; more than that, a large body, takes longer than a new
- * session. */
-enum fault engine_commit(struct sync *sync, int64_t now_ms)
+static enum fault leave(struct sync *sync, int64_t now_ms)
 {
-    if (sync->phase != ENGINE_COMMIT)
-        return FAULT_NONE;
-    judge_removals(sync);
-    bool pending = sync->stop_commit && pending_count(sync) > 0;
-    bool online = sync->session_phase == SESSION_ONLINE;
-    if (sync->session_phase == SESSION_QUITTING)
-        return FAULT_NONE;
-    if (online && sync->jobs.in_flight.count > 0 && sync->dele_next == 0 &&
-        (!pending || sync->jobs.owed_octets > window_octets(&sync->window))) {
-        engine_link_drop(sync);
-        jobs_abandon_in_flight(&sync->jobs);
-        online = false;
+    if (!close_door(sync)) {
+        sync->commit.phase = COMMIT_RESETTING;
+        return ask_new(sync, JOB_RSET, NULL, 0, now_ms);
     }
-    if (!pending && !online) {
-        finish(sync);
-        return FAULT_NONE;
-    }
-    return online ? commit_online(sync, pending, now_ms) : FAULT_NONE;
+    sync->commit.phase = COMMIT_QUITTING;
+    return engine_end_session(sync, now_ms);
 }
 
-static enum fault settle_sent(struct sync *sync)
-{
-    CLEANUP_FREE struct maildrop_message **gone = calloc(sync->removals_count + 1, sizeof(gone[0]));
-    size_t count = 0;
-    if (gone == NULL)
-        return FAULT_MEMORY;
-    for (size_t i = 0; i < sync->removals_count; i++)
-        if (sync->removals[i].sent && !sync->removals[i].failed)
-            gone[count++] = sync->removals[i].message;
-    return maildrop_forget(sync->maildrop, gone, count);
+static enum fault delete (struct sync *sync, int64_t now_ms) {
+    bool all; enum fault fault = send_deles(sync, now_ms, &all);
+    if (fault != FAULT_NONE || !all || sync->jobs.in_flight.count > 0) return fault;
+    if (sent_count(&sync->commit) > 0) return leave(sync, now_ms);
+    conclude(sync, FAULT_NONE);
+    return FAULT_NONE;
 }
 
-enum fault engine_quit_answered(struct sync *sync, const struct pop3_event *event,
+enum fault engine_rset_answered(struct sync *sync, const struct pop3_event *event,
                                 struct failure *ret_failure)
 {
     char text[256];
-    if (!event->ok && pending_count(sync) > 0)
+    if (!event->ok)
+        return failure_set(ret_failure, FAULT_GARBLED, "the server refuses RSET: %s",
+                           text_escape(event->text, text, sizeof(text)));
+    forget_sent(&sync->commit);
+    sync->dele_sent = false;
+    sync->commit.phase = COMMIT_DELETING;
+    return FAULT_NONE;
+}
+
+/* ---- the course of a commit ---- */
+
+/* The server said +OK, and no later session can be had soon to see whether it is true. */
+static enum fault believe(struct sync *sync)
+{
+    enum fault fault = settle(sync, is_sent);
+    conclude(sync, fault);
+    return fault;
+}
+
+enum fault engine_commit_begin(struct sync *sync, int64_t now_ms)
+{
+    struct commit *commit = &sync->commit;
+    enum fault fault = collect(sync);
+    if (fault != FAULT_NONE) {
+        waiters_answer(&sync->commit_waiters, fault);
+        return fault;
+    }
+    waiters_move(&sync->commit_served, &sync->commit_waiters);
+    commit->phase = COMMIT_DELETING;
+    commit->attempts = 0;
+    commit->dele_next = 0;
+    commit->deadline_ms = sync->phase == ENGINE_STOPPING ? now_ms + FINAL_COMMIT_MS : INT64_MAX;
+    return FAULT_NONE;
+}
+
+void engine_commit_hurry(struct sync *sync, int64_t now_ms)
+{
+    if (sync->commit.phase == COMMIT_NONE)
+        return;
+    sync->commit.deadline_ms = now_ms + FINAL_COMMIT_MS;
+    if (sync->commit.phase == COMMIT_PROVING)
+        (void)believe(sync);
+}
+
+/*
+ * What the window allows is soon here; more than that, a large body, takes longer than a new
+ * session.
+ */
+static bool is_worth_a_new_session(const struct sync *sync)
+{
+    return sync->phase == ENGINE_STOPPING && sync->commit.dele_next == 0 &&
+           sync->jobs.in_flight.count > 0 && sync->jobs.owed_octets > window_octets(&sync->window);
+}
+
+enum fault engine_commit(struct sync *sync, int64_t now_ms)
+{
+    struct commit *commit = &sync->commit;
+    if (now_ms >= commit->deadline_ms) {
+        fail_pending(sync, "the server took too long");
+        conclude(sync, FAULT_TIMEOUT);
+        sync->phase = ENGINE_OVER;
+        return FAULT_NONE;
+    }
+    if (commit->phase != COMMIT_DELETING)
+        return FAULT_NONE;
+    if (pending_count(commit) == 0 && sent_count(commit) == 0 && sync->jobs.in_flight.count == 0) {
+        conclude(sync, FAULT_NONE);
+        return FAULT_NONE;
+    }
+    if (sync->session_phase != SESSION_ONLINE)
+        return FAULT_NONE;
+    if (is_worth_a_new_session(sync)) {
+        engine_link_drop(sync);
+        jobs_abandon_in_flight(&sync->jobs);
+        return FAULT_NONE;
+    }
+    return delete_all(sync, now_ms);
+}
+
+/* The commit's QUIT was answered +OK, and the link has been closed. */
+static enum fault quit_accepted(struct sync *sync, int64_t now_ms)
+{
+    int64_t delay_ms = agenda_login_from_ms(&sync->agenda) - now_ms;
+    if (sync->phase == ENGINE_STOPPING || delay_ms > sync->account.timeout_ms)
+        return believe(sync);
+    sync->commit.phase = COMMIT_PROVING;
+    sync->retry_ms = now_ms;
+    return settle(sync, is_sent_and_beyond_proof);
+}
+
+enum fault engine_quit_answered(struct sync *sync, const struct pop3_event *event, int64_t now_ms,
+                                struct failure *ret_failure)
+{
+    char text[256];
+    if (!event->ok && sync->commit.phase == COMMIT_QUITTING)
         return failure_set(ret_failure, FAULT_REFUSED, "the server would not commit: %s",
                            text_escape(event->text, text, sizeof(text)));
-    if (settle_sent(sync) != FAULT_NONE)
-        return FAULT_MEMORY;
-    sync->received_before += link_received_octets(sync->link);
-    link_close(sync->link);
-    sync->link = NULL;
-    sync->session_phase = SESSION_NONE;
-    finish(sync);
-    return FAULT_NONE;
+    sync->dele_sent = false;
+    engine_link_close(sync);
+    return sync->commit.phase == COMMIT_QUITTING ? quit_accepted(sync, now_ms) : FAULT_NONE;
 }
 
 void engine_commit_link_lost(struct sync *sync, const struct failure *failure, int64_t now_ms)
 {
-    for (size_t i = 0; i < sync->removals_count; i++)
-        sync->removals[i].sent = false;
-    sync->dele_next = 0;
-    judge_removals(sync);
-    if (pending_count(sync) == 0) {
-        finish(sync);
+    struct commit *commit = &sync->commit;
+    if (commit->phase == COMMIT_PROVING) {
+        if (failure->fault != FAULT_BUSY || ++commit->attempts >= COMMIT_ATTEMPTS_MAX)
+            (void)believe(sync);
         return;
     }
-    bool hopeless = failure->fault == FAULT_LOGIN || failure->fault == FAULT_UNTRUSTED;
-    if (hopeless || ++sync->commit_attempts >= COMMIT_ATTEMPTS_MAX) {
+    pthread_mutex_lock(&sync->lock);
+    sync->quitting = false;
+    pthread_mutex_unlock(&sync->lock);
+    forget_sent(commit);
+    commit->phase = COMMIT_DELETING;
+    /* A password that was refused is not tried again before it has been fetched anew. */
+    bool hopeless =
+        failure->fault == FAULT_UNTRUSTED || (failure->fault == FAULT_LOGIN && !sync->fetching);
+    if (hopeless || ++commit->attempts >= COMMIT_ATTEMPTS_MAX) {
         fail_pending(sync, failure->text);
-        finish(sync);
+        conclude(sync, failure->fault);
         return;
     }
     sync->retry_ms =

@@ -73,6 +73,14 @@ bool crawl_is_at(const struct crawl *crawl, size_t position)
     return false;
 }
 
+uint64_t crawl_ahead_octets(const struct crawl *crawl)
+{
+    uint64_t octets = 0;
+    for (size_t i = 0; i < CRAWL_LANES_COUNT; i++)
+        octets += crawl->lanes[i].ahead_octets;
+    return octets;
+}
+
 /* A message larger than the whole window is too much to guess, unless it is the very next. */
 static bool lane_has_room(const struct crawl_lane *lane, const struct maildrop_snapshot *snapshot)
 {

@@ -40,6 +40,8 @@ void crawl_note_open(struct crawl *crawl, const struct maildrop_snapshot *snapsh
                      size_t position);
 /* True if a lane that is believed has come to `position` or is about to. */
 bool crawl_is_at(const struct crawl *crawl, size_t position);
+/* What was asked for, or is about to be, and has not been opened. */
+uint64_t crawl_ahead_octets(const struct crawl *crawl);
 /* The next position to ask for, each once; false if every window is full. */
 bool crawl_next(struct crawl *crawl, const struct maildrop_snapshot *snapshot,
                 size_t *ret_position);

@@ -7,17 +7,102 @@
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
-enum { EXPIRE_EVERY_MS = 500 };
+enum {
+    EXPIRE_EVERY_MS = 500,
+    SLEPT_MS = 5000, /* suspended for so long, the machine finds its connections dead */
+};
 
 /* ---- what came in by the door ---- */
 
 /* No session, and none to be had for now. A busy maildrop is waited for instead. */
 static bool is_away(const struct sync *sync, int64_t now_ms)
 {
-    return sync->link == NULL && now_ms < sync->retry_ms && sync->login_failed &&
-           sync->last_failure.fault != FAULT_BUSY;
+    return sync->link == NULL && sync->login_failed && sync->last_failure.fault != FAULT_BUSY &&
+           (now_ms < sync->retry_ms || sync->refused == REFUSED_FOR_GOOD);
+}
+
+/* For one message, or for all that are going. */
+static void restore(struct sync *sync, struct sync_request *request)
+{
+    struct maildrop_snapshot *snapshot = maildrop_snapshot(sync->maildrop);
+    size_t count = maildrop_snapshot_count(snapshot);
+    CLEANUP_FREE struct maildrop_message **restored = calloc(count + 1, sizeof(restored[0]));
+    struct maildrop_changes changes = {.appeared = restored};
+    enum fault fault = restored == NULL ? FAULT_MEMORY : FAULT_NONE;
+    if (request->message != NULL && restored != NULL) {
+        fault = sync_restore(sync, request->message);
+        if (fault == FAULT_NONE)
+            restored[changes.appeared_count++] = request->message;
+    }
+    for (size_t i = 0; request->message == NULL && fault == FAULT_NONE && i < count; i++) {
+        struct maildrop_message *message = maildrop_snapshot_at(snapshot, i);
+        if (!maildrop_message_is_going(message))
+            continue;
+        fault = sync_restore(sync, message);
+        if (fault == FAULT_NONE)
+            restored[changes.appeared_count++] = message;
+    }
+    engine_tell(sync, &changes);
+    maildrop_snapshot_unref(snapshot);
+    request->answer(request, fault, -1);
+}
+
+/* The user wants a session now: what the server refused before may be otherwise. */
+static void try_again(struct sync *sync)
+{
+    if (sync->refused != REFUSED_FOR_GOOD)
+        return;
+    sync->refused = REFUSED_ONCE;
+    sync->retry_ms = 0;
+    engine_password_fetch(sync);
+}
+
+static void take_wish(struct sync *sync, struct sync_request *request, struct waiters *waiters,
+                      int64_t now_ms)
+{
+    try_again(sync);
+    if (is_away(sync, now_ms))
+        request->answer(request, sync->last_failure.fault, -1);
+    else
+        waiters_add(waiters, request);
+}
+
+static void take_prefetch(struct sync *sync, struct sync_request *request, int64_t now_ms)
+{
+    sync->prefetch_wanted = true;
+    sync->prefetch_is_full = false;
+    sync->prefetch_next = 0;
+    take_wish(sync, request, &sync->prefetch_waiters, now_ms);
+}
+
+/* True if the request is for no job. */
+static bool take_without_job(struct sync *sync, struct sync_request *request, int64_t now_ms)
+{
+    switch (request->want) {
+    case SYNC_WANT_COMMIT:
+        take_wish(sync, request, &sync->commit_waiters, now_ms);
+        return true;
+    case SYNC_WANT_REFRESH:
+        take_wish(sync, request, &sync->refresh_waiters, now_ms);
+        return true;
+    case SYNC_WANT_PREFETCH:
+        take_prefetch(sync, request, now_ms);
+        return true;
+    case SYNC_WANT_RESTORE:
+        restore(sync, request);
+        return true;
+    case SYNC_WANT_OCTETS:
+        engine_stream_want(sync, request);
+        return true;
+    case SYNC_WANT_BODY:
+    case SYNC_WANT_OPEN:
+    case SYNC_WANT_TIME:
+        break;
+    }
+    return false;
 }
 
 /* True if the request needs no job of its own. */
@@ -26,11 +111,10 @@ static bool take_at_once(struct sync *sync, struct sync_request *request, int64_
     int descriptor;
     if (sync->phase != ENGINE_SERVE) {
         request->answer(request, FAULT_CANCELED, -1);
-    } else if (request->want == SYNC_WANT_OCTETS) {
-        engine_stream_want(sync, request);
+    } else if (take_without_job(sync, request, now_ms)) {
+        return true;
     } else if (request->want != SYNC_WANT_TIME &&
-               store_body_open(sync->store, maildrop_message_id(request->message), &descriptor) ==
-                   FAULT_NONE) {
+               engine_body_open(sync, request->message, &descriptor) == FAULT_NONE) {
         /* It came whole between the look and the request. */
         request->answer(request, FAULT_NONE, descriptor);
     } else if (is_away(sync, now_ms)) {
@@ -87,20 +171,46 @@ static void take_rerouted(struct sync *sync, int64_t now_ms)
 static void take_notes(struct sync *sync, const uint64_t *notes, size_t count)
 {
     size_t position;
-    if (sync->listed == NULL)
-        return;
-    for (size_t i = 0; i < count; i++)
-        if (maildrop_snapshot_find(sync->listed, notes[i], &position))
+    for (size_t i = 0; i < count; i++) {
+        store_body_note_used(sync->store, notes[i]);
+        if (sync->listed != NULL && maildrop_snapshot_find(sync->listed, notes[i], &position))
             crawl_note_open(&sync->crawl, sync->listed, position);
+    }
 }
 
-static void begin_stop(struct sync *sync)
+static void answer_all(struct sync *sync, enum fault fault)
 {
-    sync->phase = sync->started ? ENGINE_COMMIT : ENGINE_OVER;
-    jobs_fail_waiting(&sync->jobs, FAULT_CANCELED);
+    jobs_fail_waiting(&sync->jobs, fault);
+    waiters_answer(&sync->refresh_waiters, fault);
+    waiters_answer(&sync->refresh_served, fault);
+    waiters_answer(&sync->commit_waiters, fault);
+    waiters_answer(&sync->commit_served, fault);
+    waiters_answer(&sync->prefetch_waiters, fault);
+}
+
+/* A commit that is under way goes on, with an end to it. */
+static void begin_stop(struct sync *sync, bool commit, int64_t now_ms)
+{
+    sync->phase = sync->started ? ENGINE_STOPPING : ENGINE_OVER;
+    sync->stop_commits = commit && atomic_load(&sync->going_count) > 0;
+    answer_all(sync, FAULT_CANCELED);
     sync->retry_ms = 0;
-    if (sync->session_phase != SESSION_ONLINE && sync->removals_count == 0)
-        engine_link_drop(sync);
+    if (commit)
+        engine_commit_hurry(sync, now_ms);
+    else
+        sync->phase = ENGINE_OVER;
+}
+
+static void answer_canceled(struct sync *sync, int64_t now_ms)
+{
+    sync->expire_ms = now_ms;
+    waiters_answer_canceled(&sync->refresh_waiters);
+    waiters_answer_canceled(&sync->refresh_served);
+    waiters_answer_canceled(&sync->commit_waiters);
+    waiters_answer_canceled(&sync->commit_served);
+    waiters_answer_canceled(&sync->prefetch_waiters);
+    if (sync->prefetch_waiters.count == 0)
+        sync->prefetch_wanted = sync->account.prefetch;
 }
 
 static void take_inbox(struct sync *sync, int64_t now_ms)
@@ -116,6 +226,7 @@ static void take_inbox(struct sync *sync, int64_t now_ms)
     sync->notes_count = 0;
     sync->notes_octets = 0;
     bool stop = sync->stop;
+    bool stop_commit = sync->stop_commit;
     bool canceled = sync->canceled;
     bool closed = sync->streams_closed;
     sync->canceled = false;
@@ -128,9 +239,9 @@ static void take_inbox(struct sync *sync, int64_t now_ms)
     if (closed)
         engine_streams_reap(sync, false);
     if (canceled)
-        sync->expire_ms = now_ms;
+        answer_canceled(sync, now_ms);
     if (stop && sync->phase == ENGINE_SERVE)
-        begin_stop(sync);
+        begin_stop(sync, stop_commit, now_ms);
 }
 
 /* Silence is what counts: while bytes come, those who wait go on waiting. */
@@ -171,17 +282,29 @@ static void pump(struct sync *sync, int64_t now_ms)
     engine_stream_publish(sync);
 }
 
+/* What is to be done besides what readers want. */
+static enum fault tend(struct sync *sync, int64_t now_ms)
+{
+    if (sync->session_phase == SESSION_LISTING)
+        return engine_listing_continue(sync, now_ms);
+    if (sync->commit.phase == COMMIT_NONE && sync->commit_waiters.count > 0)
+        return engine_commit_begin(sync, now_ms);
+    if (sync->commit.phase != COMMIT_NONE)
+        return engine_commit(sync, now_ms);
+    if (sync->phase == ENGINE_STOPPING)
+        return engine_stop(sync, now_ms);
+    return engine_upkeep(sync, now_ms);
+}
+
 static void ask(struct sync *sync, int64_t now_ms)
 {
     struct failure failure = {.text = "cannot send a command"};
-    enum fault fault = FAULT_NONE;
-    if (sync->session_phase == SESSION_LISTING)
-        fault = engine_listing_continue(sync, now_ms);
-    else if (sync->phase == ENGINE_COMMIT)
-        fault = engine_commit(sync, now_ms);
+    enum fault fault = sync->phase == ENGINE_OVER ? FAULT_NONE : tend(sync, now_ms);
+    sync->looks_on = false;
     if (fault == FAULT_NONE && sync->link != NULL)
         fault = sync->phase == ENGINE_SERVE ? engine_issue(sync, now_ms, &failure)
                                             : link_flush(sync->link, now_ms, &failure);
+    engine_prefetch_settle(sync);
     if (fault != FAULT_NONE && sync->link != NULL) {
         failure.fault = fault;
         engine_link_lost(sync, &failure, now_ms);
@@ -197,7 +320,7 @@ static void describe_session(struct sync *sync, struct sync_status *status)
     status->link = SYNC_LINK_ONLINE;
     status->pipelining = has->pipelining && sync->account.pipeline;
     status->top = engine_has_top(sync);
-    status->uidl = !sync->made_up;
+    status->uidl = !atomic_load(&sync->made_up);
     status->utf8 = has->utf8;
     snprintf(status->transport, sizeof(status->transport), "%s",
              net_connection_describe(link_connection(sync->link)));
@@ -216,30 +339,98 @@ static void describe(struct sync *sync, struct sync_status *status)
     };
     snprintf(status->server, sizeof(status->server), "%s port %u", sync->account.host,
              (unsigned)sync->account.port);
-    if (sync->link != NULL && sync->session_phase == SESSION_ONLINE)
+    if (sync->link != NULL &&
+        (sync->session_phase == SESSION_ONLINE || sync->session_phase == SESSION_QUITTING))
         describe_session(sync, status);
     else if (sync->link != NULL)
         status->link = SYNC_LINK_CONNECTING;
+    else if (sync->offline_since_s == 0)
+        status->link = SYNC_LINK_IDLE;
+}
+
+static void describe_work(const struct sync *sync, struct sync_status *status)
+{
+    status->work = SYNC_WORK_NONE;
+    status->work_done = status->work_total = 0;
+    if (sync->commit.phase != COMMIT_NONE) {
+        status->work = SYNC_WORK_COMMIT;
+        status->work_total = sync->commit.removals_count;
+        status->work_done = sync->commit.dele_next - sync->jobs.in_flight.count;
+        if (sync->commit.dele_next < sync->jobs.in_flight.count)
+            status->work_done = 0;
+    } else if (sync->prefetch_wanted && sync->listed != NULL && !sync->prefetch_is_full &&
+               sync->prefetch_next < maildrop_snapshot_count(sync->listed)) {
+        status->work = SYNC_WORK_PREFETCH;
+        status->work_total = maildrop_snapshot_count(sync->listed);
+        status->work_done = sync->prefetch_next;
+    } else if (sync->wants_listing) {
+        status->work = SYNC_WORK_REFRESH;
+        status->work_total = sync->listing == NULL ? 0 : sync->listing_total;
+        status->work_done = sync->listing == NULL ? 0 : listing_uidl_count(sync->listing);
+    }
+}
+
+/* What changes all the time. */
+static void describe_figures(struct sync *sync, struct sync_status *status, int64_t now_ms)
+{
+    struct store_usage usage;
+    bool online = sync->link != NULL && sync->session_phase == SESSION_ONLINE;
+    int64_t connect_ms = engine_connect_at_ms(sync);
+    store_usage(sync->store, &usage);
+    status->cache_octets = usage.octets;
+    status->cache_octets_max = usage.octets_max;
+    status->cache_body_count = usage.body_count;
+    status->waiting_count = sync->jobs.waiting_count + sync->refresh_waiters.count +
+                            sync->refresh_served.count + sync->commit_waiters.count +
+                            sync->commit_served.count + sync->prefetch_waiters.count;
+    status->received_octets = sync->received_before;
+    if (sync->link != NULL)
+        status->received_octets += link_received_octets(sync->link);
+    status->session_age_s = online ? (now_ms - sync->session_started_ms) / 1000 : 0;
+    status->offline_since_s = sync->offline_since_s;
+    status->next_attempt_s = connect_ms > now_ms ? (connect_ms - now_ms + 999) / 1000 : 0;
+    status->listed_at_s = sync->listed_wall_s;
+    status->sizes = SYNC_SIZES_UNPROVEN;
+    if (sync->lies_count > 0)
+        status->sizes = SYNC_SIZES_WRONG;
+    else if (sync->truths_count > 0)
+        status->sizes = SYNC_SIZES_TRUSTED;
+    describe_work(sync, status);
+}
+
+static void describe_cache(const struct sync *sync, struct sync_status *status)
+{
+    struct store_usage usage;
+    store_usage(sync->store, &usage);
+    if (!sync->account.cache_off)
+        text_escape(slice_from_string(usage.folder), status->cache_folder,
+                    sizeof(status->cache_folder));
 }
 
 static void publish_status(struct sync *sync, int64_t now_ms)
 {
     struct sync_status status;
     bool stale = sync->status_is_stale;
-    if (stale)
+    if (stale) {
         describe(sync, &status);
-    uint64_t received = sync->received_before;
-    bool online = sync->link != NULL && sync->session_phase == SESSION_ONLINE;
-    if (sync->link != NULL)
-        received += link_received_octets(sync->link);
+        describe_cache(sync, &status);
+    } else {
+        /* Nobody else writes it. */
+        status = sync->status;
+    }
+    describe_figures(sync, &status, now_ms);
     pthread_mutex_lock(&sync->lock);
-    if (stale)
-        sync->status = status;
-    sync->status.waiting_count = sync->jobs.waiting_count;
-    sync->status.received_octets = received;
-    sync->status.session_age_s = online ? (now_ms - sync->session_started_ms) / 1000 : 0;
+    sync->status = status;
     pthread_mutex_unlock(&sync->lock);
     sync->status_is_stale = false;
+}
+
+void engine_tell(struct sync *sync, const struct maildrop_changes *changes)
+{
+    pthread_mutex_lock(&sync->listener_lock);
+    if (sync->listener.changed != NULL && changes->appeared_count + changes->vanished_count > 0)
+        sync->listener.changed(sync->listener.context, changes);
+    pthread_mutex_unlock(&sync->listener_lock);
 }
 
 void engine_publish_snapshot(struct sync *sync, const struct maildrop_changes *changes)
@@ -255,10 +446,7 @@ void engine_publish_snapshot(struct sync *sync, const struct maildrop_changes *c
     sync->status.message_octets = octets;
     pthread_mutex_unlock(&sync->lock);
     maildrop_snapshot_unref(old);
-    pthread_mutex_lock(&sync->listener_lock);
-    if (sync->listener.changed != NULL && changes->appeared_count + changes->vanished_count > 0)
-        sync->listener.changed(sync->listener.context, changes);
-    pthread_mutex_unlock(&sync->listener_lock);
+    engine_tell(sync, changes);
 }
 
 void engine_publish_size(struct sync *sync, struct maildrop_message *message)
@@ -286,8 +474,19 @@ static int64_t wait_ms(const struct sync *sync, int64_t link_timeout_ms, int64_t
     if (connect_ms >= 0)
         sooner(&timeout_ms, connect_ms - now_ms);
     /* What was asked or lost after take_rerouted() may have sent some back. */
-    if (sync->jobs.rerouted != NULL)
+    if (sync->jobs.rerouted != NULL || sync->looks_on)
         timeout_ms = 0;
+    int64_t flush_ms = engine_index_at_ms(sync);
+    if (flush_ms >= 0)
+        sooner(&timeout_ms, flush_ms - now_ms);
+    int64_t agenda_ms = agenda_next_ms(&sync->agenda, sync->session_phase == SESSION_ONLINE);
+    /* What is due already waits for a pause, which wakes the loop by itself. */
+    if (sync->phase == ENGINE_SERVE && agenda_ms > now_ms)
+        sooner(&timeout_ms, agenda_ms - now_ms);
+    if (sync->refresh_waiters.count > 0)
+        sooner(&timeout_ms, EXPIRE_EVERY_MS);
+    if (sync->commit.phase != COMMIT_NONE && sync->commit.deadline_ms != INT64_MAX)
+        sooner(&timeout_ms, sync->commit.deadline_ms - now_ms);
     if (sync->jobs.waiting_count > 0)
         sooner(&timeout_ms, sync->expire_ms - now_ms);
     if (sync->session_phase == SESSION_ONLINE && sync->account.keepalive_ms > 0 &&
@@ -312,26 +511,43 @@ static void wait_for_something(struct sync *sync, int64_t now_ms)
         log_write(LOG_LEVEL_ERROR, "cannot read the wake-up");
 }
 
+/* After a suspend the server has long forgotten the session, and nothing would tell for minutes. */
+static void note_sleep(struct sync *sync, int64_t now_ms)
+{
+    int64_t slept_ms = clock_slept_ms() - sync->slept_ms;
+    sync->slept_ms += slept_ms;
+    if (slept_ms < SLEPT_MS || sync->link == NULL)
+        return;
+    struct failure failure;
+    failure_set(&failure, FAULT_OFFLINE, "the machine slept for %lld seconds; connecting anew",
+                (long long)(slept_ms / 1000));
+    engine_link_lost(sync, &failure, now_ms);
+}
+
 void *engine_run(void *argument)
 {
     struct sync *sync = argument;
     sync->start_ms = clock_now_ms();
+    sync->slept_ms = clock_slept_ms();
     for (;;) {
         int64_t now_ms = clock_now_ms();
+        note_sleep(sync, now_ms);
         take_inbox(sync, now_ms);
         pump(sync, now_ms);
         expire(sync, now_ms);
         take_rerouted(sync, now_ms);
         ask(sync, now_ms);
         engine_connect(sync, now_ms);
+        engine_index_settle(sync, now_ms);
         publish_status(sync, now_ms);
         if (sync->phase == ENGINE_OVER)
             break;
         wait_for_something(sync, clock_now_ms());
     }
     engine_link_drop(sync);
-    jobs_fail_waiting(&sync->jobs, FAULT_CANCELED);
+    answer_all(sync, FAULT_CANCELED);
     jobs_abandon_in_flight(&sync->jobs);
     take_rerouted(sync, clock_now_ms());
+    engine_index_flush(sync);
     return NULL;
 }

@@ -8,15 +8,20 @@
  *     answer.c   what comes back: which answer it is, and listings
  *     receive.c  bodies and headers as they arrive
  *     session.c  logging in, losing the link, back-off
+ *     upkeep.c   ending a session: new mail, idleness, the end
  *     commit.c   DELE and QUIT
  *     stream.c   large messages that are read while they arrive
+ *     index.c    what is remembered between mounts
+ *     password.c fetched anew after a refusal
  *     engine.c   the loop
  */
 #ifndef SYNC_ENGINE_H
 #define SYNC_ENGINE_H
 
+#include "agenda.h"
 #include "backoff.h"
 #include "crawl.h"
+#include "eol.h"
 #include "header.h"
 #include "job.h"
 #include "link.h"
@@ -24,9 +29,11 @@
 #include "popfs/store.h"
 #include "popfs/sync.h"
 #include "schedule.h"
+#include "waiters.h"
 #include "window.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 enum { SYNC_NOTES_MAX = 256 };
 
@@ -45,17 +52,50 @@ enum session_phase {
 /* What the thread is there for. */
 enum engine_phase {
     ENGINE_SERVE,
-    ENGINE_COMMIT, /* sync_stop(commit): nothing is served any more */
+    ENGINE_STOPPING, /* sync_stop(): nothing is served any more */
     ENGINE_OVER,
 };
 
-/* A removal that the user wished for. */
+/* See commit.c. */
+enum commit_phase {
+    COMMIT_NONE,
+    COMMIT_DELETING,
+    COMMIT_RESETTING,
+    COMMIT_QUITTING,
+    COMMIT_PROVING,
+};
+
 struct removal {
     struct maildrop_message *message; /* one reference */
-    int64_t session_serial;           /* in which session it was wished */
-    bool made_up;                     /* its UIDL was, for that session */
-    bool sent;                        /* DELE was accepted in a session that has not ended */
+    bool made_up;                     /* its UIDL was, for the session that listed it */
+    bool sent;                        /* DELE was accepted in a session that has not failed */
+    bool removed;                     /* has gone from the server */
     bool failed;                      /* given up, and said so */
+};
+
+struct commit_outcome {
+    int64_t at_s; /* 0: there was none */
+    size_t removed_count, failed_count;
+    struct failure failure; /* the first */
+    struct sync_removal_failure failures[SYNC_FAILURES_MAX];
+    size_t kept_count;
+};
+
+struct commit {
+    enum commit_phase phase;
+    struct removal *removals;
+    size_t removals_count;
+    size_t dele_next; /* the first removal whose DELE was not sent in this session */
+    unsigned attempts;
+    int64_t deadline_ms;
+    struct commit_outcome outcome;
+};
+
+/* What the server's refusals of the login have come to (POP3.md rule 22). */
+enum refusal {
+    REFUSED_NOT,
+    REFUSED_ONCE,     /* tried again after a while with the password fetched anew */
+    REFUSED_FOR_GOOD, /* until the user asks for a session */
 };
 
 /* The copies of what the options pointed to. */
@@ -67,7 +107,10 @@ struct account {
     enum pop3_auth auth;
     struct net_trust *trust;
     int64_t timeout_ms, keepalive_ms;
-    bool pipeline, top, read_only, trace, prefetch;
+    bool (*fetch_password)(void *context, struct failure *ret_failure);
+    void *fetch_context;
+    bool is_token; /* the password is one that expires */
+    bool pipeline, top, read_only, trace, prefetch, noquit, strict, lf, cache_off;
     uint64_t lazy_octets;
 };
 
@@ -85,14 +128,20 @@ struct sync {
     uint64_t notes_octets;
     bool canceled; /* some request was */
     bool streams_closed;
-    struct removal *removals;
-    size_t removals_count, removals_room;
-    int64_t session_serial;
-    bool made_up; /* this session's UIDLs are */
+    bool quitting;                 /* a commit's QUIT is out: no wish can be taken back */
+    struct commit_outcome outcome; /* of the last commit */
     bool stop, stop_commit;
+    bool fetch_done, fetch_worked; /* said by fetch_thread, as its last word */
+    struct failure fetch_failure;
     struct sync_status status; /* what the thread last published */
     bool started;              /* the first listing is there, or `start_failure` says why not */
     struct failure start_failure;
+
+    /* ---- shared, each a fact of its own ---- */
+    atomic_size_t going_count;     /* pending removals; changed under `lock` */
+    atomic_bool made_up;           /* this session's UIDLs are */
+    atomic_bool list_is_doubted;   /* LIST has been wrong */
+    atomic_bool journal_has_grown; /* since the last flush */
 
     /* held while the listener is called, and for nothing else */
     pthread_mutex_t listener_lock;
@@ -100,7 +149,7 @@ struct sync {
 
     int wake_descriptor;  /* eventfd: look at what is shared */
     int ready_descriptor; /* eventfd: `started` */
-    pthread_t thread;
+    pthread_t thread, fetch_thread;
 
     /* ---- the sync thread's own ---- */
     enum engine_phase phase;
@@ -118,18 +167,32 @@ struct sync {
     bool status_is_stale;
     struct failure last_failure;
     int64_t last_failure_wall_s;
-    bool login_failed;    /* the last attempt; a session that was lost is another matter */
+    int64_t offline_since_s; /* wall; 0: not */
+    bool login_failed;       /* the last attempt; a session that was lost is another matter */
+    enum refusal refused;
+    bool fetching;      /* there is a fetch_thread */
+    bool wants_listing; /* a session is wanted for the sake of its listing */
+    struct agenda agenda;
+    int64_t listed_wall_s;
+    int64_t slept_ms;     /* as clock_slept_ms() said last */
     size_t careful_count; /* answers to take one at a time, after a link broke with several owed */
     unsigned pipeline_losses; /* links in a row that broke with several owed, and few answered */
     size_t pipelined_count;   /* answers of this session that came while another was owed */
     bool pipeline_off;        /* for the rest of the mount */
 
     struct jobs jobs;
+    struct waiters refresh_waiters; /* for a listing that has not begun */
+    struct waiters refresh_served;  /* for the one that is under way */
+    struct waiters commit_waiters, commit_served;
+    struct waiters prefetch_waiters;
     struct window window;
     struct crawl crawl;
     size_t sweep_left;      /* positions below this have not been swept */
     size_t sweep_forward;   /* positions from here on are swept first */
     size_t prefetch_next;   /* positions below this have been fetched or are going to be */
+    bool prefetch_wanted;   /* the option, or a request that is waiting */
+    bool prefetch_is_full;  /* the cache cannot hold more */
+    bool looks_on;          /* for what to prefetch, in the next turn: one may not take too long */
     uint64_t header_octets; /* of a header, on average */
     unsigned tops_refused;  /* in a row */
     bool top_useless;       /* refused so often that it is not asked for any more in this session */
@@ -140,21 +203,30 @@ struct sync {
     enum listing_step listing_next;
     unsigned listing_answers_left;
     bool made_up_listing;
-    bool listing_alone; /* one command at a time while listing */
+    uint64_t listing_total; /* rows to come, as STAT said */
+    bool listing_alone;     /* one command at a time while listing */
     size_t bad_rows_count;
     size_t lies_count;       /* sizes of LIST that RETR did not bear out */
     size_t truths_count;     /* those that it did */
     struct store_body *body; /* what is arriving; a stream's if `stream` is not NULL */
-    uint64_t arrived_octets; /* of it, in this answer */
+    uint64_t arrived_octets; /* of it, in this answer, as they are kept */
+    uint64_t raw_octets;     /* of this answer, as they were sent */
+    struct eol eol;
+    bool body_not_kept_said; /* the disk is full, and that has been logged */
     struct sync_stream *streams;
     struct sync_stream *stream; /* that what is arriving belongs to */
     bool top_differs;           /* from RETR: it is not used for content any more */
     struct header header;
     struct failure body_failure; /* why the arriving body is no good; fault NONE if it is */
 
-    unsigned commit_attempts;
-    size_t dele_next; /* the first removal whose DELE was not sent in this session */
+    struct commit commit;
+    bool dele_sent; /* in this session: it must not just be closed */
+    bool stop_commits, stop_committed;
     struct sync_report report;
+
+    bool index_is_failing;
+    size_t index_changes_count; /* since the last flush */
+    int64_t index_flush_ms;
 };
 
 /* ---- issue.c ---- */
@@ -165,6 +237,10 @@ enum fault engine_ask(struct sync *sync, struct job *job, int64_t now_ms);
 /* 0 if the message is not in this session's listing. */
 uint32_t engine_msgnum(const struct sync *sync, const struct maildrop_message *message);
 bool engine_has_top(const struct sync *sync);
+/* The body is whole on the local disk. */
+bool engine_has_body(const struct sync *sync, const struct maildrop_message *message);
+/* Answers who waits for all bodies, if they are here or cannot be. */
+void engine_prefetch_settle(struct sync *sync);
 /* The job that fetches the body, new in this class if there is none yet; NULL for want of memory.
  */
 struct job *engine_body_job(struct sync *sync, struct maildrop_message *message,
@@ -232,22 +308,79 @@ void engine_link_drop(struct sync *sync);
 /* When engine_connect() will want to be called again; -1: not by itself. */
 int64_t engine_connect_at_ms(const struct sync *sync);
 
+/* Takes the link away after a QUIT that was answered, or instead of one. */
+void engine_link_close(struct sync *sync);
+/* No date can be had for this message: when it was first seen must do, for good. */
+void engine_no_date(struct sync *sync, struct maildrop_message *message);
+/* Bodies of messages that have gone, and the count of those that were to go. */
+void engine_note_vanished(struct sync *sync, const struct maildrop_changes *changes);
+
+/* ---- upkeep.c ---- */
+/* True when what nobody waits for is to be held back; *ret_completely: everything is. */
+bool engine_is_draining(const struct sync *sync, int64_t now_ms, bool *ret_completely);
+/* Ends the session if it is time, and nothing is owed. */
+enum fault engine_upkeep(struct sync *sync, int64_t now_ms);
+/* QUIT, or with `noquit` and nothing to commit, just closes. Nothing may be owed. */
+enum fault engine_end_session(struct sync *sync, int64_t now_ms);
+/* One step towards ENGINE_OVER. */
+enum fault engine_stop(struct sync *sync, int64_t now_ms);
+
+/* ---- index.c ---- */
+enum fault engine_index_load(struct sync *sync, struct failure *ret_failure);
+/* Writes what a listing or a commit changed, and flushes. */
+void engine_index_changes(struct sync *sync, const struct maildrop_changes *changes);
+void engine_index_forget(struct sync *sync, const struct maildrop_message *message);
+void engine_index_octets(struct sync *sync, const struct maildrop_message *message);
+/* The message's time has been decided; `header` may be empty. */
+void engine_index_header(struct sync *sync, const struct maildrop_message *message,
+                         struct slice header);
+/* Whether LIST can be believed. */
+void engine_index_sizes(struct sync *sync);
+void engine_index_top_differs(struct sync *sync);
+void engine_index_flush(struct sync *sync);
+/* Flushes if it is time. */
+void engine_index_settle(struct sync *sync, int64_t now_ms);
+/* When that will be; -1: there is nothing to flush. */
+int64_t engine_index_at_ms(const struct sync *sync);
+
+/* ---- password.c ---- */
+/* Begins to fetch the password anew, if that is possible. */
+void engine_password_fetch(struct sync *sync);
+/* False while that is going on: nobody may log in. */
+bool engine_password_is_ready(struct sync *sync);
+/* Waits for it, for a minute at most: what it writes to is about to go. */
+void engine_password_end(struct sync *sync);
+
 /* ---- commit.c ---- */
-/* One step towards the end; sets the phase to ENGINE_OVER when it is reached. */
+/* Takes over all who wait for a commit. */
+enum fault engine_commit_begin(struct sync *sync, int64_t now_ms);
+/* The mount is ending: from now on there is an end to it. */
+void engine_commit_hurry(struct sync *sync, int64_t now_ms);
+/* One step. */
 enum fault engine_commit(struct sync *sync, int64_t now_ms);
+/* A new listing has come. */
+void engine_commit_listed(struct sync *sync);
+enum fault engine_rset_answered(struct sync *sync, const struct pop3_event *event,
+                                struct failure *ret_failure);
+void engine_outcome_done(struct commit_outcome *outcome);
 void engine_dele_answered(struct sync *sync, const struct job *job, const struct pop3_event *event);
-enum fault engine_quit_answered(struct sync *sync, const struct pop3_event *event,
+enum fault engine_quit_answered(struct sync *sync, const struct pop3_event *event, int64_t now_ms,
                                 struct failure *ret_failure);
 /* The link was lost while committing. */
 void engine_commit_link_lost(struct sync *sync, const struct failure *failure, int64_t now_ms);
 
 /* ---- sync.c ---- */
 void engine_wake(const struct sync *sync);
+/* A descriptor of a body that is here; FAULT_GONE if it is not. */
+enum fault engine_body_open(const struct sync *sync, const struct maildrop_message *message,
+                            int *ret_descriptor);
 
 /* ---- engine.c ---- */
 void *engine_run(void *sync);
 /* Puts the maildrop's newest state where others see it, and tells the listener. */
 void engine_publish_snapshot(struct sync *sync, const struct maildrop_changes *changes);
+/* Tells the listener alone. */
+void engine_tell(struct sync *sync, const struct maildrop_changes *changes);
 void engine_publish_size(struct sync *sync, struct maildrop_message *message);
 
 #endif

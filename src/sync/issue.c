@@ -2,6 +2,8 @@
 /* Asks: turns what the schedule picks into commands. */
 #include "engine.h"
 
+#include <unistd.h>
+
 enum {
     ANSWER_OVERHEAD_OCTETS = 40, /* the status line and the dot */
     UNKNOWN_BODY_OCTETS = 8192,
@@ -40,6 +42,7 @@ static uint64_t estimate_octets(const struct sync *sync, const struct job *job)
     case JOB_LIST:
     case JOB_NOOP:
     case JOB_DELE:
+    case JOB_RSET:
     case JOB_QUIT:
         break;
     }
@@ -64,6 +67,8 @@ static enum pop3_command command_of(enum job_kind kind)
         return POP3_NOOP;
     case JOB_DELE:
         return POP3_DELE;
+    case JOB_RSET:
+        return POP3_RSET;
     case JOB_QUIT:
         return POP3_QUIT;
     }
@@ -116,19 +121,37 @@ static struct job *sweep_next(struct sync *sync)
     return NULL;
 }
 
-/* A body that is not here and has not been asked for. An exact size means that it is here. */
+bool engine_has_body(const struct sync *sync, const struct maildrop_message *message)
+{
+    int descriptor;
+    if (engine_body_open(sync, message, &descriptor) != FAULT_NONE)
+        return false;
+    close(descriptor);
+    return true;
+}
+
+/* A body that is not here and has not been asked for. */
 static bool is_wanted(const struct sync *sync, const struct maildrop_message *message)
 {
-    bool exact;
-    maildrop_message_octets(message, &exact);
-    return !exact && !maildrop_message_is_going(message) &&
-           jobs_find(&sync->jobs, JOB_BODY, message) == NULL;
+    return !maildrop_message_is_going(message) &&
+           jobs_find(&sync->jobs, JOB_BODY, message) == NULL && !engine_has_body(sync, message);
+}
+
+/* What is read ahead must be there still when it is opened. */
+static bool has_room_ahead(const struct sync *sync)
+{
+    struct store_usage usage;
+    store_usage(sync->store, &usage);
+    return store_is_keeping(sync->store) &&
+           (usage.octets_max == 0 || crawl_ahead_octets(&sync->crawl) < usage.octets_max / 2);
 }
 
 /* The next body that a crawl will open; NULL if none is due. */
 static struct job *ahead_next(struct sync *sync)
 {
     size_t position;
+    if (!has_room_ahead(sync))
+        return NULL;
     for (int i = 0; i < AHEAD_LOOKED_AT_MAX; i++) {
         if (!crawl_next(&sync->crawl, sync->listed, &position))
             return NULL;
@@ -140,18 +163,61 @@ static struct job *ahead_next(struct sync *sync)
     return NULL;
 }
 
+/* To fetch more than the cache holds would only push out what was fetched first. */
+static bool has_room_for(const struct sync *sync, const struct maildrop_message *message)
+{
+    struct store_usage usage;
+    store_usage(sync->store, &usage);
+    uint64_t owed = sync->jobs.owed_octets + maildrop_message_octets(message, NULL);
+    return store_is_keeping(sync->store) &&
+           (usage.octets_max == 0 || usage.octets + owed <= usage.octets_max);
+}
+
 /* The next body for `prefetch`, in listing order. */
 static struct job *prefetch_next(struct sync *sync)
 {
     size_t count = maildrop_snapshot_count(sync->listed);
-    while (sync->account.prefetch && sync->prefetch_next < count) {
-        struct maildrop_message *message =
-            maildrop_snapshot_at(sync->listed, sync->prefetch_next++);
-        if (!is_wanted(sync, message))
-            continue;
-        return jobs_add(&sync->jobs, JOB_BODY, SCHEDULE_PREFETCH, message);
+    for (int i = 0; sync->prefetch_wanted && sync->prefetch_next < count; i++) {
+        struct maildrop_message *message = maildrop_snapshot_at(sync->listed, sync->prefetch_next);
+        sync->looks_on = i >= AHEAD_LOOKED_AT_MAX;
+        if (sync->looks_on)
+            return NULL;
+        if (is_wanted(sync, message)) {
+            sync->prefetch_is_full |= !has_room_for(sync, message);
+            if (sync->prefetch_is_full)
+                return NULL;
+            sync->prefetch_next++;
+            return jobs_add(&sync->jobs, JOB_BODY, SCHEDULE_PREFETCH, message);
+        }
+        sync->prefetch_next++;
     }
     return NULL;
+}
+
+static bool has_all_bodies(const struct sync *sync)
+{
+    size_t count = maildrop_snapshot_count(sync->listed);
+    for (size_t i = 0; i < count; i++) {
+        const struct maildrop_message *message = maildrop_snapshot_at(sync->listed, i);
+        if (!maildrop_message_is_going(message) && !engine_has_body(sync, message))
+            return false;
+    }
+    return true;
+}
+
+void engine_prefetch_settle(struct sync *sync)
+{
+    if (sync->prefetch_waiters.count == 0 || sync->session_phase != SESSION_ONLINE ||
+        sync->jobs.in_flight.count > 0)
+        return;
+    bool over = sync->prefetch_next >= maildrop_snapshot_count(sync->listed);
+    if (!over && !sync->prefetch_is_full)
+        return;
+    enum fault fault = FAULT_DISK;
+    if (over)
+        fault = has_all_bodies(sync) ? FAULT_NONE : FAULT_REFUSED;
+    sync->prefetch_wanted = sync->account.prefetch;
+    waiters_answer(&sync->prefetch_waiters, fault);
 }
 
 static bool keepalive_is_due(const struct sync *sync, int64_t now_ms)
@@ -166,14 +232,18 @@ static enum schedule_class next_class(struct sync *sync, int64_t now_ms)
 {
     struct jobs *jobs = &sync->jobs;
     bool careful = sync->careful_count > 0 && jobs->in_flight.count > 0;
+    bool not_at_all;
+    bool draining = engine_is_draining(sync, now_ms, &not_at_all);
     struct schedule_view view = {
-        .may_issue = link_may_issue(sync->link) && !careful,
+        .may_issue = link_may_issue(sync->link) && !careful && !not_at_all,
         .outstanding_count = jobs->in_flight.count,
         .outstanding_octets = jobs->owed_octets,
         .window_octets = window_octets(&sync->window),
     };
     view.wanted[SCHEDULE_READ] = jobs->queued[SCHEDULE_READ].first != NULL;
     view.wanted[SCHEDULE_STAT] = jobs->queued[SCHEDULE_STAT].first != NULL;
+    if (draining)
+        return schedule_next(&view);
     view.wanted[SCHEDULE_AHEAD] =
         jobs->queued[SCHEDULE_AHEAD].first != NULL || ahead_next(sync) != NULL;
     view.wanted[SCHEDULE_SWEEP] =

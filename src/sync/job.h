@@ -21,6 +21,7 @@ enum job_kind {
     JOB_LIST,
     JOB_NOOP,
     JOB_DELE,
+    JOB_RSET,
     JOB_QUIT,
 };
 

@@ -18,6 +18,7 @@ struct link {
     int64_t active_ms;
     uint64_t received_octets;
     unsigned reads_left;
+    enum pop3_code failure_code;
     bool securing; /* the handshake that POP3_EVENT_SECURE asked for */
     char input[INPUT_OCTETS];
 };
@@ -58,6 +59,19 @@ void link_close(struct link *link)
     net_connection_close(link->connection);
     link->connection = NULL;
     link_free(link);
+}
+
+void link_reset(struct link *link)
+{
+    const struct pop3_request reset = {.command = POP3_RSET};
+    struct failure failure;
+    if (link_issue(link, &reset, link->active_ms) == FAULT_NONE)
+        (void)link_flush(link, link->active_ms, &failure);
+}
+
+enum pop3_code link_failure_code(const struct link *link)
+{
+    return link->failure_code;
 }
 
 void link_begin_turn(struct link *link)
@@ -177,6 +191,7 @@ enum fault link_next_event(struct link *link, int64_t now_ms, struct pop3_event 
             fault = net_connection_start_tls(link->connection, now_ms, ret_failure);
             link->securing = true;
         } else if (type == POP3_EVENT_FAILED) {
+            link->failure_code = ret_event->code;
             return failure_set(ret_failure, ret_event->fault, "%.*s", (int)ret_event->text.len,
                                ret_event->text.data);
         } else if (type == POP3_EVENT_NONE) {

@@ -21,8 +21,12 @@ enum fault link_new(const struct link_options *options, int64_t now_ms, struct l
                     struct failure *ret_failure);
 /* Closes without QUIT. NULL is fine. */
 void link_free(struct link *link);
-/* After QUIT was answered. */
+/* After QUIT was answered, or instead of it. */
 void link_close(struct link *link);
+/* Sends RSET as far as the socket takes it; for a link that is about to be freed. */
+void link_reset(struct link *link);
+/* What the server gave as the reason, after link_next_event() failed. */
+enum pop3_code link_failure_code(const struct link *link);
 
 /*
  * The next event, after moving as many bytes as that takes; POP3_EVENT_NONE when there is nothing

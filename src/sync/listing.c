@@ -194,3 +194,8 @@ size_t listing_hidden_count(const struct listing *listing)
 {
     return listing->hidden_count;
 }
+
+size_t listing_uidl_count(const struct listing *listing)
+{
+    return listing->uidl_count;
+}

@@ -26,6 +26,8 @@ enum fault listing_add_octets(struct listing *listing, uint32_t msgnum, uint64_t
  */
 enum fault listing_join(struct listing *listing, bool made_up, const struct maildrop_row **ret_rows,
                         const uint32_t **ret_msgnums, size_t *ret_count);
+/* Rows of UIDL so far. */
+size_t listing_uidl_count(const struct listing *listing);
 /* Numbers that were hidden by listing_join(). */
 size_t listing_hidden_count(const struct listing *listing);
 

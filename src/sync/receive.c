@@ -16,18 +16,27 @@ enum {
 #define BODY_OCTETS_LEAST (UINT64_C(64) << 20)  /* a body may always be so large */
 #define UNLISTED_OCTETS_MAX (UINT64_C(4) << 30) /* where LIST said nothing */
 
-static void learn_time(struct maildrop_message *message, const struct header *header)
+static void learn_header(struct sync *sync, struct maildrop_message *message)
 {
     int64_t seconds;
-    if (!mail_header_time(buffer_slice(&header->bytes), &seconds))
+    struct slice header = buffer_slice(&sync->header.bytes);
+    if (maildrop_message_time(message, &seconds))
+        return;
+    if (!mail_header_time(header, &seconds))
         seconds = maildrop_message_first_seen_ns(message) / 1000000000;
     maildrop_message_learn_time(message, seconds);
+    engine_index_header(sync, message, header);
+}
+
+void engine_no_date(struct sync *sync, struct maildrop_message *message)
+{
+    maildrop_message_learn_time(message, maildrop_message_first_seen_ns(message) / 1000000000);
+    engine_index_header(sync, message, (struct slice){0});
 }
 
 void engine_header_missing(struct sync *sync, struct job *job)
 {
-    maildrop_message_learn_time(job->message,
-                                maildrop_message_first_seen_ns(job->message) / 1000000000);
+    engine_no_date(sync, job->message);
     jobs_finish(&sync->jobs, job, FAULT_REFUSED, -1);
 }
 
@@ -46,6 +55,8 @@ void engine_receive_start(struct sync *sync, struct job *job)
     header_clear(&sync->header);
     sync->body_failure.fault = FAULT_NONE;
     sync->arrived_octets = 0;
+    sync->raw_octets = 0;
+    eol_begin(&sync->eol);
     if (job->kind == JOB_HEADER || engine_stream_begin(sync, job))
         return;
     if (job->kind == JOB_START)
@@ -54,6 +65,7 @@ void engine_receive_start(struct sync *sync, struct job *job)
         body_failed(sync);
 }
 
+/* As they are kept: with LF, if that was asked for. */
 static enum fault append(struct sync *sync, struct slice bytes)
 {
     enum fault fault = FAULT_NONE;
@@ -65,12 +77,19 @@ static enum fault append(struct sync *sync, struct slice bytes)
     return fault;
 }
 
+static enum fault take(struct sync *sync, struct slice bytes)
+{
+    if (sync->account.lf && !eol_feed(&sync->eol, bytes, &bytes))
+        return failure_set(&sync->body_failure, FAULT_MEMORY, "out of memory");
+    return append(sync, bytes);
+}
+
 /* What LIST said is only a hint, but a body that is so far beyond it has no end. */
 static bool is_endless(const struct sync *sync, const struct job *job)
 {
     uint64_t listed = maildrop_message_listed_octets(job->message);
     uint64_t most = listed == 0 ? UNLISTED_OCTETS_MAX : listed * LISTED_TIMES_MAX;
-    return sync->arrived_octets > (most > BODY_OCTETS_LEAST ? most : BODY_OCTETS_LEAST);
+    return sync->raw_octets > (most > BODY_OCTETS_LEAST ? most : BODY_OCTETS_LEAST);
 }
 
 enum fault engine_receive_data(struct sync *sync, struct job *job, struct slice bytes,
@@ -80,9 +99,8 @@ enum fault engine_receive_data(struct sync *sync, struct job *job, struct slice 
     jobs_note_octets(&sync->jobs, job, bytes.len);
     if (!maildrop_message_time(job->message, &seconds))
         header_feed(&sync->header, bytes);
-    if (sync->body == NULL)
-        sync->arrived_octets += bytes.len;
-    else if (append(sync, bytes) != FAULT_NONE)
+    sync->raw_octets += bytes.len;
+    if (sync->body != NULL && take(sync, bytes) != FAULT_NONE)
         body_failed(sync);
     if (is_endless(sync, job))
         return failure_set(ret_failure, FAULT_GARBLED,
@@ -92,7 +110,7 @@ enum fault engine_receive_data(struct sync *sync, struct job *job, struct slice 
 
 static bool is_short(const struct sync *sync, const struct job *job)
 {
-    return sync->arrived_octets < maildrop_message_listed_octets(job->message) / 2;
+    return sync->raw_octets < maildrop_message_listed_octets(job->message) / 2;
 }
 
 /*
@@ -105,19 +123,38 @@ static bool is_doubtful(const struct sync *sync, const struct job *job)
     return job->doubts == 0 && sync->body != NULL && is_short(sync, job);
 }
 
-static void note_size(struct sync *sync, const struct maildrop_message *message, uint64_t octets)
+/* The kernel believes what LIST said of the others: it is to ask again. */
+static void doubt_sizes(struct sync *sync)
+{
+    struct maildrop_snapshot *snapshot = maildrop_snapshot(sync->maildrop);
+    bool exact;
+    atomic_store(&sync->list_is_doubted, true);
+    for (size_t i = 0; i < maildrop_snapshot_count(snapshot); i++) {
+        struct maildrop_message *message = maildrop_snapshot_at(snapshot, i);
+        maildrop_message_octets(message, &exact);
+        if (!exact)
+            engine_publish_size(sync, message);
+    }
+    maildrop_snapshot_unref(snapshot);
+}
+
+/* The first of a kind is remembered for good. */
+static void note_size(struct sync *sync, const struct maildrop_message *message)
 {
     uint64_t listed = maildrop_message_listed_octets(message);
-    if (listed == octets) {
-        sync->truths_count++;
+    if (listed == sync->raw_octets) {
+        if (sync->truths_count++ == 0)
+            engine_index_sizes(sync);
         return;
     }
     if (sync->lies_count++ > 0)
         return;
+    engine_index_sizes(sync);
     log_write(LOG_LEVEL_INFO,
               "LIST said %" PRIu64 " octets for a message of %" PRIu64
-              "; sizes are exact only once a message has been read",
-              listed, octets);
+              "; from now on stat waits until a message has been fetched",
+              listed, sync->raw_octets);
+    doubt_sizes(sync);
 }
 
 /* A stream that was given more than the whole turned out to have. */
@@ -137,38 +174,58 @@ static bool is_cut(struct sync *sync)
  */
 static bool is_nothing(struct sync *sync, const struct job *job)
 {
-    if (job->doubts == 0 || sync->body == NULL || sync->arrived_octets > 0)
+    if (job->doubts == 0 || sync->body == NULL || sync->raw_octets > 0)
         return false;
     failure_set(&sync->body_failure, FAULT_GARBLED, "the server sent nothing for a message, twice");
     body_failed(sync);
     return true;
 }
 
+/* A body that could not be kept is as good as one that was for whoever waits for it now. */
+static void note_kept(struct sync *sync, enum fault fault)
+{
+    if (fault != FAULT_NONE && !sync->body_not_kept_said)
+        log_write(LOG_LEVEL_ERROR, "%s; messages are fetched again each time they are opened",
+                  sync->body_failure.text);
+    sync->body_not_kept_said = fault != FAULT_NONE;
+}
+
 static enum fault keep(struct sync *sync, struct maildrop_message *message, int *ret_descriptor)
 {
     uint64_t octets = sync->arrived_octets;
+    bool was_exact;
+    uint64_t octets_before = maildrop_message_octets(message, &was_exact);
     enum fault fault = store_body_keep(sync->body, maildrop_message_id(message), ret_descriptor,
                                        &sync->body_failure);
     sync->body = NULL;
-    if (fault != FAULT_NONE)
-        log_write(LOG_LEVEL_ERROR, "%s", sync->body_failure.text);
+    note_kept(sync, fault);
     if (*ret_descriptor < 0)
         octets = 0;
     if (sync->stream != NULL)
         engine_stream_complete(sync, octets);
     if (*ret_descriptor < 0)
         return fault;
-    note_size(sync, message, octets);
     maildrop_message_learn_octets(message, octets);
-    learn_time(message, &sync->header);
-    if (octets != maildrop_message_listed_octets(message))
+    learn_header(sync, message);
+    if (!was_exact || octets_before != octets)
+        engine_index_octets(sync, message);
+    if (octets_before != octets)
         engine_publish_size(sync, message);
+    note_size(sync, message);
     return FAULT_NONE;
+}
+
+/* With LF, a CR that was the very last octet is still held back. */
+static void complete_eol(struct sync *sync)
+{
+    if (sync->account.lf && sync->body != NULL && append(sync, eol_end(&sync->eol)) != FAULT_NONE)
+        body_failed(sync);
 }
 
 static void body_complete(struct sync *sync, struct job *job)
 {
     int descriptor = -1;
+    complete_eol(sync);
     enum fault fault = sync->body_failure.fault;
     uint64_t promised = maildrop_message_octets(job->message, NULL);
     if (is_nothing(sync, job) || is_cut(sync))
@@ -194,7 +251,7 @@ static void header_complete(struct sync *sync, struct job *job)
     sync->header_octets += sync->header.bytes.len / 8;
     sync->header_octets -= sync->header_octets / 8;
     sync->tops_refused = 0;
-    learn_time(job->message, &sync->header);
+    learn_header(sync, job->message);
     jobs_finish(&sync->jobs, job, FAULT_NONE, -1);
 }
 
@@ -235,7 +292,7 @@ void engine_receive_refused(struct sync *sync, struct job *job, const char *why)
         top_refused(sync);
         engine_header_missing(sync, job);
     } else if (job->kind == JOB_START) {
-        sync->top_differs = true; /* RETR from now on */
+        sync->top_differs = true; /* RETR from now on, in this mount */
         engine_stream_start_complete(sync, job);
     } else {
         log_write(LOG_LEVEL_WARNING, "the server refuses message %s: %s",

@@ -30,15 +30,20 @@ static int64_t least(int64_t a, int64_t b)
 
 static bool wants_session(const struct sync *sync)
 {
-    if (sync->phase == ENGINE_COMMIT)
-        return true; /* engine_commit() ends the phase when it wants none */
-    return !sync->started || sync->jobs.queued[SCHEDULE_READ].count > 0 ||
-           sync->jobs.queued[SCHEDULE_STAT].count > 0;
+    if (sync->commit.phase != COMMIT_NONE)
+        return true;
+    if (sync->phase != ENGINE_SERVE || sync->refused == REFUSED_FOR_GOOD)
+        return false;
+    return !sync->started || sync->wants_listing || sync->prefetch_waiters.count > 0 ||
+           sync->jobs.queued[SCHEDULE_READ].count > 0 || sync->jobs.queued[SCHEDULE_STAT].count > 0;
 }
 
 int64_t engine_connect_at_ms(const struct sync *sync)
 {
-    return sync->link == NULL && wants_session(sync) ? sync->retry_ms : -1;
+    int64_t from_ms = agenda_login_from_ms(&sync->agenda);
+    if (sync->link != NULL || !wants_session(sync))
+        return -1;
+    return from_ms > sync->retry_ms ? from_ms : sync->retry_ms;
 }
 
 static enum pop3_security security(enum sync_tls tls)
@@ -56,8 +61,9 @@ static enum pop3_security security(enum sync_tls tls)
 
 void engine_connect(struct sync *sync, int64_t now_ms)
 {
-    if (sync->link != NULL || sync->phase == ENGINE_OVER || !wants_session(sync) ||
-        now_ms < sync->retry_ms)
+    int64_t at_ms = engine_connect_at_ms(sync);
+    if (sync->phase == ENGINE_OVER || at_ms < 0 || now_ms < at_ms ||
+        !engine_password_is_ready(sync))
         return;
     const struct account *account = &sync->account;
     struct failure failure = {0};
@@ -106,8 +112,14 @@ enum fault engine_list(struct sync *sync, int64_t now_ms)
     struct job *job = jobs_add(&sync->jobs, JOB_STAT, SCHEDULE_READ, NULL);
     if (sync->listing == NULL || job == NULL)
         return FAULT_MEMORY;
+    const struct pop3_capabilities *has = pop3_session_capabilities(link_session(sync->link));
+    agenda_note_login(&sync->agenda, has->login_delay_s, now_ms);
+    sync->refused = REFUSED_NOT;
     sync->session_phase = SESSION_LISTING;
     sync->session_count++;
+    sync->dele_sent = false;
+    waiters_move(&sync->refresh_served, &sync->refresh_waiters);
+    sync->listing_total = 0;
     sync->bad_rows_count = 0;
     sync->pipelined_count = 0;
     sync->tops_refused = 0;
@@ -140,11 +152,7 @@ static bool map_numbers(struct sync *sync, struct maildrop_message *const *by_ro
 
 static void note_session(struct sync *sync)
 {
-    bool made_up_before = sync->made_up;
-    pthread_mutex_lock(&sync->lock);
-    sync->session_serial = sync->session_count;
-    sync->made_up = sync->made_up_listing;
-    pthread_mutex_unlock(&sync->lock);
+    bool made_up_before = atomic_exchange(&sync->made_up, sync->made_up_listing);
     if (sync->made_up_listing && !made_up_before)
         log_write(LOG_LEVEL_WARNING,
                   "the server has no UIDL: names last for one session, and nothing that is removed "
@@ -175,14 +183,51 @@ static void start_is_over(struct sync *sync, const struct failure *failure)
 }
 
 /* Without TOP no date can be had for the price of a header: nobody need wait for one. */
-static void settle_times(const struct sync *sync)
+static void settle_times(struct sync *sync)
 {
+    int64_t seconds;
     if (engine_has_top(sync))
         return;
     for (size_t i = 0; i < maildrop_snapshot_count(sync->listed); i++) {
         struct maildrop_message *message = maildrop_snapshot_at(sync->listed, i);
-        maildrop_message_learn_time(message, maildrop_message_first_seen_ns(message) / 1000000000);
+        if (!maildrop_message_time(message, &seconds))
+            engine_no_date(sync, message);
     }
+}
+
+/* Not by our own commit: somebody else deleted it, or one whose QUIT was never answered did. */
+static void note_wish_over(const struct maildrop_message *message, bool made_up)
+{
+    char uidl[600];
+    if (made_up || !maildrop_message_is_unique(message) || maildrop_message_is_replaced(message))
+        log_write(LOG_LEVEL_WARNING,
+                  "%s was to be deleted, but can no longer be identified: it stays",
+                  text_escape(maildrop_message_uidl(message), uidl, sizeof(uidl)));
+}
+
+void engine_note_vanished(struct sync *sync, const struct maildrop_changes *changes)
+{
+    for (size_t i = 0; i < changes->vanished_count; i++) {
+        struct maildrop_message *message = changes->vanished[i];
+        store_body_remove(sync->store, maildrop_message_id(message));
+        pthread_mutex_lock(&sync->lock);
+        bool going = maildrop_message_is_going(message);
+        if (going)
+            atomic_fetch_sub(&sync->going_count, 1);
+        pthread_mutex_unlock(&sync->lock);
+    }
+}
+
+/* The first listing confirms what an earlier mount knew, so all that there is has appeared only
+ * now. */
+static void note_wishes_over(const struct sync *sync, const struct maildrop_changes *changes,
+                             bool made_up)
+{
+    if (sync->commit.phase != COMMIT_NONE)
+        return;
+    for (size_t i = 0; i < changes->vanished_count; i++)
+        if (maildrop_message_is_going(changes->vanished[i]))
+            note_wish_over(changes->vanished[i], made_up);
 }
 
 enum fault engine_listed(struct sync *sync, struct failure *ret_failure)
@@ -191,7 +236,8 @@ enum fault engine_listed(struct sync *sync, struct failure *ret_failure)
     const uint32_t *msgnums;
     size_t count;
     struct maildrop_changes changes;
-    bool same_identity = !sync->made_up_listing && !sync->made_up;
+    bool made_up_before = atomic_load(&sync->made_up);
+    bool same_identity = !sync->made_up_listing && !made_up_before;
     if (listing_join(sync->listing, sync->made_up_listing, &rows, &msgnums, &count) != FAULT_NONE)
         return FAULT_MEMORY;
     CLEANUP_FREE struct maildrop_message **by_row = calloc(count + 1, sizeof(by_row[0]));
@@ -200,7 +246,10 @@ enum fault engine_listed(struct sync *sync, struct failure *ret_failure)
         return failure_set(ret_failure, FAULT_MEMORY, "out of memory for the listing");
     log_oddities(sync);
     note_session(sync);
+    note_wishes_over(sync, &changes, made_up_before);
+    engine_note_vanished(sync, &changes);
     bool mapped = map_numbers(sync, by_row, msgnums, count);
+    engine_index_changes(sync, &changes);
     if (mapped)
         settle_times(sync);
     listing_free(sync->listing);
@@ -212,21 +261,24 @@ enum fault engine_listed(struct sync *sync, struct failure *ret_failure)
     sync->session_phase = SESSION_ONLINE;
     sync->status_is_stale = true;
     sync->login_failed = false;
+    sync->wants_listing = false;
+    sync->offline_since_s = 0;
+    sync->listed_wall_s = clock_wall_ns() / 1000000000;
+    agenda_note_listing(&sync->agenda, clock_now_ms());
     engine_publish_snapshot(sync, &changes);
-    for (size_t i = 0; i < changes.vanished_count; i++)
-        store_body_remove(sync->store, maildrop_message_id(changes.vanished[i]));
     maildrop_changes_done(&changes);
+    engine_commit_listed(sync);
+    waiters_answer(&sync->refresh_served, FAULT_NONE);
     if (!sync->started && mapped)
         start_is_over(sync, NULL);
     return mapped ? FAULT_NONE : FAULT_MEMORY;
 }
 
-void engine_link_drop(struct sync *sync)
+/* What the session was about is void. */
+static void forget_session(struct sync *sync)
 {
-    if (sync->link != NULL)
-        sync->received_before += link_received_octets(sync->link);
-    link_free(sync->link);
     sync->link = NULL;
+    sync->dele_sent = false;
     sync->session_phase = SESSION_NONE;
     sync->status_is_stale = true;
     engine_answer_abandon(sync);
@@ -235,6 +287,24 @@ void engine_link_drop(struct sync *sync)
     free(sync->msgnums);
     sync->msgnums = NULL;
     window_init(&sync->window);
+}
+
+void engine_link_drop(struct sync *sync)
+{
+    if (sync->link != NULL)
+        sync->received_before += link_received_octets(sync->link);
+    /* A server that took the lost link for a QUIT would delete what must stay. */
+    if (sync->link != NULL && sync->dele_sent && sync->session_phase == SESSION_ONLINE)
+        link_reset(sync->link);
+    link_free(sync->link);
+    forget_session(sync);
+}
+
+void engine_link_close(struct sync *sync)
+{
+    sync->received_before += link_received_octets(sync->link);
+    link_close(sync->link);
+    forget_session(sync);
 }
 
 /*
@@ -298,38 +368,85 @@ static bool blame_pipelined_listing(struct sync *sync)
     return true;
 }
 
+/*
+ * Refused after it had worked. [AUTH] and [SYS/PERM] are final (RFC 3206); a refusal without a code
+ * may mean that we came too often (Outlook), or that the password was changed: once more, later,
+ * with the password fetched anew. A token that has expired is worth trying again at once.
+ */
+static void note_refusal(struct sync *sync, enum pop3_code code, int64_t now_ms)
+{
+    bool final = (code == POP3_CODE_AUTH || code == POP3_CODE_SYS_PERM) && !sync->account.is_token;
+    if (!sync->started)
+        return;
+    if (final || sync->refused != REFUSED_NOT) {
+        sync->refused = REFUSED_FOR_GOOD;
+        log_write(LOG_LEVEL_ERROR, "the login is not tried again until somebody asks for it "
+                                   "(popfsctl refresh)");
+        return;
+    }
+    sync->refused = REFUSED_ONCE;
+    if (sync->account.is_token)
+        sync->retry_ms = now_ms;
+    engine_password_fetch(sync);
+}
+
 /* A session could not be had: while the maildrop is merely busy, those who wait go on waiting. */
-static void login_failed(struct sync *sync, const struct failure *failure, int64_t now_ms)
+static void login_failed(struct sync *sync, const struct failure *failure, enum pop3_code code,
+                         int64_t now_ms)
 {
     sync->retry_ms = now_ms + backoff_failed(&sync->backoff, failure->fault, dice());
+    if (failure->fault == FAULT_LOGIN)
+        note_refusal(sync, code, now_ms);
     bool busy = failure->fault == FAULT_BUSY;
     sync->login_failed = true;
     if (!sync->started && (!busy || sync->retry_ms > sync->start_ms + sync->account.timeout_ms)) {
         start_is_over(sync, failure);
         sync->phase = ENGINE_OVER;
     }
-    if (!busy)
-        jobs_fail_waiting(&sync->jobs, failure->fault);
+    if (busy)
+        return;
+    jobs_fail_waiting(&sync->jobs, failure->fault);
+    waiters_answer(&sync->refresh_waiters, failure->fault);
+    waiters_answer(&sync->refresh_served, failure->fault);
+    waiters_answer(&sync->prefetch_waiters, failure->fault);
+}
+
+/* The server hung up on a QUIT that was to delete nothing: that is an answer as well. */
+static bool was_leaving(struct sync *sync)
+{
+    if (sync->session_phase != SESSION_QUITTING || sync->commit.phase == COMMIT_QUITTING)
+        return false;
+    engine_link_drop(sync);
+    jobs_abandon_in_flight(&sync->jobs);
+    return true;
 }
 
 void engine_link_lost(struct sync *sync, const struct failure *failure, int64_t now_ms)
 {
     bool had_session = sync->session_phase == SESSION_ONLINE;
-    bool committing = sync->phase == ENGINE_COMMIT;
+    bool committing = sync->commit.phase != COMMIT_NONE;
+    if (was_leaving(sync))
+        return;
     bool once_more = blame_pipelined_listing(sync);
+    enum pop3_code code = sync->link == NULL ? POP3_CODE_NONE : link_failure_code(sync->link);
     if (sync->started)
         log_write(LOG_LEVEL_WARNING, "%s: %s", sync->account.host, failure->text);
     sync->last_failure = *failure;
     sync->last_failure_wall_s = clock_wall_ns() / 1000000000;
+    if (sync->offline_since_s == 0)
+        sync->offline_since_s = sync->last_failure_wall_s;
     judge_pipelining(sync);
     engine_link_drop(sync);
     recover_jobs(sync, failure->fault);
+    waiters_move(&sync->refresh_waiters, &sync->refresh_served);
+    if (!had_session && !once_more)
+        login_failed(sync, failure, code, now_ms);
     if (committing)
         engine_commit_link_lost(sync, failure, now_ms);
     else if (once_more)
         sync->retry_ms = now_ms;
     else if (!had_session)
-        login_failed(sync, failure, now_ms);
+        return;
     else if (now_ms - sync->session_started_ms < SHORT_SESSION_MS)
         sync->retry_ms = now_ms + backoff_failed(&sync->backoff, FAULT_OFFLINE, dice());
     else

@@ -176,7 +176,7 @@ bool engine_stream_open(struct sync *sync, struct sync_request *request)
     bool exact;
     uint64_t octets = maildrop_message_octets(request->message, &exact);
     if (sync->account.lazy_octets == 0 || octets <= sync->account.lazy_octets ||
-        (!exact && sync->lies_count > 0))
+        (!exact && (sync->lies_count > 0 || sync->account.lf || sync->account.strict)))
         return false;
     if (!exact && sync->truths_count == 0) {
         if (request->probed)
@@ -291,11 +291,20 @@ void engine_stream_give_up(struct sync *sync, const struct maildrop_message *mes
         stream_fail(stream, fault);
 }
 
+/* Between RETR and what came before; TOP is to blame if that was all (rule 14 of POP3.md). */
+static void note_difference(struct sync *sync)
+{
+    if (sync->stream->retr_began || sync->top_differs)
+        return;
+    sync->top_differs = true;
+    engine_index_top_differs(sync);
+}
+
 bool engine_stream_is_cut(struct sync *sync)
 {
     if (sync->stream == NULL || sync->arrived_octets >= store_body_octets(sync->body))
         return false;
-    sync->top_differs |= !sync->stream->retr_began;
+    note_difference(sync);
     return true;
 }
 
@@ -318,7 +327,7 @@ enum fault engine_stream_skip(struct sync *sync, struct slice *bytes)
     sync->arrived_octets += known.len;
     if (equal)
         return FAULT_NONE;
-    sync->top_differs |= !sync->stream->retr_began;
+    note_difference(sync);
     return failure_set(&sync->body_failure, FAULT_GARBLED,
                        sync->stream->retr_began
                            ? "a message came with other bytes the second time"

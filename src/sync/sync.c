@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -41,6 +42,12 @@ static enum fault account_init(struct account *account, const struct sync_option
     account->read_only = options->read_only;
     account->trace = options->trace;
     account->prefetch = options->prefetch;
+    account->noquit = options->noquit;
+    account->strict = options->strict;
+    account->lf = options->lf;
+    account->cache_off = options->cache_off;
+    account->fetch_password = options->fetch_password;
+    account->fetch_context = options->fetch_context;
     account->lazy_octets = options->lazy_octets;
     account->password = options->password;
     if (!copy_text(options->host, &account->host) || !copy_text(options->user, &account->user))
@@ -55,6 +62,29 @@ static enum fault account_init(struct account *account, const struct sync_option
     return net_trust_new(&trust, &account->trust, ret_failure);
 }
 
+static enum fault open_store(struct sync *sync, const struct sync_options *options,
+                             struct failure *ret_failure)
+{
+    char owner[FAILURE_TEXT_OCTETS];
+    char notice[FAILURE_TEXT_OCTETS];
+    snprintf(owner, sizeof(owner), "mounted on %s by process %ld", options->mountpoint,
+             (long)getpid());
+    const struct store_options store = {
+        .folder = options->cache_folder,
+        .account = options->account,
+        .owner = owner,
+        .temporary = options->cache_off,
+        .lf = options->lf,
+        .octets_max = options->cache_octets_max,
+    };
+    enum fault fault = store_open(&store, &sync->store, notice, ret_failure);
+    if (fault != FAULT_NONE)
+        return fault;
+    if (notice[0] != '\0')
+        log_write(LOG_LEVEL_WARNING, "%s", notice);
+    return engine_index_load(sync, ret_failure);
+}
+
 enum fault sync_new(const struct sync_options *options, struct sync **ret_sync,
                     struct failure *ret_failure)
 {
@@ -66,19 +96,21 @@ enum fault sync_new(const struct sync_options *options, struct sync **ret_sync,
     sync->submitted_end = &sync->submitted;
     sync->header_octets = HEADER_GUESS_OCTETS;
     sync->status_is_stale = true;
+    sync->prefetch_wanted = options->prefetch;
     window_init(&sync->window);
+    agenda_init(&sync->agenda, options->refresh_s * 1000, options->idle_s * 1000);
     sync->wake_descriptor = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     sync->ready_descriptor = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     sync->maildrop = maildrop_new();
     enum fault fault = FAULT_NONE;
     if (sync->wake_descriptor < 0 || sync->ready_descriptor < 0 || sync->maildrop == NULL)
         fault = failure_set(ret_failure, FAULT_MEMORY, "out of memory or descriptors");
-    else
-        sync->snapshot = maildrop_snapshot(sync->maildrop);
     if (fault == FAULT_NONE)
         fault = account_init(&sync->account, options, ret_failure);
     if (fault == FAULT_NONE)
-        fault = store_open(options->cache_folder, &sync->store, ret_failure);
+        fault = open_store(sync, options, ret_failure);
+    if (fault == FAULT_NONE)
+        sync->snapshot = maildrop_snapshot(sync->maildrop);
     if (fault != FAULT_NONE) {
         sync_free(sync);
         return fault;
@@ -178,18 +210,32 @@ static void note_open(struct sync *sync, const struct maildrop_message *message)
         engine_wake(sync);
 }
 
+/* Nothing is kept whose size is not known. */
+enum fault engine_body_open(const struct sync *sync, const struct maildrop_message *message,
+                            int *ret_descriptor)
+{
+    bool exact;
+    uint64_t octets = maildrop_message_octets(message, &exact);
+    if (!exact)
+        return FAULT_GONE;
+    return store_body_open(sync->store, maildrop_message_id(message), octets, ret_descriptor);
+}
+
 enum fault sync_body_open(struct sync *sync, struct maildrop_message *message, int *ret_descriptor)
 {
     note_open(sync, message);
-    return store_body_open(sync->store, maildrop_message_id(message), ret_descriptor);
+    return engine_body_open(sync, message, ret_descriptor);
 }
 
 void sync_status(struct sync *sync, struct sync_status *ret_status)
 {
     pthread_mutex_lock(&sync->lock);
     *ret_status = sync->status;
-    ret_status->going_count = sync->removals_count;
+    ret_status->committed_at_s = sync->outcome.at_s;
+    ret_status->commit_removed_count = sync->outcome.removed_count;
+    ret_status->commit_failed_count = sync->outcome.failed_count;
     pthread_mutex_unlock(&sync->lock);
+    ret_status->going_count = atomic_load(&sync->going_count);
 }
 
 void sync_submit(struct sync *sync, struct sync_request *request)
@@ -212,36 +258,84 @@ void sync_cancel(struct sync *sync, struct sync_request *request)
     engine_wake(sync);
 }
 
-/* Called under the lock. */
-static enum fault add_removal(struct sync *sync, struct maildrop_message *message)
+/* Whether the wish means anything beyond this session. */
+static bool outlives_session(const struct sync *sync, const struct maildrop_message *message)
 {
-    if (sync->removals_count == sync->removals_room) {
-        size_t room = sync->removals_room == 0 ? 64 : sync->removals_room * 2;
-        struct removal *removals = reallocarray(sync->removals, room, sizeof(removals[0]));
-        if (removals == NULL)
-            return FAULT_MEMORY;
-        sync->removals = removals;
-        sync->removals_room = room;
+    return maildrop_message_is_unique(message) && !atomic_load(&sync->made_up);
+}
+
+static enum fault set_going(struct sync *sync, struct maildrop_message *message, bool going)
+{
+    enum fault fault = FAULT_NONE;
+    pthread_mutex_lock(&sync->lock);
+    if (maildrop_message_is_gone(message) || maildrop_message_is_going(message) == going)
+        fault = FAULT_GONE;
+    else if (!going && sync->quitting)
+        fault = FAULT_BUSY;
+    if (fault == FAULT_NONE) {
+        maildrop_message_set_going(message, going);
+        atomic_fetch_add(&sync->going_count, going ? 1 : (size_t)-1);
     }
-    if (!maildrop_message_set_going(message, true))
-        return FAULT_GONE;
-    sync->removals[sync->removals_count++] =
-        (struct removal){.message = maildrop_message_ref(message),
-                         .session_serial = sync->session_serial,
-                         .made_up = sync->made_up};
-    return FAULT_NONE;
+    pthread_mutex_unlock(&sync->lock);
+    return fault;
+}
+
+static enum fault note_wish(struct sync *sync, const struct maildrop_message *message, bool going)
+{
+    struct failure failure;
+    if (!outlives_session(sync, message))
+        return FAULT_NONE;
+    enum fault fault = store_note_removal(sync->store, maildrop_message_uidl(message),
+                                          maildrop_message_listed_octets(message), going, &failure);
+    if (fault != FAULT_NONE)
+        log_write(LOG_LEVEL_ERROR, "%s", failure.text);
+    else if (!atomic_exchange(&sync->journal_has_grown, true))
+        engine_wake(sync);
+    return fault;
 }
 
 enum fault sync_remove(struct sync *sync, struct maildrop_message *message)
 {
     if (sync->account.read_only)
         return FAULT_REFUSED;
-    if (maildrop_message_is_gone(message))
-        return FAULT_GONE;
-    pthread_mutex_lock(&sync->lock);
-    enum fault fault = add_removal(sync, message);
-    pthread_mutex_unlock(&sync->lock);
+    enum fault fault = set_going(sync, message, true);
+    if (fault != FAULT_NONE)
+        return fault;
+    fault = note_wish(sync, message, true);
+    if (fault != FAULT_NONE)
+        (void)set_going(sync, message, false);
     return fault;
+}
+
+/* The wish is taken back in memory first: if the process dies in between, it is there again, which
+ * is the harmless way round. */
+enum fault sync_restore(struct sync *sync, struct maildrop_message *message)
+{
+    if (sync->account.read_only)
+        return FAULT_REFUSED;
+    enum fault fault = set_going(sync, message, false);
+    return fault == FAULT_NONE ? note_wish(sync, message, false) : fault;
+}
+
+size_t sync_commit_failures(struct sync *sync, struct sync_removal_failure *ret_failures,
+                            size_t room)
+{
+    pthread_mutex_lock(&sync->lock);
+    size_t count = sync->outcome.kept_count < room ? sync->outcome.kept_count : room;
+    for (size_t i = 0; i < count; i++) {
+        ret_failures[i] = sync->outcome.failures[i];
+        maildrop_message_ref(ret_failures[i].message);
+    }
+    pthread_mutex_unlock(&sync->lock);
+    return count;
+}
+
+bool sync_size_is_believed(const struct sync *sync, const struct maildrop_message *message)
+{
+    bool exact;
+    uint64_t octets = maildrop_message_octets(message, &exact);
+    return exact || (octets > 0 && !sync->account.strict && !sync->account.lf &&
+                     !atomic_load_explicit(&sync->list_is_doubted, memory_order_relaxed));
 }
 
 void sync_stop(struct sync *sync, bool commit, struct sync_report *ret_report)
@@ -254,14 +348,14 @@ void sync_free(struct sync *sync)
 {
     if (sync == NULL)
         return;
-    for (size_t i = 0; i < sync->removals_count; i++)
-        maildrop_message_unref(sync->removals[i].message);
-    free(sync->removals);
+    engine_password_end(sync);
+    engine_outcome_done(&sync->outcome);
     engine_streams_reap(sync, true);
     maildrop_snapshot_unref(sync->snapshot);
     maildrop_free(sync->maildrop);
     store_close(sync->store);
     header_done(&sync->header);
+    eol_done(&sync->eol);
     net_trust_free(sync->account.trust);
     free(sync->account.host);
     free(sync->account.user);

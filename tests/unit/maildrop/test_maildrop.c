@@ -255,6 +255,78 @@ static void a_hundred_thousand_rows_in_reverse_are_matched(void **state)
         assert_int_equal(maildrop_message_id(by_row[i]), COUNT - i);
 }
 
+static void restore(struct fixture *f, uint64_t id, struct slice uidl, uint64_t octets, bool going)
+{
+    const uint64_t exact = octets + 1;
+    const int64_t time_s = 77;
+    const struct maildrop_known known = {.id = id,
+                                         .uidl = uidl,
+                                         .listed_octets = octets,
+                                         .exact_octets = &exact,
+                                         .time_s = &time_s,
+                                         .first_seen_ns = (int64_t)id * 10,
+                                         .going = going};
+    assert_int_equal(maildrop_restore(f->maildrop, &known), FAULT_NONE);
+}
+
+static void what_an_earlier_mount_knew_is_confirmed_by_the_listing(void **state)
+{
+    struct fixture *f = *state;
+    bool exact;
+    int64_t seconds;
+    restore(f, 5, SLICE_LITERAL("a"), 1, false);
+    restore(f, 7, SLICE_LITERAL("b"), 2, true);
+    APPLY(f, ROW("b", 2), ROW("c", 3), ROW("a", 1));
+    assert_int_equal(f->changes.appeared_count, 1);
+    assert_int_equal(f->changes.vanished_count, 0);
+    assert_int_equal(id(f, 0), 7);
+    assert_int_equal(id(f, 2), 5);
+    assert_true(maildrop_message_is_going(f->by_row[0]));
+    assert_false(maildrop_message_is_going(f->by_row[2]));
+    assert_int_equal(maildrop_message_octets(f->by_row[2], &exact), 2);
+    assert_true(exact);
+    assert_true(maildrop_message_time(f->by_row[2], &seconds));
+    assert_int_equal(seconds, 77);
+    assert_int_equal(maildrop_message_first_seen_ns(f->by_row[2]), 50);
+}
+
+static void ids_go_on_after_those_of_an_earlier_mount(void **state)
+{
+    struct fixture *f = *state;
+    restore(f, 5, SLICE_LITERAL("a"), 1, false);
+    maildrop_begin_after(f->maildrop, 9);
+    maildrop_begin_after(f->maildrop, 3);
+    APPLY(f, ROW("a", 1), ROW("b", 2));
+    assert_int_equal(id(f, 0), 5);
+    assert_int_equal(id(f, 1), 10);
+}
+
+static void what_was_known_and_is_not_listed_has_vanished(void **state)
+{
+    struct fixture *f = *state;
+    restore(f, 1, SLICE_LITERAL("a"), 1, true);
+    restore(f, 2, SLICE_LITERAL("b"), 2, false);
+    APPLY(f, ROW("b", 99));
+    assert_int_equal(f->changes.vanished_count, 2);
+    assert_false(maildrop_message_is_replaced(f->changes.vanished[0]));
+    assert_true(maildrop_message_is_replaced(f->changes.vanished[1]));
+    assert_int_equal(id(f, 0), 3);
+}
+
+static void many_are_restored(void **state)
+{
+    struct fixture *f = *state;
+    char uidl[16];
+    for (uint64_t i = 1; i <= 1000; i++) {
+        snprintf(uidl, sizeof(uidl), "u%d", (int)i);
+        restore(f, i, slice_from_string(uidl), i, false);
+    }
+    struct maildrop_snapshot *snapshot = maildrop_snapshot(f->maildrop);
+    assert_int_equal(maildrop_snapshot_count(snapshot), 1000);
+    assert_int_equal(maildrop_message_id(maildrop_snapshot_at(snapshot, 999)), 1000);
+    maildrop_snapshot_unref(snapshot);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -274,6 +346,10 @@ int main(void)
         TEST(facts_are_learnt_once),
         TEST(first_seen_is_distinct_even_when_the_clock_stands_still),
         TEST(a_hundred_thousand_rows_in_reverse_are_matched),
+        TEST(what_an_earlier_mount_knew_is_confirmed_by_the_listing),
+        TEST(ids_go_on_after_those_of_an_earlier_mount),
+        TEST(what_was_known_and_is_not_listed_has_vanished),
+        TEST(many_are_restored),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

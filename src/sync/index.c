@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is remembered between mounts: the index is read into the maildrop at the start, and what is
+ * learnt is written down in batches.
+ *
+ * Order of writes. A message is in the index, flushed, before anybody sees it, so that a body that
+ * is kept under its id belongs to it for ever. Removals do not pass here: they are in the journal
+ * before rm(1) returns. All else may be lost when popfs is killed: it is learnt again.
+ *
+ * Copies of one UIDL and made-up UIDLs mean nothing in another session and are not written down.
+ */
+#include "engine.h"
+
+#include "popfs/mail.h"
+
+#include <stdatomic.h>
+
+enum {
+    INDEX_FLUSH_MS = 1000,
+    INDEX_CHANGES_MAX = 4096, /* of one transaction */
+};
+
+static const char fact_lies[] = "list-lies";
+static const char fact_truths[] = "list-truths";
+static const char fact_top_differs[] = "top-differs";
+
+/* ---- reading ---- */
+
+struct load {
+    struct sync *sync;
+    size_t going_count;
+};
+
+static bool load_message(void *context, const struct store_message *message)
+{
+    struct load *load = context;
+    struct maildrop_known known = {
+        .id = message->id,
+        .uidl = message->uidl,
+        .listed_octets = message->listed_octets,
+        .first_seen_ns = message->first_seen_ns,
+        .going = message->going,
+    };
+    if (message->exact_octets != STORE_OCTETS_UNKNOWN)
+        known.exact_octets = &message->exact_octets;
+    if (message->time_s != STORE_TIME_UNKNOWN)
+        known.time_s = &message->time_s;
+    load->going_count += message->going;
+    return maildrop_restore(load->sync->maildrop, &known) == FAULT_NONE;
+}
+
+static size_t load_fact(struct sync *sync, const char *name)
+{
+    int64_t value;
+    return store_fact(sync->store, name, &value) && value > 0 ? (size_t)value : 0;
+}
+
+enum fault engine_index_load(struct sync *sync, struct failure *ret_failure)
+{
+    struct load load = {.sync = sync};
+    enum fault fault = store_load(sync->store, load_message, &load, ret_failure);
+    if (fault != FAULT_NONE)
+        return fault;
+    maildrop_begin_after(sync->maildrop, store_last_id(sync->store));
+    atomic_store(&sync->going_count, load.going_count);
+    sync->lies_count = load_fact(sync, fact_lies);
+    sync->truths_count = load_fact(sync, fact_truths);
+    sync->top_differs = load_fact(sync, fact_top_differs) > 0;
+    atomic_store(&sync->list_is_doubted, sync->lies_count > 0);
+    return FAULT_NONE;
+}
+
+/* ---- writing ---- */
+
+/* Said once until it works again: the mount goes on from memory. */
+static void note_result(struct sync *sync, enum fault fault, const struct failure *failure)
+{
+    if (fault != FAULT_NONE && !sync->index_is_failing)
+        log_write(LOG_LEVEL_ERROR, "%s; what is learnt is not remembered", failure->text);
+    sync->index_is_failing = fault != FAULT_NONE;
+    sync->index_changes_count++;
+}
+
+static bool is_indexed(const struct sync *sync, const struct maildrop_message *message)
+{
+    return maildrop_message_is_unique(message) && !atomic_load(&sync->made_up);
+}
+
+static void add(struct sync *sync, const struct maildrop_message *message)
+{
+    struct failure failure;
+    struct store_message row = {
+        .id = maildrop_message_id(message),
+        .uidl = maildrop_message_uidl(message),
+        .listed_octets = maildrop_message_listed_octets(message),
+        .exact_octets = STORE_OCTETS_UNKNOWN,
+        .time_s = STORE_TIME_UNKNOWN,
+        .first_seen_ns = maildrop_message_first_seen_ns(message),
+    };
+    if (is_indexed(sync, message))
+        note_result(sync, store_add(sync->store, &row, &failure), &failure);
+}
+
+void engine_index_forget(struct sync *sync, const struct maildrop_message *message)
+{
+    struct failure failure;
+    note_result(sync, store_forget(sync->store, maildrop_message_id(message), &failure), &failure);
+}
+
+void engine_index_changes(struct sync *sync, const struct maildrop_changes *changes)
+{
+    /* First what has gone: what takes its place may have the same UIDL. */
+    for (size_t i = 0; i < changes->vanished_count; i++)
+        engine_index_forget(sync, changes->vanished[i]);
+    for (size_t i = 0; i < changes->appeared_count; i++)
+        add(sync, changes->appeared[i]);
+    engine_index_flush(sync);
+}
+
+void engine_index_octets(struct sync *sync, const struct maildrop_message *message)
+{
+    struct failure failure;
+    uint64_t octets = maildrop_message_octets(message, NULL);
+    if (is_indexed(sync, message))
+        note_result(sync,
+                    store_learn_octets(sync->store, maildrop_message_id(message), octets, &failure),
+                    &failure);
+}
+
+void engine_index_header(struct sync *sync, const struct maildrop_message *message,
+                         struct slice header)
+{
+    struct failure failure;
+    int64_t seconds;
+    CLEANUP_BUFFER struct buffer from = {0};
+    CLEANUP_BUFFER struct buffer subject = {0};
+    if (!is_indexed(sync, message) || !maildrop_message_time(message, &seconds))
+        return;
+    /* Sender and subject are for reports: for want of memory they are missing there. */
+    if (header.len > 0)
+        (void)mail_header_summary(header, STORE_TEXT_OCTETS_MAX, &from, &subject);
+    note_result(sync,
+                store_learn_header(sync->store, maildrop_message_id(message), seconds,
+                                   buffer_slice(&from), buffer_slice(&subject), &failure),
+                &failure);
+}
+
+static void write_fact(struct sync *sync, const char *name, size_t value)
+{
+    struct failure failure;
+    note_result(sync, store_set_fact(sync->store, name, (int64_t)value, &failure), &failure);
+}
+
+void engine_index_sizes(struct sync *sync)
+{
+    write_fact(sync, fact_lies, sync->lies_count);
+    write_fact(sync, fact_truths, sync->truths_count);
+}
+
+void engine_index_top_differs(struct sync *sync)
+{
+    write_fact(sync, fact_top_differs, 1);
+}
+
+void engine_index_flush(struct sync *sync)
+{
+    struct failure failure;
+    note_result(sync, store_flush(sync->store, &failure), &failure);
+    sync->index_changes_count = 0;
+}
+
+void engine_index_settle(struct sync *sync, int64_t now_ms)
+{
+    if (sync->index_changes_count == 0 && !atomic_load(&sync->journal_has_grown))
+        sync->index_flush_ms = now_ms + INDEX_FLUSH_MS;
+    if (now_ms < sync->index_flush_ms && sync->index_changes_count < INDEX_CHANGES_MAX)
+        return;
+    atomic_store(&sync->journal_has_grown, false);
+    engine_index_flush(sync);
+    sync->index_flush_ms = now_ms + INDEX_FLUSH_MS;
+}
+
+int64_t engine_index_at_ms(const struct sync *sync)
+{
+    bool due = sync->index_changes_count > 0 || atomic_load(&sync->journal_has_grown);
+    return due ? sync->index_flush_ms : -1;
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The password fetched anew, after the server refused the one there is: somebody may have changed
+ * it, a token may have expired. The command that prints it may take a minute, so it runs on a
+ * thread of its own, while no session is being made and nobody reads the password.
+ */
+#include "engine.h"
+
+#include <string.h>
+
+static void *fetch(void *argument)
+{
+    struct sync *sync = argument;
+    struct failure failure = {0};
+    bool fetched = sync->account.fetch_password(sync->account.fetch_context, &failure);
+    pthread_mutex_lock(&sync->lock);
+    sync->fetch_done = true;
+    sync->fetch_worked = fetched;
+    sync->fetch_failure = failure;
+    pthread_mutex_unlock(&sync->lock);
+    engine_wake(sync);
+    return NULL;
+}
+
+void engine_password_fetch(struct sync *sync)
+{
+    if (sync->account.fetch_password == NULL || sync->fetching)
+        return;
+    sync->fetch_done = false; /* nobody else looks */
+    /* The sync thread has every signal blocked, and so has its child. */
+    int error = pthread_create(&sync->fetch_thread, NULL, fetch, sync);
+    sync->fetching = error == 0;
+    if (error != 0)
+        log_write(LOG_LEVEL_ERROR, "cannot start a thread: %s", strerror(error));
+}
+
+bool engine_password_is_ready(struct sync *sync)
+{
+    if (!sync->fetching)
+        return true;
+    pthread_mutex_lock(&sync->lock);
+    bool done = sync->fetch_done;
+    pthread_mutex_unlock(&sync->lock);
+    if (!done)
+        return false;
+    engine_password_end(sync);
+    if (!sync->fetch_worked)
+        log_write(LOG_LEVEL_WARNING, "the password could not be fetched anew: %s",
+                  sync->fetch_failure.text);
+    return true;
+}
+
+void engine_password_end(struct sync *sync)
+{
+    if (!sync->fetching)
+        return;
+    pthread_join(sync->fetch_thread, NULL);
+    sync->fetching = false;
+}

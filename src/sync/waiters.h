@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* Requests that wait for something which is not a job: a commit, a listing, the end of a prefetch.
+ */
+#ifndef SYNC_WAITERS_H
+#define SYNC_WAITERS_H
+
+#include "popfs/sync.h"
+
+/* A zeroed one is empty. */
+struct waiters {
+    struct sync_request *first;
+    size_t count;
+};
+
+void waiters_add(struct waiters *waiters, struct sync_request *request);
+/* All of `from` go over to `to`. */
+void waiters_move(struct waiters *to, struct waiters *from);
+void waiters_answer(struct waiters *waiters, enum fault fault);
+/* Answers those that were canceled. */
+void waiters_answer_canceled(struct waiters *waiters);
+
+#endif
