@@ -341,10 +341,14 @@ static enum fault leave(struct sync *sync, int64_t now_ms)
     return engine_end_session(sync, now_ms);
 }
 
-static enum fault delete (struct sync *sync, int64_t now_ms) {
-    bool all; enum fault fault = send_deles(sync, now_ms, &all);
-    if (fault != FAULT_NONE || !all || sync->jobs.in_flight.count > 0) return fault;
-    if (sent_count(&sync->commit) > 0) return leave(sync, now_ms);
+static enum fault delete_all(struct sync *sync, int64_t now_ms)
+{
+    bool all;
+    enum fault fault = send_deles(sync, now_ms, &all);
+    if (fault != FAULT_NONE || !all || sync->jobs.in_flight.count > 0)
+        return fault;
+    if (sent_count(&sync->commit) > 0)
+        return leave(sync, now_ms);
     conclude(sync, FAULT_NONE);
     return FAULT_NONE;
 }
