@@ -31,6 +31,7 @@ class Script:
     top: bool = True
     pipelining: bool = True  # offered; when it is not, two commands in one read are refused
     sasl: str = "PLAIN LOGIN CRAM-MD5"
+    login_delay: int = 0  # seconds, said in CAPA; 0: nothing is said
     hold_login: bool = False  # PASS is not answered before Server.release is set
     error_after_login: bytes = b""  # sent unasked behind +OK, then the link is closed
     in_use: bool = False  # a login is told that the maildrop is locked
@@ -58,6 +59,7 @@ class Script:
 
     # deleting
     dele_refused: set = field(default_factory=set)  # UIDLs
+    hold_dele: set = field(default_factory=set)  # UIDLs whose DELE is not answered before Server.release is set
     quit: str = "ok"  # refused | nothing (closes without a word and without deleting) | lying (+OK, deletes nothing)
 
 
@@ -170,6 +172,7 @@ class Session(threading.Thread):
             self._say("-ERR unknown command")
             return
         rows = ["RESP-CODES", "AUTH-RESP-CODE", "USER", f"SASL {script.sasl}"]
+        rows += [f"LOGIN-DELAY {script.login_delay}"] * (script.login_delay > 0)
         rows += ["TOP"] * script.top + ["UIDL"] * script.uidl
         rows += ["PIPELINING"] * (script.pipelining and self.logged_in)
         rows += ["STLS"] * (not self.secured and script.stls != "stripped")
@@ -325,6 +328,9 @@ class Session(threading.Thread):
         if mail.name in self._script.dele_refused:
             self._say("-ERR [SYS/PERM] you may not delete this")
             return
+        if mail.name in self._script.hold_dele:
+            self._server.held.set()
+            self._server.release.wait(60)
         self.deleted.add(mail.name)
         self._say("+OK")
 

@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: MIT
+"""What is remembered between mounts: names, sizes, times, bodies, and what is still to go."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+
+import mailbox
+import mounting
+import pytest
+from conftest import script_options, script_source
+from mounting import unmount_hard
+from reading import cat, names, run
+from scripted import Script
+
+MAILS = mailbox.many(30, octets=700)
+UIDLS = {mail.name for mail in MAILS}
+TRUTH = {f"{mail.name}.eml": mail.data for mail in MAILS}
+
+
+def look(path):
+    """All that a backup program compares."""
+    found = {}
+    for name in names(path):
+        stat = os.stat(path / name)
+        found[name] = (stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+    return found
+
+
+def read_all(path):
+    return {name: cat(path / name) for name in names(path)}
+
+
+def kill(mount):
+    """As the machine's memory runs out: nothing is said to anybody."""
+    mount.kill(signal.SIGKILL)
+    mount._process.wait(10)
+    unmount_hard(mount.path)
+
+
+def account_folder(place):
+    (folder,) = (place.folder / "cache" / "popfs").iterdir()
+    return folder
+
+
+def check_index(place):
+    with sqlite3.connect(f"file:{account_folder(place)}/index.sqlite?mode=ro", uri=True) as index:
+        assert index.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def counts(server):
+    """TOP, RETR and DELE of the last session."""
+    commands = [line.split()[0].upper() for line in server.sessions[-1].commands]
+    return tuple(commands.count(verb) for verb in ("TOP", "RETR", "DELE"))
+
+
+def test_a_second_mount_knows_everything_and_fetches_nothing(serve, on_script):
+    server = serve(Script(MAILS))
+    with on_script(server) as mount:
+        before = look(mount.path)
+        assert read_all(mount.path) == TRUTH
+    assert len({ctime for _, _, _, ctime in before.values()}) == len(MAILS)
+    with on_script(server) as mount:
+        assert look(mount.path) == before
+        assert read_all(mount.path) == TRUTH
+    assert counts(server) == (0, 0, 0)
+    check_index(mount.place)
+
+
+def test_the_folder_is_ours_alone(serve, on_script):
+    server = serve(Script(MAILS))
+    with on_script(server) as mount:
+        read_all(mount.path)
+        for path in [account_folder(mount.place), *account_folder(mount.place).rglob("*")]:
+            assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_new_mail_gets_new_numbers_and_the_rest_keeps_its_own(serve, on_script):
+    server = serve(Script(MAILS[10:20]))
+    with on_script(server) as mount:
+        before = look(mount.path)
+    server.script.messages = MAILS[5:15] + MAILS[20:25]
+    with on_script(server) as mount:
+        after = look(mount.path)
+    for name, facts in after.items():
+        if name in before:
+            assert facts == before[name]
+        else:
+            assert facts[0] > max(ino for ino, *_ in before.values())
+
+
+def test_killed_it_remembers_what_was_read(serve, on_script):
+    server = serve(Script(MAILS))
+    with on_script(server, expect_exit=None) as mount:
+        assert read_all(mount.path) == TRUTH
+        kill(mount)
+    with on_script(server) as mount:
+        assert read_all(mount.path) == TRUTH
+    assert counts(server)[1] == 0
+    check_index(mount.place)
+
+
+def test_killed_it_deletes_nothing_and_remembers_what_was_to_go(serve, on_script):
+    server = serve(Script(MAILS))
+    gone = ["m00003.eml", "m00017.eml"]
+    with on_script(server, expect_exit=None) as mount:
+        for name in gone:
+            os.unlink(mount.path / name)
+        kill(mount)
+    assert {mail.name for mail in server.script.messages} == UIDLS
+    with on_script(server) as mount:
+        assert set(names(mount.path)) == set(TRUTH) - set(gone)
+        assert set(names(mount.path / ".popfs/trash")) == set(gone)
+        assert cat(mount.path / ".popfs/trash" / gone[0]) == TRUTH[gone[0]]
+        assert "2 removed" in mount.log() or "2 messages" in mount.log()
+    assert {f"{mail.name}.eml" for mail in server.script.messages} == set(TRUTH) - set(gone)
+
+
+def test_what_failed_to_be_deleted_stays_pending(serve, on_script):
+    server = serve(Script(MAILS, dele_refused={"m00002"}))
+    with on_script(server, expect_exit=1) as mount:
+        os.unlink(mount.path / "m00001.eml")
+        os.unlink(mount.path / "m00002.eml")
+    server.script.dele_refused = set()
+    with on_script(server) as mount:
+        assert names(mount.path / ".popfs/trash") == ["m00002.eml"]
+    assert {mail.name for mail in server.script.messages} == UIDLS - {"m00001", "m00002"}
+
+
+def test_a_wish_that_was_fulfilled_by_somebody_else_is_over(serve, on_script):
+    server = serve(Script(MAILS))
+    with on_script(server, expect_exit=None) as mount:
+        os.unlink(mount.path / "m00003.eml")
+        kill(mount)
+    server.script.messages = [mail for mail in MAILS if mail.name != "m00003"]
+    with on_script(server) as mount:
+        assert names(mount.path / ".popfs/trash") == []
+    # Another message that gets the same name later is not the one that was to go.
+    server.script.messages = MAILS
+    with on_script(server) as mount:
+        assert "m00003.eml" in names(mount.path)
+    assert {mail.name for mail in server.script.messages} == UIDLS
+
+
+def test_a_uidl_of_another_size_is_another_message_and_stays(serve, on_script):
+    server = serve(Script(MAILS[:5]))
+    with on_script(server, expect_exit=None) as mount:
+        os.unlink(mount.path / "m00003.eml")
+        kill(mount)
+    other = mailbox.plain("m00003", b"quite another one\r\n")
+    server.script.messages = [*MAILS[:2], other, *MAILS[3:5]]
+    with on_script(server) as mount:
+        assert cat(mount.path / "m00003.eml") == other.data
+    assert other in server.script.messages
+
+
+def test_without_a_cache_nothing_is_left(serve, on_script):
+    server = serve(Script(MAILS))
+    with on_script(server, "cache=off", expect_exit=None) as mount:
+        assert read_all(mount.path) == TRUTH
+        os.unlink(mount.path / "m00001.eml")
+        assert mount.unmount() == 0
+        left = [path for path in mount.place.folder.rglob("*") if path.is_file() and path.parent != mount.place.folder]
+        assert left == []
+    assert {mail.name for mail in server.script.messages} == UIDLS - {"m00001"}
+
+
+def test_a_second_mount_of_the_same_account_is_told_who_has_it(serve, on_script, place):
+    server = serve(Script(MAILS))
+    with on_script(server) as mount:
+        second = mounting.Place()
+        try:
+            second.environment["XDG_CACHE_HOME"] = place.environment["XDG_CACHE_HOME"]
+            done = second.refused(second.command(script_source(server), script_options(second, server)))
+            assert done.returncode in (2, 32)
+            assert str(place.mountpoint) in done.stderr and str(mount.pid) in done.stderr, done.stderr
+        finally:
+            subprocess.run(["rm", "-rf", second.folder], check=True)
+        assert read_all(mount.path) == TRUTH
+
+
+def test_an_index_that_cannot_be_read_is_set_aside(serve, on_script):
+    server = serve(Script(MAILS))
+    with on_script(server, expect_exit=None) as mount:
+        read_all(mount.path)
+        os.unlink(mount.path / "m00004.eml")
+        kill(mount)
+    folder = account_folder(mount.place)
+    for path in folder.glob("index.sqlite-*"):
+        path.unlink()
+    (folder / "index.sqlite").write_bytes(b"this is not a database, " * 1000)
+    with on_script(server) as mount:
+        assert "index" in mount.log()
+        # The wish was in the journal.
+        assert "m00004.eml" not in names(mount.path)
+        assert all(cat(mount.path / name) == TRUTH[name] for name in names(mount.path))
+    assert {mail.name for mail in server.script.messages} == UIDLS - {"m00004"}
+    assert any("unreadable" in path.name for path in folder.iterdir())
+    check_index(mount.place)
+
+
+def test_a_body_that_a_power_cut_truncated_is_fetched_again(serve, on_script):
+    server = serve(Script(MAILS[:5]))
+    with on_script(server) as mount:
+        read_all(mount.path)
+    bodies = [path for path in account_folder(mount.place).rglob("*") if path.parent.name.startswith("bodies")]
+    assert len(bodies) == 5
+    for path in bodies:
+        os.truncate(path, path.stat().st_size // 2)
+    with on_script(server) as mount:
+        assert all(cat(mount.path / name) == TRUTH[name] for name in names(mount.path))
+    assert counts(server)[1] == 5
+
+
+def test_the_cache_stays_within_its_size(serve, on_script):
+    server = serve(Script(MAILS))
+    with on_script(server, "cache_size=8K") as mount:
+        assert read_all(mount.path) == TRUTH
+        bodies = [path for path in account_folder(mount.place).rglob("*") if path.parent.name.startswith("bodies")]
+        assert 0 < sum(path.stat().st_size for path in bodies) <= 8192
+        # What was pushed out is fetched again, and open files do not care.
+        with open(mount.path / "m00001.eml", "rb") as file:
+            assert read_all(mount.path) == TRUTH
+            assert file.read() == TRUTH["m00001.eml"]
+
+
+@pytest.fixture
+def small_disk(place):
+    """A full disk is quickly had."""
+    folder = place.folder / "small"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k,mode=700", "tmpfs", folder], check=True)
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_on_a_full_disk_everything_can_still_be_read(serve, on_script, small_disk):
+    server = serve(Script(MAILS + mailbox.many(40, octets=40000)[30:]))
+    truth = {f"{mail.name}.eml": mail.data for mail in server.script.messages}
+    with on_script(server, f"cache={small_disk}") as mount:
+        assert read_all(mount.path) == truth
+        assert read_all(mount.path) == truth
+        (small_disk / "ballast").write_bytes(b"x" * (os.statvfs(small_disk).f_bavail * 4096))
+        assert read_all(mount.path) == truth
+
+
+def test_lf_line_ends(serve, on_script):
+    mails = [mailbox.plain("a", b"one\r\ntwo\r\n"), mailbox.plain("b", b"a\rb\r\r\nc\nd\r\n\r\n"), mailbox.plain("c", b"x\r\n" * 70000)]
+    server = serve(Script(mails))
+    for _ in range(2):
+        with on_script(server, "eol=lf") as mount:
+            for mail in mails:
+                path = mount.path / f"{mail.name}.eml"
+                wanted = mail.data.replace(b"\r\n", b"\n")
+                assert os.stat(path).st_size == len(wanted)
+                assert cat(path) == wanted
+    assert counts(server)[1] == 0
+    with on_script(server) as mount:
+        assert all(cat(mount.path / f"{mail.name}.eml") == mail.data for mail in mails)
+
+
+def test_strict_sizes_are_exact_before_anything_is_opened(serve, on_script):
+    server = serve(Script(MAILS[:8], size_said=lambda octets: str(octets + 7)))
+    with on_script(server, "size=strict") as mount:
+        assert {name: os.stat(mount.path / name).st_size for name in names(mount.path)} == {
+            name: len(TRUTH[name]) for name in names(mount.path)}
+
+
+def test_a_server_that_lied_once_is_not_believed_again(serve, on_script):
+    server = serve(Script(MAILS[:8], size_said=lambda octets: str(octets + 7)))
+    with on_script(server) as mount:
+        cat(mount.path / "m00001.eml")
+        assert os.stat(mount.path / "m00005.eml").st_size == len(TRUTH["m00005.eml"])
+    with on_script(server) as mount:
+        assert os.stat(mount.path / "m00007.eml").st_size == len(TRUTH["m00007.eml"])
+

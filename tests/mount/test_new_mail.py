@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: MIT
+"""New mail, mail that others delete, and giving the maildrop's lock back; the rest stays as it was."""
+
+import errno
+import json
+import os
+import threading
+import time
+
+import mailbox
+import pytest
+from mounting import wait_until
+from reading import cat, names
+from scripted import Script
+
+MAILS = mailbox.many(12, octets=600)
+TRUTH = {f"{mail.name}.eml": mail.data for mail in MAILS}
+
+
+def control(mount, line):
+    descriptor = os.open(mount.path / ".popfs/control", os.O_WRONLY)
+    try:
+        os.write(descriptor, line.encode() + b"\n")
+    finally:
+        os.close(descriptor)
+
+
+def status(mount):
+    return json.loads((mount.path / ".popfs/status.json").read_text())
+
+
+def ended(session):
+    return "QUIT" in session.commands
+
+
+def test_refresh_shows_what_came_and_hides_what_went(serve, on_script):
+    server = serve(Script(MAILS[:8]))
+    with on_script(server, "refresh=0") as mount:
+        inodes = {name: os.stat(mount.path / name).st_ino for name in names(mount.path)}
+        with open(mount.path / "m00002.eml", "rb") as stays, open(mount.path / "m00001.eml", "rb") as goes:
+            server.script.messages = MAILS[1:6] + MAILS[8:10]
+            control(mount, "refresh")
+            assert set(names(mount.path)) == {f"{mail.name}.eml" for mail in server.script.messages}
+            assert stays.read() == TRUTH["m00002.eml"]
+            assert goes.read() == TRUTH["m00001.eml"]
+        for name in names(mount.path):
+            if name in inodes:
+                assert os.stat(mount.path / name).st_ino == inodes[name]
+            assert cat(mount.path / name) == TRUTH[name]
+        with pytest.raises(OSError) as caught:
+            os.stat(mount.path / "m00001.eml")
+        assert caught.value.errno == errno.ENOENT
+    assert len(server.sessions) == 2
+
+
+def test_the_timer_looks_by_itself(serve, on_script):
+    server = serve(Script(MAILS[:3]))
+    with on_script(server, "refresh=1") as mount:
+        assert not os.path.exists(mount.path / "m00005.eml")
+        server.script.messages = MAILS[:5]
+        wait_until("the new message", lambda: os.path.exists(mount.path / "m00005.eml"))
+        assert len(names(mount.path)) == 5
+    assert all("QUIT" in session.commands for session in server.sessions)
+
+
+def test_a_look_for_new_mail_waits_for_the_end_of_a_transfer(serve, on_script):
+    server = serve(Script(MAILS[:3], hold_retr={"m00002": 100}))
+    with on_script(server, "refresh=0,timeout=20") as mount:
+        got = {}
+        reader = threading.Thread(target=lambda: got.update(data=cat(mount.path / "m00002.eml")))
+        reader.start()
+        assert server.held.wait(10)
+        refresher = threading.Thread(target=control, args=(mount, "refresh"))
+        refresher.start()
+        time.sleep(0.5)
+        assert len(server.sessions) == 1 and refresher.is_alive()
+        server.release.set()
+        reader.join(10)
+        refresher.join(10)
+        assert not refresher.is_alive() and len(server.sessions) == 2
+        assert got["data"] == TRUTH["m00002.eml"]
+
+
+def test_idle_gives_the_lock_back_and_takes_it_again(serve, on_script):
+    server = serve(Script(MAILS[:3]))
+    with on_script(server, "idle=1,refresh=0") as mount:
+        os.listdir(mount.path)
+        wait_until("the end of the session", lambda: server.sessions and ended(server.sessions[0]))
+        wait_until("the status", lambda: status(mount)["state"] == "idle")
+        assert len(names(mount.path)) == 3
+        assert len(server.sessions) == 1
+        assert cat(mount.path / "m00003.eml") == TRUTH["m00003.eml"]
+        assert len(server.sessions) == 2
+        wait_until("the end of the second", lambda: ended(server.sessions[1]))
+
+
+def test_idle_commits_what_was_removed_at_the_end_all_the_same(serve, on_script):
+    server = serve(Script(MAILS[:3]))
+    with on_script(server, "idle=1,refresh=0") as mount:
+        wait_until("the end of the session", lambda: server.sessions and ended(server.sessions[0]))
+        os.unlink(mount.path / "m00001.eml")
+        assert len(server.sessions) == 1
+    assert [mail.name for mail in server.script.messages] == ["m00002", "m00003"]
+
+
+def test_noquit_says_quit_only_to_delete(serve, on_script):
+    server = serve(Script(MAILS[:3]))
+    with on_script(server, "noquit,refresh=0") as mount:
+        cat(mount.path / "m00001.eml")
+        control(mount, "refresh")
+        cat(mount.path / "m00002.eml")
+    assert len(server.sessions) == 2
+    assert not any("QUIT" in session.commands for session in server.sessions)
+    with on_script(server, "noquit,refresh=0") as mount:
+        os.unlink(mount.path / "m00003.eml")
+    assert [mail.name for mail in server.script.messages] == ["m00001", "m00002"]
+
+
+def test_login_delay_is_honoured(serve, on_script):
+    server = serve(Script(MAILS[:3], login_delay=2))
+    with on_script(server, "refresh=1") as mount:
+        server.script.messages = MAILS[:4]
+        start = time.monotonic()
+        wait_until("the new message", lambda: os.path.exists(mount.path / "m00004.eml"))
+        assert time.monotonic() - start > 1.2
+
+
+def test_a_login_delay_beyond_the_time_out_is_said_at_once(serve, on_script):
+    server = serve(Script(MAILS[:3], login_delay=3600))
+    with on_script(server, "refresh=0") as mount:
+        with pytest.raises(OSError) as caught:
+            control(mount, "refresh")
+        assert caught.value.errno == errno.EBUSY
+        assert len(server.sessions) == 1
+
+
+def test_offline_the_mount_goes_on_and_says_so(serve, on_script):
+    server = serve(Script(MAILS[:3]))
+    with on_script(server, "refresh=0") as mount:
+        assert cat(mount.path / "m00001.eml") == TRUTH["m00001.eml"]
+        server.script.refuse_connections = True
+        server.drop_all()
+        with pytest.raises(OSError):
+            open(mount.path / "m00002.eml", "rb")
+        assert status(mount)["state"] == "offline" and status(mount)["offline_since_s"]
+        assert len(names(mount.path)) == 3
+        assert cat(mount.path / "m00001.eml") == TRUTH["m00001.eml"]
+        os.unlink(mount.path / "m00001.eml")
+        with pytest.raises(OSError):
+            control(mount, "refresh")
+        server.script.refuse_connections = False
+        wait_until("the second message", lambda: os.path.exists(mount.path / "m00002.eml") and readable(mount.path / "m00002.eml"), 20)
+        assert status(mount)["state"] == "online"
+    assert [mail.name for mail in server.script.messages] == ["m00002", "m00003"]
+
+
+def readable(path):
+    try:
+        return path.read_bytes() == TRUTH[path.name]
+    except OSError:
+        return False
+
+
+def test_a_password_refused_with_a_code_is_not_tried_again(serve, on_script):
+    server = serve(Script(MAILS[:3]))
+    with on_script(server, "refresh=0") as mount:
+        server.script.password = "another one"
+        server.drop_all()
+        for _ in range(5):
+            with pytest.raises(OSError) as caught:
+                open(mount.path / "m00002.eml", "rb")
+            assert caught.value.errno == errno.EACCES
+        time.sleep(1.5)
+        assert len(server.sessions) == 2
