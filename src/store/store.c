@@ -93,21 +93,22 @@ static enum fault begin_opening(struct store *store, bool lf, uint32_t *ret_open
     return fault;
 }
 
-/* Removals, and that all bodies are on the disk. Whatever fails is made up for at the next opening.
- */
+/* Removals, and that all bodies are on the disk. Whatever fails is made up for at the next opening,
+ * and what is to be said of the journal is left to be said then. */
 static void end_opening(struct store *store)
 {
-    struct notice nobody = {(char[FAILURE_TEXT_OCTETS]){0}, 0};
+    char text[FAILURE_TEXT_OCTETS];
+    struct notice notice = {text, 0};
     bool is_tidy = true;
     if (index_set_durable(&store->index, true, NULL) != FAULT_NONE)
         return;
     if (journal_notes(&store->journal) > 0 &&
-        removals_fold(store, &nobody, &is_tidy, NULL) != FAULT_NONE)
+        removals_fold(store, &notice, &is_tidy, NULL) != FAULT_NONE)
         return;
     if (store->is_synced || syncfs(store->place.folder) == 0)
         store->state.synced = store->state.opening;
     if (index_set_state(&store->index, &store->state, NULL) == FAULT_NONE &&
-        index_commit(&store->index, NULL) == FAULT_NONE && !is_tidy)
+        index_commit(&store->index, NULL) == FAULT_NONE && !is_tidy && notice.len == 0)
         removals_tidy(store, NULL);
 }
 
