@@ -117,10 +117,12 @@ enum fault store_body_append(struct store_body *body, struct slice bytes,
                              struct failure *ret_failure);
 uint64_t store_body_octets(const struct store_body *body);
 /*
- * A descriptor, the caller's to close, of what has been appended and flushed, now and later: a body
- * that is read while it arrives.
+ * A descriptor of what has been appended and flushed, now and later: a body that is read while it
+ * arrives. The caller's to close, but not before the body is kept or freed: when the disk is full,
+ * the descriptor becomes one of another file with the same bytes, which a reader does not notice.
+ * Once for a body.
  */
-enum fault store_body_share(const struct store_body *body, int *ret_descriptor,
+enum fault store_body_share(struct store_body *body, int *ret_descriptor,
                             struct failure *ret_failure);
 enum fault store_body_flush(struct store_body *body, struct failure *ret_failure);
 /* *ret_equal: `bytes` are what the body holds at `offset`; both ends lie within it. Flushes. */
