@@ -43,11 +43,19 @@ static void say_init(struct kernel *kernel)
 
 void kernel_init(struct kernel *kernel, struct sync *sync, bool read_only)
 {
+    kernel_init_with(kernel, sync, read_only, FS_CONTROL_HIDDEN);
+}
+
+void kernel_init_with(struct kernel *kernel, struct sync *sync, bool read_only,
+                      enum fs_control control)
+{
     static const struct fuse_custom_io io = {.writev = socket_write, .read = socket_read};
     const struct fs_options options = {.mountpoint = "/nonexistent",
                                        .source = "test",
                                        .mount_options = "",
                                        .read_only = read_only,
+                                       .control = control,
+                                       .sandbox = "none",
                                        .uid = 1000,
                                        .gid = 1001,
                                        .umask = 077};
