@@ -4,8 +4,8 @@
  * second can say how it went: fuse_daemonize() of libfuse would let it end with 0 too early.
  * Refuses to know what is being mounted.
  *
- * On the pipe: one octet, the exit code, then the text of the failure, then the end. An end without
- * an octet: the child died.
+ * On the pipe: one octet, the exit code, then what the user should read, then the end. An end
+ * without an octet: the child died.
  */
 #include "daemon.h"
 
@@ -58,7 +58,7 @@ static int wait_for_report(int descriptor, pid_t child)
                 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
         return EXIT_SYSTEM;
     }
-    if (report[0] != EXIT_OK)
+    if (report[1] != '\0')
         fprintf(stderr, "popfs: %s\n", report + 1);
     return report[0];
 }
@@ -124,13 +124,13 @@ static void leave_terminal(void)
     close(null);
 }
 
-bool daemon_report_success(struct daemon *daemon)
+bool daemon_report_success(struct daemon *daemon, const char *notice)
 {
     if (daemon->pipe < 0)
         return true;
     leave_terminal();
     prctl(PR_SET_PDEATHSIG, 0);
-    return write_report(daemon, EXIT_OK, "");
+    return write_report(daemon, EXIT_OK, notice);
 }
 
 void daemon_report_failure(struct daemon *daemon, int code, const char *text)

@@ -25,11 +25,12 @@ bool daemon_open_standard_descriptors(void);
 int daemon_fork(struct daemon *daemon);
 
 /*
- * Mounted: leaves the terminal, goes to "/", and lets the parent end with 0. False if the parent
+ * Mounted: leaves the terminal, goes to "/", and lets the parent print `notice`, unless it is "",
+ * and end with 0. False if the parent
  * died meanwhile: then nobody knows of this mount, and it should go. True in the foreground, where
  * nothing is done.
  */
-bool daemon_report_success(struct daemon *daemon);
+bool daemon_report_success(struct daemon *daemon, const char *notice);
 /* Not mounted: one line on the user's stderr, and the code that the user's process ends with. */
 void daemon_report_failure(struct daemon *daemon, int code, const char *text);
 

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -77,6 +78,16 @@ static enum fault make_sync(const struct options *options, const struct account 
     return sync_new(&wanted, ret_sync, ret_failure);
 }
 
+static enum fs_control control_of(const struct options *options)
+{
+    static const enum fs_control given[] = {
+        [OPTION_CONTROL_HIDDEN] = FS_CONTROL_HIDDEN,
+        [OPTION_CONTROL_VISIBLE] = FS_CONTROL_VISIBLE,
+        [OPTION_CONTROL_OFF] = FS_CONTROL_OFF,
+    };
+    return given[options->control];
+}
+
 static enum fault mount_it(const struct options *options, const struct account *account,
                            const char *mount_options, struct sync *sync, struct fs **ret_fs,
                            struct failure *ret_failure)
@@ -86,6 +97,7 @@ static enum fault mount_it(const struct options *options, const struct account *
         .lazy_octets = (uint64_t)options->lazy_octets,
         .source = account->shown,
         .mount_options = mount_options,
+        .control = control_of(options),
         .read_only = options->read_only,
         .debug = options->debug,
         .allow_other = options->allow_other,
@@ -102,31 +114,47 @@ static int code_of(enum fault fault)
 }
 
 /* sync has said why for each that failed. */
-static int log_report(const struct sync_report *report)
+static int log_report(const struct sync_report *report, bool cache_off)
 {
-    if (report->removed_count > 0)
-        log_write(LOG_LEVEL_INFO, "deleted %zu message%s", report->removed_count,
-                  report->removed_count == 1 ? "" : "s");
     if (report->failed_count > 0)
-        log_write(LOG_LEVEL_ERROR, "%zu message%s could not be deleted", report->failed_count,
-                  report->failed_count == 1 ? "" : "s");
+        log_write(LOG_LEVEL_ERROR, "%zu message%s could not be deleted%s", report->failed_count,
+                  report->failed_count == 1 ? "" : "s",
+                  cache_off ? "" : ", and will be tried again in the next mount");
     return report->failed_count > 0 ? EXIT_INCOMPLETE : EXIT_OK;
+}
+
+/* What an earlier mount was to delete and did not: the user may have forgotten. */
+static void say_what_is_pending(struct sync *sync, const struct options *options, char *notice,
+                                size_t capacity)
+{
+    struct sync_status status;
+    sync_status(sync, &status);
+    notice[0] = '\0';
+    if (status.going_count == 0)
+        return;
+    snprintf(notice, capacity,
+             "%zu message%s removed in an earlier mount %s still to be deleted%s; see .popfs/trash",
+             status.going_count, status.going_count == 1 ? "" : "s",
+             status.going_count == 1 ? "is" : "are",
+             options->read_only ? ", but this mount is read-only" : "");
+    log_write(LOG_LEVEL_INFO, "%s", notice);
 }
 
 /*
  * The middle: the kernel is answered until somebody unmounts. Only an orderly end commits: when the
  * kernel's side broke, nobody can say what the user still wanted.
  */
-static int serve(const struct options *options, struct sync *sync, struct fs *fs, int stop,
-                 bool wanted)
+static int serve(const struct options *options, bool cache_off, struct sync *sync, struct fs *fs,
+                 int stop, bool wanted)
 {
     struct failure failure = {0};
     struct sync_report report = {0};
-    enum fault fault = wanted ? fs_run(fs, stop, &failure) : FAULT_CANCELED;
+    bool may_commit = false;
+    enum fault fault = wanted ? fs_run(fs, stop, &may_commit, &failure) : FAULT_CANCELED;
     fs_unmount(fs);
-    sync_stop(sync, fault == FAULT_NONE && !options->read_only, &report);
+    sync_stop(sync, may_commit && !options->read_only, &report);
     fs_free(fs);
-    int code = log_report(&report);
+    int code = log_report(&report, cache_off);
     if (fault == FAULT_NONE)
         return code;
     if (wanted)
@@ -139,6 +167,7 @@ static int mount_and_serve(const struct options *options, const struct account *
 {
     struct failure failure = {0};
     struct fs *fs = NULL;
+    char notice[FAILURE_TEXT_OCTETS];
     CLEANUP_BUFFER struct buffer words = {0};
     enum fault fault = sync_start(sync, stop, &failure);
     if (fault != FAULT_NONE) {
@@ -151,7 +180,10 @@ static int mount_and_serve(const struct options *options, const struct account *
     else
         fault = mount_it(options, account, words.data, sync, &fs, &failure);
     if (fault == FAULT_NONE)
-        return serve(options, sync, fs, stop, daemon_report_success(daemon));
+        say_what_is_pending(sync, options, notice, sizeof(notice));
+    if (fault == FAULT_NONE)
+        return serve(options, account->cache_off, sync, fs, stop,
+                     daemon_report_success(daemon, options->foreground ? "" : notice));
 
     struct sync_report report;
     sync_stop(sync, false, &report);

@@ -182,6 +182,7 @@ static void conclude(struct sync *sync, enum fault fault)
         sync->report.failure = commit->outcome.failure;
     }
     commit->phase = COMMIT_NONE;
+    sync->looks_on = true; /* what waited for the end of it goes on */
     removals_done(commit);
     publish_outcome(sync);
     engine_index_flush(sync);

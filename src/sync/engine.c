@@ -299,8 +299,8 @@ static enum fault tend(struct sync *sync, int64_t now_ms)
 static void ask(struct sync *sync, int64_t now_ms)
 {
     struct failure failure = {.text = "cannot send a command"};
-    enum fault fault = sync->phase == ENGINE_OVER ? FAULT_NONE : tend(sync, now_ms);
     sync->looks_on = false;
+    enum fault fault = sync->phase == ENGINE_OVER ? FAULT_NONE : tend(sync, now_ms);
     if (fault == FAULT_NONE && sync->link != NULL)
         fault = sync->phase == ENGINE_SERVE ? engine_issue(sync, now_ms, &failure)
                                             : link_flush(sync->link, now_ms, &failure);

@@ -192,7 +192,7 @@ struct sync {
     size_t prefetch_next;   /* positions below this have been fetched or are going to be */
     bool prefetch_wanted;   /* the option, or a request that is waiting */
     bool prefetch_is_full;  /* the cache cannot hold more */
-    bool looks_on;          /* for what to prefetch, in the next turn: one may not take too long */
+    bool looks_on;          /* there is more to do now, in a turn of its own */
     uint64_t header_octets; /* of a header, on average */
     unsigned tops_refused;  /* in a row */
     bool top_useless;       /* refused so often that it is not asked for any more in this session */

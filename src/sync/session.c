@@ -423,7 +423,8 @@ static bool was_leaving(struct sync *sync)
 
 void engine_link_lost(struct sync *sync, const struct failure *failure, int64_t now_ms)
 {
-    bool had_session = sync->session_phase == SESSION_ONLINE;
+    bool had_session =
+        sync->session_phase == SESSION_ONLINE || sync->session_phase == SESSION_QUITTING;
     bool committing = sync->commit.phase != COMMIT_NONE;
     if (was_leaving(sync))
         return;

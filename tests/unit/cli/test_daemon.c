@@ -51,7 +51,7 @@ static void die(struct daemon *daemon)
 
 static void succeed(struct daemon *daemon)
 {
-    daemon_report_success(daemon);
+    daemon_report_success(daemon, "a note");
 }
 
 static void the_users_process_prints_the_failure_and_ends_with_its_code(void **state)
@@ -89,7 +89,7 @@ static void success_leaves_the_session_the_folder_and_the_terminal(void **state)
     int code = daemon_fork(&daemon);
     if (code < 0) {
         char folder[64] = "", target[64] = "";
-        bool fine = daemon_report_success(&daemon) && getsid(0) == getpid() &&
+        bool fine = daemon_report_success(&daemon, "") && getsid(0) == getpid() &&
                     getcwd(folder, sizeof(folder)) != NULL && strcmp(folder, "/") == 0;
         for (int i = 0; i < 3; i++) {
             char name[32];
@@ -131,7 +131,7 @@ static void a_child_whose_parent_was_killed_gives_up(void **state)
         sigwait(&set, &signal);
         struct sigaction ignore = {.sa_handler = SIG_IGN};
         sigaction(SIGPIPE, &ignore, NULL);
-        told = signal == SIGTERM && !daemon_report_success(&daemon) ? 'y' : 'n';
+        told = signal == SIGTERM && !daemon_report_success(&daemon, "") ? 'y' : 'n';
         ssize_t written = write(ends[1], &told, 1);
         _exit(written == 1 ? 0 : 1);
     }
@@ -147,7 +147,7 @@ static void in_the_foreground_success_changes_nothing(void **state)
     (void)state;
     struct daemon daemon = {.pipe = -1};
     pid_t session = getsid(0);
-    assert_true(daemon_report_success(&daemon));
+    assert_true(daemon_report_success(&daemon, ""));
     assert_int_equal(getsid(0), session);
 }
 
