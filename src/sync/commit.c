@@ -387,6 +387,7 @@ enum fault engine_commit_begin(struct sync *sync, int64_t now_ms)
     }
     waiters_move(&sync->commit_served, &sync->commit_waiters);
     commit->phase = COMMIT_DELETING;
+    sync->looks_on = true;
     commit->attempts = 0;
     commit->dele_next = 0;
     commit->deadline_ms = sync->phase == ENGINE_STOPPING ? now_ms + FINAL_COMMIT_MS : INT64_MAX;
