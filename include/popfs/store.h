@@ -67,8 +67,9 @@ enum fault store_load(struct store *store,
 
 /*
  * These change the index in a transaction that store_flush() commits: what was not flushed when the
- * process dies has not happened. FAULT_DISK leaves the store usable for reading, and later calls
- * may work again. A message whose UIDL the index has already replaces that one.
+ * process dies has not happened. FAULT_DISK, also that of store_flush(), may undo all since the last
+ * flush; it leaves the store usable for reading, and later calls may work again. A message whose
+ * UIDL the index has already replaces that one.
  */
 enum fault store_add(struct store *store, const struct store_message *message,
                      struct failure *ret_failure);
@@ -132,8 +133,9 @@ enum fault store_body_compare(struct store_body *body, uint64_t offset, struct s
 void store_body_free(struct store_body *body);
 /*
  * The body is whole: keeps it under `id`, evicting what was used longest ago, and frees the handle,
- * also on failure. *ret_descriptor reads the bytes and is the caller's to close, even when
- * FAULT_DISK says that the body could not be kept; it is -1 only if bytes are missing.
+ * also on failure. *ret_descriptor reads the bytes and is the caller's to close, even when a fault
+ * says that the body could not be kept; it is -1 only if bytes are missing. One that is larger than
+ * all may be together is not kept, which is no fault.
  */
 enum fault store_body_keep(struct store_body *body, uint64_t id, int *ret_descriptor,
                            struct failure *ret_failure);

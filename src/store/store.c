@@ -153,9 +153,11 @@ static enum fault open_parts(struct store *store, bool lf, struct notice *notice
     enum fault fault = open_index(store, lf, notice, &opening_max, ret_failure);
     if (fault == FAULT_NONE)
         fault = bodies_open(store, opening_max, ret_failure);
-    if (fault == FAULT_NONE)
-        bodies_evict_surplus(store);
-    return fault;
+    if (fault != FAULT_NONE)
+        return fault;
+    bodies_evict_surplus(store);
+    fault = bodies_write_uses(store, ret_failure);
+    return fault == FAULT_NONE ? index_commit(&store->index, ret_failure) : fault;
 }
 
 static void close_parts(struct store *store)

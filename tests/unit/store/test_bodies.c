@@ -3,6 +3,8 @@
 #include "fixture.h"
 
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 
 static void what_was_kept_is_read_again_byte_for_byte(void **state)
@@ -242,6 +244,52 @@ static void thousands_of_bodies_are_found_and_evicted(void **state)
         assert_int_equal(is_kept(f->store, id * 7, 10), id > 5000 - usage.body_count);
 }
 
+/* ---- threads ---- */
+
+struct reader {
+    struct store *store;
+    atomic_bool stop;
+    size_t opened_count;
+    bool failed;
+};
+
+/* Whatever happens meanwhile, a body is whole or not there. */
+static void *read_on(void *argument)
+{
+    struct reader *reader = argument;
+    char held[11];
+    for (uint64_t i = 0; !atomic_load(&reader->stop); i++) {
+        int descriptor = -1;
+        enum fault fault = store_body_open(reader->store, i % 40 + 1, 10, &descriptor);
+        if (fault == FAULT_NONE) {
+            reader->failed |= pread(descriptor, held, sizeof(held), 0) != 10;
+            reader->opened_count++;
+        }
+        reader->failed |= fault != FAULT_NONE && fault != FAULT_GONE;
+        cleanup_close(&descriptor);
+    }
+    return NULL;
+}
+
+static void bodies_are_opened_while_others_are_kept_and_evicted(void **state)
+{
+    struct fixture *f = *state;
+    struct reader reader = {.store = f->store};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, read_on, &reader), 0);
+    for (uint64_t i = 0; i < 3000; i++) {
+        assert_true(keep(f->store, i * 7 % 40 + 1, "0123456789"));
+        store_body_note_used(f->store, i % 40 + 1);
+        store_body_remove(f->store, i * 11 % 40 + 1);
+        if (i % 100 == 0)
+            assert_int_equal(store_flush(f->store, NULL), FAULT_NONE);
+    }
+    atomic_store(&reader.stop, true);
+    pthread_join(thread, NULL);
+    assert_false(reader.failed);
+    assert_true(reader.opened_count > 0);
+}
+
 static int set_up_small(void **state)
 {
     if (set_up_closed(state) != 0)
@@ -273,6 +321,7 @@ int main(void)
         TEST_SMALL(an_evicted_body_stays_readable_where_it_is_open),
         TEST_SMALL(a_body_larger_than_the_cache_is_readable_and_drives_nobody_out),
         TEST_SMALL(thousands_of_bodies_are_found_and_evicted),
+        TEST_SMALL(bodies_are_opened_while_others_are_kept_and_evicted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
