@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mountwatch: whether the file system is still mounted, by /proc/self/mountinfo.
+ *
+ * A plain umount(2) ends the connection to the kernel at once. A lazy one takes the mount out of
+ * the tree and leaves the connection to whoever has a file open; a cut connection leaves the mount.
+ * Refuses to know FUSE and what follows from it.
+ */
+#ifndef POPFS_FS_MOUNTWATCH_H
+#define POPFS_FS_MOUNTWATCH_H
+
+#include "popfs/base.h"
+
+enum { MOUNTWATCH_DEVICE_OCTETS = 24, MOUNTWATCH_PLAIN_MS = 1000 };
+
+enum mountwatch_state {
+    MOUNTWATCH_NOTHING_KNOWN,
+    MOUNTWATCH_MOUNTED,
+    MOUNTWATCH_UNMOUNTED, /* a moment ago: the connection is about to end */
+    MOUNTWATCH_UNMOUNTED_LAZILY,
+};
+
+struct mountwatch {
+    int descriptor; /* of mountinfo: poll() it for POLLPRI; -1: nothing is known */
+    char device[MOUNTWATCH_DEVICE_OCTETS]; /* "0:38", as mountinfo has it */
+    enum mountwatch_state state;
+    int64_t unmounted_at_ms;
+};
+
+#define MOUNTWATCH_OFF ((struct mountwatch){.descriptor = -1})
+
+/* Just after mounting. `session_descriptor` is of /dev/fuse. */
+void mountwatch_start(struct mountwatch *watch, int session_descriptor, const char *mountpoint);
+/* The same for a mountinfo that is open, which becomes the watch's, and a mount that it holds. */
+void mountwatch_start_at(struct mountwatch *watch, int descriptor, const char *device);
+void mountwatch_done(struct mountwatch *watch);
+
+/* Looks again. */
+void mountwatch_read(struct mountwatch *watch);
+enum mountwatch_state mountwatch_state(const struct mountwatch *watch);
+/* Until an unmounted one whose connection lives on must be called lazy: 0 now, -1 not at all. */
+int mountwatch_left_ms(const struct mountwatch *watch);
+void mountwatch_be_lazy(struct mountwatch *watch);
+
+/* ---- pure ---- */
+
+/* The device of the last mount on `mountpoint` that is of type fuse.popfs. */
+bool mountwatch_find(struct slice mountinfo, const char *mountpoint,
+                     char ret_device[MOUNTWATCH_DEVICE_OCTETS]);
+bool mountwatch_holds(struct slice mountinfo, const char *device);
+/* What /proc/self/fdinfo/N says of a descriptor of /dev/fuse; older kernels do not. */
+bool mountwatch_connection(struct slice fdinfo, char ret_device[MOUNTWATCH_DEVICE_OCTETS]);
+
+#endif
