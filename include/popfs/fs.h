@@ -14,6 +14,13 @@
 
 #include <sys/types.h>
 
+/* Whether `.popfs` is there. */
+enum fs_control {
+    FS_CONTROL_HIDDEN,  /* can be entered by name, but is not listed */
+    FS_CONTROL_VISIBLE, /* is listed, too */
+    FS_CONTROL_OFF,     /* there is none */
+};
+
 /* Borrowed for the life of the struct fs. */
 struct fs_options {
     const char *mountpoint;
@@ -21,7 +28,9 @@ struct fs_options {
     const char *mount_options; /* for libfuse, "nodev,nosuid,max_read=65536"; "" if none */
     bool read_only;
     uint64_t lazy_octets; /* as sync has it: which messages it may give as streams */
-    bool debug;           /* libfuse's own trace */
+    enum fs_control control;
+    const char *sandbox; /* for .popfs/status: what the process has given up; NULL: not known */
+    bool debug;          /* libfuse's own trace */
     bool allow_other;
     uid_t uid;
     gid_t gid;
@@ -37,9 +46,12 @@ enum fault fs_new(const struct fs_options *options, struct sync *sync, struct fs
 /*
  * Answers the kernel until it is unmounted or `stop_descriptor` (a signalfd for SIGTERM, SIGINT,
  * SIGHUP) becomes readable. Returns FAULT_NONE for either; FAULT_DISK when the connection to the
- * kernel broke.
+ * kernel broke. *ret_may_commit, always set: somebody has ended the mount in an orderly way, so
+ * that what is going may be deleted. False after a lazy unmount, and when the connection was cut
+ * while the file system was still mounted; the log says so.
  */
-enum fault fs_run(struct fs *fs, int stop_descriptor, struct failure *ret_failure);
+enum fault fs_run(struct fs *fs, int stop_descriptor, bool *ret_may_commit,
+                  struct failure *ret_failure);
 
 /*
  * Unmounts if the kernel has not done so yet (lazily: open files then get errors). From here on no

@@ -28,23 +28,19 @@ static void fill(struct stat *stat, const struct attributes_owner *owner, mode_t
     stat->st_blocks = (blkcnt_t)((octets + BLOCK_OCTETS - 1) / BLOCK_OCTETS);
 }
 
-bool attributes_message_size_is_known(const struct maildrop_message *message)
-{
-    bool exact;
-    return maildrop_message_octets(message, &exact) > 0 || exact;
-}
-
 uint64_t attributes_message_octets(const struct maildrop_message *message)
 {
-    return attributes_message_size_is_known(message) ? maildrop_message_octets(message, NULL) : 1;
+    bool exact;
+    uint64_t octets = maildrop_message_octets(message, &exact);
+    return octets > 0 || exact ? octets : 1;
 }
 
 double attributes_of_message(const struct attributes_owner *owner,
-                             const struct maildrop_message *message, struct stat *ret_stat)
+                             const struct maildrop_message *message, bool size_is_believed,
+                             struct stat *ret_stat)
 {
     int64_t seconds;
     int64_t first_seen_ns = maildrop_message_first_seen_ns(message);
-    bool sized = attributes_message_size_is_known(message);
     bool dated = maildrop_message_time(message, &seconds);
     if (!dated)
         seconds = first_seen_ns / NS_PER_S;
@@ -52,12 +48,12 @@ double attributes_of_message(const struct attributes_owner *owner,
     fill(ret_stat, owner, S_IFREG | (owner->read_only ? 0444 : 0666),
          attributes_message_octets(message));
     ret_stat->st_ino = inode_of_message(message);
-    bool unlinked = maildrop_message_is_going(message) || maildrop_message_is_gone(message);
-    ret_stat->st_nlink = unlinked ? 0 : 1;
+    /* What is going still has a name in the trash. */
+    ret_stat->st_nlink = maildrop_message_is_gone(message) ? 0 : 1;
     ret_stat->st_mtim.tv_sec = seconds;
     ret_stat->st_atim.tv_sec = seconds;
     ret_stat->st_ctim = timespec_from_ns(first_seen_ns);
-    return sized && dated ? ATTRIBUTES_FOREVER_S : 0;
+    return size_is_believed && dated ? ATTRIBUTES_FOREVER_S : 0;
 }
 
 void attributes_of_entry(const struct attributes_owner *owner, const struct tree_entry *entry,

@@ -23,16 +23,14 @@ struct attributes_owner {
 /* The size to show: never 0 for an unknown one, which tar and rsync would store as an empty file.
  */
 uint64_t attributes_message_octets(const struct maildrop_message *message);
-/* False: neither LIST nor RETR has said how large it is. */
-bool attributes_message_size_is_known(const struct maildrop_message *message);
-
 /*
  * What is known right now, without waiting. Returns how long the kernel may believe it: not at all
- * while size or time are unknown. A size that LIST said and RETR belies is taken back by
- * listener.c.
+ * while the size is not believed or the time is unknown. A size that was believed and that RETR
+ * belies is taken back by listener.c.
  */
 double attributes_of_message(const struct attributes_owner *owner,
-                             const struct maildrop_message *message, struct stat *ret_stat);
+                             const struct maildrop_message *message, bool size_is_believed,
+                             struct stat *ret_stat);
 
 /* `octets` is the length of the content, `changed_ns` when it changed, in nanoseconds of the epoch.
  */

@@ -2,10 +2,10 @@
 /*
  * filesystem: the state behind the FUSE operations, and its one lock.
  *
- * Two threads: the FUSE thread (fs_run) runs every operation; the sync thread answers parked
- * requests and reports new listings. `lock` guards what both touch, for a few instructions: never
- * over a reply, a notification, I/O or a call of libfuse. The one lock that is taken inside it is
- * sync's own.
+ * The FUSE thread (fs_run) runs every operation; the sync thread answers parked requests and
+ * reports new listings; a third does nothing but tell the kernel of them. `lock` guards what they
+ * share, for a few instructions: never over a reply, a notification, I/O or a call of libfuse. The
+ * one lock that is taken inside it is sync's own.
  */
 #ifndef POPFS_FS_FILESYSTEM_H
 #define POPFS_FS_FILESYSTEM_H
@@ -15,13 +15,26 @@
 #include "attributes.h"
 #include "handle.h"
 #include "inode.h"
+#include "mountwatch.h"
 #include "nametable.h"
+#include "place.h"
 #include "popfs/fs.h"
 
 #include <fuse_lowlevel.h>
 #include <pthread.h>
 
+struct notice;
 struct parked;
+
+struct notifier {
+    pthread_t thread;
+    bool started;
+    bool ending;
+    pthread_cond_t changed;
+    struct notice *first; /* the oldest that has not been told yet */
+    uint64_t given_count, told_count;
+    size_t root_holders_count; /* requests during which the kernel holds the root's lock */
+};
 
 enum { PARKED_BUCKET_COUNT = 256 };
 
@@ -30,19 +43,24 @@ struct fs {
     struct sync *sync;
     struct fuse_session *session;
     struct attributes_owner owner;
+    const char *mountpoint;
+    const char *sandbox; /* NULL: not known */
+    enum fs_control control;
     unsigned max_read; /* 0: not given */
     uint64_t lazy_octets;
 
     /* The FUSE thread's own. */
     struct inodes inodes;
+    uint64_t commands_ino_last;
+    struct mountwatch mountwatch;
     struct handle *handles;
     struct fuse_buf received;
     char *scratch; /* where replies of READ and READDIR are put together */
     size_t scratch_octets;
 
     pthread_mutex_t lock;
-    struct nametable names;  /* what LOOKUP finds: neither going nor gone */
-    int64_t root_changed_ns; /* mtime of the root: rises with every change of the listing */
+    struct nametable names[PLACE_COUNT]; /* what LOOKUP finds in the root and in the trash */
+    int64_t root_changed_ns; /* mtime of the folders: rises with every change of the listing */
     struct parked *parked[PARKED_BUCKET_COUNT]; /* by id */
     uint64_t parked_id_last;
     /* The gate: see gate.c. */
@@ -50,6 +68,7 @@ struct fs {
     size_t gate_users_count;
     bool gate_closing;
     bool gate_shut;
+    struct notifier notifier;
 };
 
 /* A struct fs without a connection to a kernel; fs_new() mounts it, the unit tests give it a
@@ -84,6 +103,16 @@ void gate_open(struct fs *fs);
 
 /* Builds the name table from the newest listing and follows the changes from there on. */
 enum fault listener_start(struct fs *fs);
+
+/* ---- notifier.c ---- */
+
+enum fault notifier_start(struct fs *fs);
+/* After the gate has been closed. */
+void notifier_stop(struct fs *fs);
+/* On the sync thread: returns when the kernel has been told, unless the root's lock is held. */
+void notifier_tell(struct fs *fs, const struct maildrop_changes *changes);
+/* The kernel holds the root's lock until a request is answered that waits for sync. */
+void notifier_root_held(struct fs *fs, bool held);
 
 /* ---- ops: the table given to libfuse ---- */
 

@@ -44,6 +44,8 @@ static enum fault fs_fill(struct fs *fs, const struct fs_options *options,
     if (fault != FAULT_NONE)
         return fault;
     fs_root_touch(fs);
+    if (notifier_start(fs) != FAULT_NONE)
+        return failure_set(ret_failure, FAULT_MEMORY, "cannot start a thread");
     if (listener_start(fs) != FAULT_NONE)
         return failure_set(ret_failure, FAULT_MEMORY, "out of memory for the names of messages");
     return FAULT_NONE;
@@ -58,12 +60,18 @@ enum fault fs_create(const struct fs_options *options, struct sync *sync, struct
     fs->sync = sync;
     fs->max_read = mount_options_max_read(options->mount_options);
     fs->lazy_octets = options->lazy_octets;
+    fs->mountpoint = options->mountpoint;
+    fs->sandbox = options->sandbox;
+    fs->control = options->control;
+    fs->commands_ino_last = INODE_COMMANDS_FIRST;
+    fs->mountwatch = MOUNTWATCH_OFF;
     fs->owner = (struct attributes_owner){.uid = options->uid,
                                           .gid = options->gid,
                                           .umask = options->umask,
                                           .read_only = options->read_only};
     pthread_mutex_init(&fs->lock, NULL);
     pthread_cond_init(&fs->gate_opened, NULL);
+    pthread_cond_init(&fs->notifier.changed, NULL);
     enum fault fault = fs_fill(fs, options, ret_failure);
     if (fault != FAULT_NONE) {
         fs_free(fs);
@@ -99,6 +107,7 @@ static enum fault fs_mount(struct fs *fs, const char *mountpoint, struct failure
     if (flags < 0 || fcntl(descriptor, F_SETFL, flags | O_NONBLOCK) < 0)
         return failure_set(ret_failure, FAULT_DISK, "cannot use the FUSE device: %s",
                            strerror(errno));
+    mountwatch_start(&fs->mountwatch, descriptor, mountpoint);
     return FAULT_NONE;
 }
 
@@ -127,8 +136,9 @@ enum fault fs_new(const struct fs_options *options, struct sync *sync, struct fs
 enum serve_result fs_serve(struct fs *fs, int stop_descriptor, int timeout_ms, int *ret_errno)
 {
     struct pollfd polled[] = {{.fd = stop_descriptor, .events = POLLIN},
-                              {.fd = fuse_session_fd(fs->session), .events = POLLIN}};
-    int ready = poll(polled, 2, timeout_ms);
+                              {.fd = fuse_session_fd(fs->session), .events = POLLIN},
+                              {.fd = fs->mountwatch.descriptor, .events = POLLPRI}};
+    int ready = poll(polled, 3, timeout_ms);
     if (ready < 0 && errno != EINTR) {
         *ret_errno = errno;
         return SERVE_BROKEN;
@@ -137,6 +147,10 @@ enum serve_result fs_serve(struct fs *fs, int stop_descriptor, int timeout_ms, i
         return SERVE_GOES_ON;
     if (polled[0].revents != 0)
         return SERVE_STOPPED;
+    if (polled[2].revents != 0)
+        mountwatch_read(&fs->mountwatch);
+    if (polled[1].revents == 0)
+        return SERVE_GOES_ON;
     int received = fuse_session_receive_buf(fs->session, &fs->received);
     if (received == -EINTR || received == -EAGAIN)
         return SERVE_GOES_ON;
@@ -150,15 +164,56 @@ enum serve_result fs_serve(struct fs *fs, int stop_descriptor, int timeout_ms, i
     return fuse_session_exited(fs->session) ? SERVE_UNMOUNTED : SERVE_GOES_ON;
 }
 
-enum fault fs_run(struct fs *fs, int stop_descriptor, struct failure *ret_failure)
+static void warn_of_no_commit(struct fs *fs, const char *why)
 {
+    struct sync_status status;
+    sync_status(fs->sync, &status);
+    log_write(LOG_LEVEL_WARNING, "%s: nothing will be deleted; %zu removal%s pending", why,
+              status.going_count, status.going_count == 1 ? " stays" : "s stay");
+}
+
+/* The connection to the kernel has come to its end. */
+static bool was_unmounted_in_order(struct fs *fs)
+{
+    mountwatch_read(&fs->mountwatch);
+    switch (mountwatch_state(&fs->mountwatch)) {
+    case MOUNTWATCH_NOTHING_KNOWN:
+    case MOUNTWATCH_UNMOUNTED:
+        return true;
+    case MOUNTWATCH_MOUNTED:
+        warn_of_no_commit(fs, "the connection was cut while the file system was mounted");
+        return false;
+    case MOUNTWATCH_UNMOUNTED_LAZILY:
+        return false; /* has been said */
+    }
+    return false;
+}
+
+/* How long to wait for the kernel: the end of a lazy unmount shows itself by nothing. */
+static int wait_ms(struct fs *fs)
+{
+    int left_ms = mountwatch_left_ms(&fs->mountwatch);
+    if (left_ms != 0)
+        return left_ms;
+    mountwatch_be_lazy(&fs->mountwatch);
+    warn_of_no_commit(fs, "unmounted lazily");
+    return -1;
+}
+
+enum fault fs_run(struct fs *fs, int stop_descriptor, bool *ret_may_commit,
+                  struct failure *ret_failure)
+{
+    *ret_may_commit = false;
     for (;;) {
         int error = 0;
-        switch (fs_serve(fs, stop_descriptor, -1, &error)) {
+        switch (fs_serve(fs, stop_descriptor, wait_ms(fs), &error)) {
         case SERVE_GOES_ON:
             break;
         case SERVE_UNMOUNTED:
+            *ret_may_commit = was_unmounted_in_order(fs);
+            return FAULT_NONE;
         case SERVE_STOPPED:
+            *ret_may_commit = mountwatch_state(&fs->mountwatch) != MOUNTWATCH_UNMOUNTED_LAZILY;
             return FAULT_NONE;
         case SERVE_BROKEN:
             return failure_set(ret_failure, FAULT_DISK, "lost the connection to the kernel: %s",
@@ -185,15 +240,19 @@ void fs_free(struct fs *fs)
     if (fs == NULL)
         return;
     sync_set_listener(fs->sync, NULL);
+    notifier_stop(fs);
+    mountwatch_done(&fs->mountwatch);
     if (fs->session != NULL)
         fuse_session_destroy(fs->session);
     while (fs->handles != NULL)
         handle_free(fs->handles);
     inodes_done(&fs->inodes);
-    nametable_done(&fs->names);
+    for (size_t i = 0; i < PLACE_COUNT; i++)
+        nametable_done(&fs->names[i]);
     free(fs->received.mem);
     free(fs->scratch);
     pthread_cond_destroy(&fs->gate_opened);
+    pthread_cond_destroy(&fs->notifier.changed);
     pthread_mutex_destroy(&fs->lock);
     free(fs);
 }

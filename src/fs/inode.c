@@ -17,7 +17,12 @@ uint64_t inode_of_message(const struct maildrop_message *message)
 
 bool inode_is_message(uint64_t ino)
 {
-    return ino > INODE_MESSAGE_FIRST;
+    return ino > INODE_MESSAGE_FIRST && ino < INODE_COMMANDS_FIRST;
+}
+
+bool inode_is_commands(uint64_t ino)
+{
+    return ino >= INODE_COMMANDS_FIRST;
 }
 
 void inodes_done(struct inodes *inodes)

@@ -6,7 +6,8 @@
  *
  * Identifier spaces: an ino lives as long as the mount. 1 is the root, the next few are virtual
  * entries (tree.h), a message has its id plus INODE_MESSAGE_FIRST, so that inode numbers rise in
- * listing order and are never used again.
+ * listing order and are never used again. Those from INODE_COMMANDS_FIRST on all mean the file that
+ * takes commands; see ops_control.c.
  */
 #ifndef POPFS_FS_INODE_H
 #define POPFS_FS_INODE_H
@@ -14,10 +15,12 @@
 #include "popfs/maildrop.h"
 
 enum { INODE_MESSAGE_FIRST = 4096 };
+#define INODE_COMMANDS_FIRST ((uint64_t)1 << 62)
 
 uint64_t inode_of_message(const struct maildrop_message *message);
 /* False: the root or a virtual entry. */
 bool inode_is_message(uint64_t ino);
+bool inode_is_commands(uint64_t ino);
 
 struct inode {
     struct maildrop_message *message; /* NULL: free; one reference */

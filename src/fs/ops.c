@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The operations by name. What is not here is answered ENOSYS by libfuse, which the kernel takes
- * for the default: access by the mode bits, fsync as done, no extended attributes, locks and seeks
- * by itself; it asks once and never again.
+ * for the default: access by the mode bits, fsync of a file as done, no extended attributes, locks
+ * and seeks by itself; it asks once and never again.
  */
 #include "ops.h"
 
@@ -20,7 +20,9 @@ const struct fuse_lowlevel_ops operations = {
     .releasedir = ops_releasedir,
     .open = ops_open,
     .read = ops_read,
+    .write = ops_write,
     .release = ops_release,
+    .fsyncdir = ops_fsyncdir,
     .setattr = ops_setattr,
     .mknod = ops_mknod,
     .mkdir = ops_mkdir,

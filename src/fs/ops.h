@@ -11,8 +11,14 @@ void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
 void ops_forget(fuse_req_t req, fuse_ino_t ino, uint64_t lookup_count);
 void ops_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets);
 void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info);
-void ops_unlink(fuse_req_t req, fuse_ino_t parent, const char *name);
+void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
+                 struct fuse_file_info *info);
 void ops_statfs(fuse_req_t req, fuse_ino_t ino);
+
+/* ops_rename.c */
+void ops_unlink(fuse_req_t req, fuse_ino_t parent, const char *name);
+void ops_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
+                const char *new_name, unsigned flags);
 
 /* ops_directory.c */
 void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info);
@@ -28,25 +34,30 @@ void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
               struct fuse_file_info *info);
 void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info);
 
+/* ops_control.c */
+void control_open(fuse_req_t req, struct fuse_file_info *info);
+void ops_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
+               struct fuse_file_info *info);
+void ops_fsyncdir(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *info);
+
 /* ops_message.c */
 void message_open(fuse_req_t req, struct fs *fs, struct maildrop_message *message,
                   struct fuse_file_info *info);
 void message_read(fuse_req_t req, struct fs *fs, uint64_t handle, size_t size, off_t offset);
 void message_release(struct fs *fs, uint64_t handle);
 
+/* What is known of a message right now, and for how long that may be believed. */
+double ops_attributes(const struct fs *fs, const struct maildrop_message *message,
+                      struct stat *ret_stat);
 /* The content of a virtual file as of now; false for want of memory. */
 bool ops_render(struct fs *fs, const struct tree_entry *entry, struct buffer *content);
 
 /* ops_refused.c: mail cannot be written. Registered, because without them the kernel says ENOSYS.
  */
-void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
-                 struct fuse_file_info *info);
 void ops_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t device);
 void ops_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode);
 void ops_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name);
 void ops_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name);
-void ops_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
-                const char *new_name, unsigned flags);
 void ops_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t new_parent, const char *new_name);
 void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
                 struct fuse_file_info *info);

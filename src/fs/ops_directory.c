@@ -28,7 +28,7 @@ void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info)
     }
     directory->snapshot = sync_snapshot(fs->sync);
     info->fh = (uintptr_t)directory;
-    /* listener.c and the kernel's own unlink say when the cached listing is out of date. */
+    /* notifier.c and the kernel's own unlink say when the cached listing is out of date. */
     info->cache_readdir = ino == TREE_ROOT_INO;
     info->keep_cache = ino == TREE_ROOT_INO;
     if (fuse_reply_open(req, info) != 0)
@@ -46,6 +46,7 @@ void ops_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info)
 struct listing {
     struct fs *fs;
     fuse_req_t req;
+    enum place place; /* that is listed */
     bool plus;
     char *out;
     size_t len;
@@ -91,8 +92,9 @@ static bool listing_add_plus(struct listing *listing, const struct name *name,
 {
     struct fs *fs = listing->fs;
     struct fuse_entry_param param = {.ino = inode_of_message(message),
-                                     .entry_timeout = ATTRIBUTES_FOREVER_S};
-    param.attr_timeout = attributes_of_message(&fs->owner, message, &param.attr);
+                                     .entry_timeout =
+                                         listing->place == PLACE_TRASH ? 0 : ATTRIBUTES_FOREVER_S};
+    param.attr_timeout = ops_attributes(fs, message, &param.attr);
     if (!inodes_remember(&fs->inodes, message)) {
         listing->error = ENOMEM;
         return false;
@@ -107,10 +109,10 @@ static bool listing_add_plus(struct listing *listing, const struct name *name,
 
 static bool listing_add_message(struct listing *listing, struct maildrop_message *message)
 {
-    if (maildrop_message_is_going(message) || maildrop_message_is_gone(message))
-        return true;
     struct name name;
-    if (!name_encode(maildrop_message_uidl(message), maildrop_message_copy(message), &name)) {
+    if (place_of_message(message) != listing->place)
+        return true;
+    if (!place_name(message, &name)) {
         listing->error = ENOMEM;
         return false;
     }
@@ -126,11 +128,12 @@ static bool list_virtual(struct listing *listing, const struct tree_entry *folde
         !listing_add_virtual(listing, "..", tree_find(folder->parent), COOKIE_DOT_DOT))
         return false;
     uint64_t ino = after > COOKIE_DOT_DOT ? (uint64_t)after - COOKIE_DOT_DOT : 0;
-    const struct tree_entry *entry = tree_listed_after(folder->ino, ino);
+    enum fs_control control = listing->fs->control;
+    const struct tree_entry *entry = tree_listed_after(control, folder->ino, ino);
     while (entry != NULL) {
         if (!listing_add_virtual(listing, entry->name, entry, (off_t)entry->ino + COOKIE_DOT_DOT))
             return false;
-        entry = tree_listed_after(folder->ino, entry->ino);
+        entry = tree_listed_after(control, folder->ino, entry->ino);
     }
     return true;
 }
@@ -156,7 +159,7 @@ static void list(struct listing *listing, fuse_ino_t ino, struct handle *directo
         maildrop_snapshot_unref(directory->snapshot);
         directory->snapshot = sync_snapshot(listing->fs->sync);
     }
-    if (list_virtual(listing, folder, after) && folder->listing == TREE_LISTS_MESSAGES)
+    if (list_virtual(listing, folder, after) && listing->place != PLACE_NONE)
         list_messages(listing, directory->snapshot, after);
 }
 
@@ -168,7 +171,12 @@ static void reply_listing(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off
         fuse_reply_err(req, ENOMEM);
         return;
     }
-    struct listing listing = {.fs = fs, .req = req, .plus = plus, .out = fs->scratch, .size = size};
+    struct listing listing = {.fs = fs,
+                              .req = req,
+                              .place = place_of_folder(ino),
+                              .plus = plus,
+                              .out = fs->scratch,
+                              .size = size};
     list(&listing, ino, directory_of(info), offset);
     if (listing.len == 0 && listing.error != 0)
         fuse_reply_err(req, listing.error);

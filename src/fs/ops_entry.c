@@ -32,18 +32,36 @@ void ops_init(void *userdata, struct fuse_conn_info *conn)
 
 /* ---- LOOKUP and FORGET ---- */
 
-/* A lasting "no": what appears later is announced by listener.c. */
-static void reply_no_entry(fuse_req_t req)
+static const struct tree_entry *entry_of(uint64_t ino)
 {
-    const struct fuse_entry_param none = {.ino = 0, .entry_timeout = ATTRIBUTES_FOREVER_S};
+    return tree_find(inode_is_commands(ino) ? TREE_COMMANDS_INO : ino);
+}
+
+double ops_attributes(const struct fs *fs, const struct maildrop_message *message,
+                      struct stat *ret_stat)
+{
+    bool believed = sync_size_is_believed(fs->sync, message);
+    return attributes_of_message(&fs->owner, message, believed, ret_stat);
+}
+
+/* For ever: what changes later is announced by notifier.c, but for the trash. */
+static double names_timeout_s(fuse_ino_t parent)
+{
+    return parent == TREE_TRASH_INO ? 0 : ATTRIBUTES_FOREVER_S;
+}
+
+static void reply_no_entry(fuse_req_t req, fuse_ino_t parent)
+{
+    const struct fuse_entry_param none = {.ino = 0, .entry_timeout = names_timeout_s(parent)};
     fuse_reply_entry(req, &none);
 }
 
-static void reply_message(fuse_req_t req, struct fs *fs, struct maildrop_message *message)
+static void reply_message(fuse_req_t req, struct fs *fs, fuse_ino_t parent,
+                          struct maildrop_message *message)
 {
     struct fuse_entry_param entry = {.ino = inode_of_message(message),
-                                     .entry_timeout = ATTRIBUTES_FOREVER_S};
-    entry.attr_timeout = attributes_of_message(&fs->owner, message, &entry.attr);
+                                     .entry_timeout = names_timeout_s(parent)};
+    entry.attr_timeout = ops_attributes(fs, message, &entry.attr);
     if (!inodes_remember(&fs->inodes, message)) {
         fuse_reply_err(req, ENOMEM);
         return;
@@ -64,7 +82,8 @@ static bool attributes_now(struct fs *fs, const struct tree_entry *entry, struct
         int64_t changed_ns = fs->root_changed_ns;
         pthread_mutex_unlock(&fs->lock);
         attributes_of_entry(&fs->owner, entry, 0, changed_ns, ret_stat);
-        *ret_timeout_s = ATTRIBUTES_FOREVER_S;
+        *ret_timeout_s =
+            entry->ino == TREE_ROOT_INO || entry->ino == TREE_FOLDER_INO ? ATTRIBUTES_FOREVER_S : 0;
         return true;
     }
     CLEANUP_BUFFER struct buffer content = {0};
@@ -81,25 +100,14 @@ static bool attributes_now(struct fs *fs, const struct tree_entry *entry, struct
 static void reply_virtual(fuse_req_t req, struct fs *fs, const struct tree_entry *entry)
 {
     struct fuse_entry_param param = {.ino = entry->ino, .entry_timeout = ATTRIBUTES_FOREVER_S};
+    if (entry->ino == TREE_COMMANDS_INO) {
+        param.ino = ++fs->commands_ino_last;
+        param.entry_timeout = 0;
+    }
     if (attributes_now(fs, entry, &param.attr, &param.attr_timeout))
         fuse_reply_entry(req, &param);
     else
         fuse_reply_err(req, ENOMEM);
-}
-
-static struct maildrop_message *find_message(struct fs *fs, struct slice name)
-{
-    uint32_t hash = nametable_hash(name);
-    pthread_mutex_lock(&fs->lock);
-    struct maildrop_message *message = nametable_find(&fs->names, hash, name);
-    pthread_mutex_unlock(&fs->lock);
-    return message;
-}
-
-static bool lists_messages(fuse_ino_t ino)
-{
-    const struct tree_entry *entry = tree_find(ino);
-    return entry != NULL && entry->listing == TREE_LISTS_MESSAGES;
 }
 
 void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -110,16 +118,16 @@ void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
         fuse_reply_err(req, ENAMETOOLONG);
         return;
     }
-    const struct tree_entry *entry = tree_lookup(parent, text);
+    const struct tree_entry *entry = tree_lookup(fs->control, parent, text);
     if (entry != NULL) {
         reply_virtual(req, fs, entry);
         return;
     }
-    struct maildrop_message *message = lists_messages(parent) ? find_message(fs, text) : NULL;
+    struct maildrop_message *message = place_find(fs, place_of_folder(parent), text);
     if (message == NULL)
-        reply_no_entry(req);
+        reply_no_entry(req, parent);
     else
-        reply_message(req, fs, message);
+        reply_message(req, fs, parent, message);
     maildrop_message_unref(message);
 }
 
@@ -146,7 +154,7 @@ static void reply_attributes(fuse_req_t req, const struct fs *fs,
                              const struct maildrop_message *message)
 {
     struct stat stat;
-    double timeout_s = attributes_of_message(&fs->owner, message, &stat);
+    double timeout_s = ops_attributes(fs, message, &stat);
     fuse_reply_attr(req, &stat, timeout_s);
 }
 
@@ -183,14 +191,29 @@ static void park(struct fs *fs, fuse_req_t req, enum sync_want want,
 static void getattr_message(fuse_req_t req, struct fs *fs, struct maildrop_message *message)
 {
     int64_t seconds;
-    if (maildrop_message_is_gone(message))
+    bool gone = maildrop_message_is_gone(message);
+    if (!sync_size_is_believed(fs->sync, message) && gone)
+        fuse_reply_err(req, ESTALE); /* whoever has a name looks it up again, and finds none */
+    else if (gone)
         reply_attributes(req, fs, message);
-    else if (!attributes_message_size_is_known(message))
+    else if (!sync_size_is_believed(fs->sync, message))
         park(fs, req, SYNC_WANT_BODY, message, getattr_size_answered);
     else if (!maildrop_message_time(message, &seconds))
         park(fs, req, SYNC_WANT_TIME, message, getattr_time_answered);
     else
         reply_attributes(req, fs, message);
+}
+
+static void reply_entry_attributes(fuse_req_t req, struct fs *fs, const struct tree_entry *entry)
+{
+    struct stat stat;
+    double timeout_s;
+    if (entry == NULL)
+        fuse_reply_err(req, ENOENT);
+    else if (!attributes_now(fs, entry, &stat, &timeout_s))
+        fuse_reply_err(req, ENOMEM);
+    else
+        fuse_reply_attr(req, &stat, timeout_s);
 }
 
 void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info)
@@ -202,43 +225,22 @@ void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info)
         getattr_message(req, fs, message);
         return;
     }
-    const struct tree_entry *entry = tree_find(ino);
-    struct stat stat;
-    double timeout_s;
-    if (entry == NULL)
-        fuse_reply_err(req, ENOENT);
-    else if (!attributes_now(fs, entry, &stat, &timeout_s))
-        fuse_reply_err(req, ENOMEM);
+    reply_entry_attributes(req, fs, entry_of(ino));
+}
+
+/* ---- SETATTR and STATFS ---- */
+
+/* No to all, but that a shell empties .popfs/control before it writes to it. */
+void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
+                 struct fuse_file_info *info)
+{
+    (void)info;
+    const int owned = FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID;
+    if (inode_is_commands(ino) && (to_set & FUSE_SET_ATTR_SIZE) != 0 && attr->st_size == 0 &&
+        (to_set & owned) == 0)
+        reply_entry_attributes(req, fuse_req_userdata(req), entry_of(ino));
     else
-        fuse_reply_attr(req, &stat, timeout_s);
-}
-
-/* ---- UNLINK and STATFS ---- */
-
-static enum fault remove_message(struct fs *fs, struct slice name, struct maildrop_message *message)
-{
-    enum fault fault = sync_remove(fs->sync, message);
-    if (fault != FAULT_NONE)
-        return fault;
-    pthread_mutex_lock(&fs->lock);
-    (void)nametable_remove(&fs->names, nametable_hash(name), message);
-    fs_root_touch(fs);
-    pthread_mutex_unlock(&fs->lock);
-    return FAULT_NONE;
-}
-
-void ops_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
-{
-    struct fs *fs = fuse_req_userdata(req);
-    struct slice text = slice_from_string(name);
-    if (tree_lookup(parent, text) != NULL) {
         ops_refuse(req);
-        return;
-    }
-    struct maildrop_message *message = lists_messages(parent) ? find_message(fs, text) : NULL;
-    enum fault fault = message == NULL ? FAULT_GONE : remove_message(fs, text, message);
-    fuse_reply_err(req, errno_from_fault_of_removal(fault, fs->owner.read_only));
-    maildrop_message_unref(message);
 }
 
 void ops_statfs(fuse_req_t req, fuse_ino_t ino)

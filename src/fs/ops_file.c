@@ -2,6 +2,7 @@
 /* Opening and reading: messages are in ops_message.c, virtual files here. The handle of a virtual
  * file is its content as of the open. */
 #include "ops.h"
+#include "status.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,8 +12,26 @@
 bool ops_render(struct fs *fs, const struct tree_entry *entry, struct buffer *content)
 {
     struct sync_status status;
+    CLEANUP_FREE struct sync_removal_failure *failures = NULL;
+    size_t failure_count = 0;
     sync_status(fs->sync, &status);
-    return entry->render(&status, content);
+    if (status.commit_failed_count > 0) {
+        failures = calloc(SYNC_FAILURES_MAX, sizeof(*failures));
+        if (failures == NULL)
+            return false;
+        failure_count = sync_commit_failures(fs->sync, failures, SYNC_FAILURES_MAX);
+    }
+    const struct status_view view = {.sync = &status,
+                                     .pid = getpid(),
+                                     .mountpoint = fs->mountpoint,
+                                     .read_only = fs->owner.read_only,
+                                     .sandbox = fs->sandbox,
+                                     .failures = failures,
+                                     .failure_count = failure_count};
+    bool rendered = entry->render(&view, content);
+    for (size_t i = 0; i < failure_count; i++)
+        maildrop_message_unref(failures[i].message);
+    return rendered;
 }
 
 static struct handle *handle_of(const struct fuse_file_info *info)
@@ -50,6 +69,10 @@ static void read_virtual(fuse_req_t req, const struct buffer *content, size_t si
 void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info)
 {
     struct fs *fs = fuse_req_userdata(req);
+    if (inode_is_commands(ino)) {
+        control_open(req, info);
+        return;
+    }
     if ((info->flags & O_ACCMODE) != O_RDONLY || (info->flags & O_TRUNC) != 0) {
         ops_refuse(req);
         return;
@@ -71,6 +94,8 @@ void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 {
     if (inode_is_message(ino))
         message_read(req, fuse_req_userdata(req), info->fh, size, offset);
+    else if (inode_is_commands(ino))
+        fuse_reply_err(req, EACCES);
     else
         read_virtual(req, &handle_of(info)->content, size, offset);
 }
@@ -79,7 +104,7 @@ void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info)
 {
     if (inode_is_message(ino))
         message_release(fuse_req_userdata(req), info->fh);
-    else
+    else if (!inode_is_commands(ino))
         handle_free(handle_of(info));
     fuse_reply_err(req, 0);
 }

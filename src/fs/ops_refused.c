@@ -11,16 +11,6 @@ void ops_refuse(fuse_req_t req)
     fuse_reply_err(req, fs->owner.read_only ? EROFS : EPERM);
 }
 
-void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
-                 struct fuse_file_info *info)
-{
-    (void)ino;
-    (void)attr;
-    (void)to_set;
-    (void)info;
-    ops_refuse(req);
-}
-
 void ops_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t device)
 {
     (void)parent;
@@ -50,17 +40,6 @@ void ops_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const ch
     (void)target;
     (void)parent;
     (void)name;
-    ops_refuse(req);
-}
-
-void ops_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
-                const char *new_name, unsigned flags)
-{
-    (void)parent;
-    (void)name;
-    (void)new_parent;
-    (void)new_name;
-    (void)flags;
     ops_refuse(req);
 }
 

@@ -26,6 +26,8 @@ static void parked_insert(struct parked *parked)
         parked->next->link = &parked->next;
     *parked->link = parked;
     pthread_mutex_unlock(&fs->lock);
+    if (parked->holds_root)
+        notifier_root_held(fs, true);
 }
 
 static void parked_take_out(struct parked *parked)
@@ -68,6 +70,8 @@ static void answered(struct sync_request *request, enum fault fault, int descrip
     gate_enter(fs);
     parked->reply(parked, fault, descriptor);
     gate_leave(fs);
+    if (parked->holds_root)
+        notifier_root_held(fs, false);
     parked_free(parked);
 }
 
@@ -86,8 +90,10 @@ struct parked *parked_new(struct fs *fs, fuse_req_t req, enum sync_want want,
     parked->fs = fs;
     parked->req = req;
     parked->reply = reply;
-    parked->message = maildrop_message_ref(message);
-    parked->told_octets = inodes_told_octets(&fs->inodes, inode_of_message(message));
+    if (message != NULL) {
+        parked->message = maildrop_message_ref(message);
+        parked->told_octets = inodes_told_octets(&fs->inodes, inode_of_message(message));
+    }
     parked->id = ++fs->parked_id_last;
     return parked;
 }

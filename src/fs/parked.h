@@ -14,13 +14,14 @@ struct parked {
     struct sync_request request; /* first: sync gives back its address */
     struct fs *fs;
     fuse_req_t req;
-    struct maildrop_message *message;
+    struct maildrop_message *message; /* NULL: it is about none */
     /* Replies, exactly once, on the sync thread. `descriptor` as in struct sync_request. */
     void (*reply)(struct parked *parked, enum fault fault, int descriptor);
     uint64_t told_octets;       /* the size that the kernel had when this request came in */
     struct fuse_file_info info; /* OPEN alone */
-    size_t size;                /* READ alone */
+    size_t size;                /* READ and WRITE */
     off_t offset;               /* READ alone */
+    bool holds_root;            /* FSYNCDIR: the kernel keeps the root's lock meanwhile */
     /* parked.c's own */
     uint64_t id;
     struct parked *next;

@@ -69,6 +69,23 @@ void fake_sync_forget(struct sync *sync, struct maildrop_message *message)
     maildrop_message_unref(vanished[0]);
 }
 
+void fake_sync_restore(struct sync *sync, struct maildrop_message *message)
+{
+    struct maildrop_snapshot *snapshot = sync_snapshot(sync);
+    size_t count = maildrop_snapshot_count(snapshot);
+    struct maildrop_message **appeared = calloc(count + 1, sizeof(struct maildrop_message *));
+    assert_non_null(appeared);
+    struct maildrop_changes changes = {.appeared = appeared};
+    for (size_t i = 0; i < count; i++) {
+        struct maildrop_message *one = maildrop_snapshot_at(snapshot, i);
+        if ((message == NULL || message == one) && sync_restore(sync, one) == FAULT_NONE)
+            appeared[changes.appeared_count++] = one;
+    }
+    tell(sync, &changes);
+    free(appeared);
+    maildrop_snapshot_unref(snapshot);
+}
+
 struct maildrop_message *fake_sync_message(struct sync *sync, size_t position)
 {
     struct maildrop_snapshot *snapshot = sync_snapshot(sync);
@@ -132,6 +149,31 @@ enum fault sync_body_open(struct sync *sync, struct maildrop_message *message, i
 void sync_status(struct sync *sync, struct sync_status *ret_status)
 {
     *ret_status = sync->status;
+    struct maildrop_snapshot *snapshot = sync_snapshot(sync);
+    for (size_t i = 0; i < maildrop_snapshot_count(snapshot); i++) {
+        const struct maildrop_message *message = maildrop_snapshot_at(snapshot, i);
+        ret_status->going_count +=
+            maildrop_message_is_going(message) && !maildrop_message_is_gone(message);
+    }
+    maildrop_snapshot_unref(snapshot);
+}
+
+bool sync_size_is_believed(const struct sync *sync, const struct maildrop_message *message)
+{
+    bool exact;
+    uint64_t octets = maildrop_message_octets(message, &exact);
+    return exact || (octets > 0 && !sync->sizes_disbelieved);
+}
+
+size_t sync_commit_failures(struct sync *sync, struct sync_removal_failure *ret_failures,
+                            size_t room)
+{
+    size_t count = sync->failure_count < room ? sync->failure_count : room;
+    for (size_t i = 0; i < count; i++) {
+        ret_failures[i] = sync->failures[i];
+        maildrop_message_ref(ret_failures[i].message);
+    }
+    return count;
 }
 
 void sync_submit(struct sync *sync, struct sync_request *request)
@@ -162,6 +204,17 @@ enum fault sync_remove(struct sync *sync, struct maildrop_message *message)
     if (sync->read_only)
         return FAULT_REFUSED;
     if (maildrop_message_is_gone(message) || !maildrop_message_set_going(message, true))
+        return FAULT_GONE;
+    return FAULT_NONE;
+}
+
+enum fault sync_restore(struct sync *sync, struct maildrop_message *message)
+{
+    if (sync->removal_fault != FAULT_NONE)
+        return sync->removal_fault;
+    if (sync->read_only)
+        return FAULT_REFUSED;
+    if (maildrop_message_is_gone(message) || !maildrop_message_set_going(message, false))
         return FAULT_GONE;
     return FAULT_NONE;
 }

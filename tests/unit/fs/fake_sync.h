@@ -11,7 +11,7 @@
 
 #include <pthread.h>
 
-enum { FAKE_BODIES_MAX = 16 };
+enum { FAKE_BODIES_MAX = 16, FAKE_FAILURES_MAX = 4 };
 
 struct fake_body {
     uint64_t id;
@@ -29,7 +29,10 @@ struct sync {
     enum fault removal_fault; /* what sync_remove() fails with, if not NONE */
     struct fake_body bodies[FAKE_BODIES_MAX];
     size_t body_count;
-    struct sync_status status;
+    struct sync_status status; /* but for the count of what is going */
+    bool sizes_disbelieved;    /* as with size=strict */
+    struct sync_removal_failure failures[FAKE_FAILURES_MAX];
+    size_t failure_count;
 };
 
 struct sync *fake_sync_new(void);
@@ -39,6 +42,9 @@ void fake_sync_free(struct sync *sync);
 void fake_sync_list(struct sync *sync, const struct maildrop_row *rows, size_t count);
 /* A commit has deleted these; tells the listener. */
 void fake_sync_forget(struct sync *sync, struct maildrop_message *message);
+/* What sync does for SYNC_WANT_RESTORE: brings back one, or all that are going, and tells the
+ * listener. */
+void fake_sync_restore(struct sync *sync, struct maildrop_message *message);
 /* Borrowed from the newest listing. */
 struct maildrop_message *fake_sync_message(struct sync *sync, size_t position);
 

@@ -21,7 +21,11 @@ static ssize_t socket_write(int descriptor, struct iovec *iov, int count, void *
 static ssize_t socket_read(int descriptor, void *buffer, size_t octets, void *userdata)
 {
     (void)userdata;
-    return read(descriptor, buffer, octets);
+    ssize_t got = read(descriptor, buffer, octets);
+    if (got != 0)
+        return got;
+    errno = ENODEV; /* the kernel's end is closed: this is how /dev/fuse says "unmounted" */
+    return -1;
 }
 
 static void say_init(struct kernel *kernel)
@@ -43,11 +47,19 @@ static void say_init(struct kernel *kernel)
 
 void kernel_init(struct kernel *kernel, struct sync *sync, bool read_only)
 {
+    kernel_init_with(kernel, sync, read_only, FS_CONTROL_HIDDEN);
+}
+
+void kernel_init_with(struct kernel *kernel, struct sync *sync, bool read_only,
+                      enum fs_control control)
+{
     static const struct fuse_custom_io io = {.writev = socket_write, .read = socket_read};
     const struct fs_options options = {.mountpoint = "/nonexistent",
                                        .source = "test",
                                        .mount_options = "",
                                        .read_only = read_only,
+                                       .control = control,
+                                       .sandbox = "none",
                                        .uid = 1000,
                                        .gid = 1001,
                                        .umask = 077};

@@ -21,6 +21,8 @@ struct kernel {
 
 /* Starts and has said INIT. A `sync` whose listing is there already. */
 void kernel_init(struct kernel *kernel, struct sync *sync, bool read_only);
+void kernel_init_with(struct kernel *kernel, struct sync *sync, bool read_only,
+                      enum fs_control control);
 void kernel_done(struct kernel *kernel);
 
 struct reply {

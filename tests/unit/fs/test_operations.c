@@ -321,10 +321,11 @@ static void the_control_folder_lists_its_files(void **state)
     struct kernel *kernel = *state;
     static struct seen seen;
     read_folder(kernel, kernel_ino(kernel, ".popfs"), 4096, true, &seen);
-    const char *const names[] = {".", "..", "status", "status.json"};
-    expect_seen(&seen, names, 4);
+    const char *const names[] = {".", "..", "trash", "control", "status", "status.json"};
+    expect_seen(&seen, names, 6);
     assert_int_equal(seen.entries[1].ino, FUSE_ROOT_ID);
-    assert_int_equal(seen.entries[2].type, DT_REG);
+    assert_int_equal(seen.entries[2].type, DT_DIR);
+    assert_int_equal(seen.entries[4].type, DT_REG);
 }
 
 /* ---- OPEN and READ of what is there ---- */

@@ -275,6 +275,53 @@ static void an_unknown_size_that_cannot_be_had_is_an_error_and_not_a_guess(void 
     expect_reply(kernel, asking, ETIMEDOUT);
 }
 
+/* size=strict, or a server whose LIST has been wrong. */
+static void stat_waits_for_the_body_where_sizes_are_not_believed(void **state)
+{
+    struct kernel *kernel = *state;
+    maildrop_message_learn_time(fake_sync_message(kernel->sync, 1), 5);
+    kernel->sync->sizes_disbelieved = true;
+    kernel_lookup(kernel, FUSE_ROOT_ID, "liar.eml", &reply);
+    uint64_t ino = reply.entry.nodeid;
+    assert_int_equal(reply.entry.attr.size, body.len + 10);
+    assert_int_equal(reply.entry.attr_valid, 0);
+    uint64_t asking = kernel_send(kernel, FUSE_GETATTR, ino, PAYLOAD(getattr));
+    kernel_expect_silence(kernel);
+    answer_body(kernel);
+    expect_reply(kernel, asking, 0);
+    assert_int_equal(reply.attr.attr.size, body.len);
+    assert_true(reply.attr.attr_valid > 1000000);
+    /* Known for sure now, whatever is thought of LIST. */
+    kernel_ask(kernel, FUSE_GETATTR, ino, PAYLOAD(getattr), &reply);
+    assert_int_equal(reply.attr.attr.size, body.len);
+}
+
+static void a_wait_for_a_size_can_be_interrupted_and_fails_without_a_guess(void **state)
+{
+    struct kernel *kernel = *state;
+    kernel->sync->sizes_disbelieved = true;
+    uint64_t ino = kernel_ino(kernel, "honest.eml");
+    uint64_t asking = kernel_send(kernel, FUSE_GETATTR, ino, PAYLOAD(getattr));
+    kernel_interrupt(kernel, asking);
+    answer_fault(kernel, FAULT_CANCELED);
+    expect_reply(kernel, asking, EINTR);
+    asking = kernel_send(kernel, FUSE_GETATTR, ino, PAYLOAD(getattr));
+    answer_fault(kernel, FAULT_OFFLINE);
+    expect_reply(kernel, asking, EIO);
+}
+
+/* Who has its name looks it up again, and finds nothing. */
+static void a_size_that_nobody_can_know_any_more_is_stale(void **state)
+{
+    struct kernel *kernel = *state;
+    uint64_t ino = kernel_ino(kernel, "silent.eml");
+    fake_sync_forget(kernel->sync, fake_sync_message(kernel->sync, 2));
+    while (kernel_receive(kernel, &reply))
+        assert_int_equal(reply.unique, 0);
+    kernel_ask(kernel, FUSE_GETATTR, ino, PAYLOAD(getattr), &reply);
+    assert_int_equal(reply.error, ESTALE);
+}
+
 static void stat_of_an_open_file_that_has_gone_does_not_wait(void **state)
 {
     struct kernel *kernel = *state;
@@ -305,6 +352,9 @@ int main(void)
         TEST(an_interrupted_stat_says_so),
         TEST(stat_of_a_message_of_unknown_size_waits_for_its_body),
         TEST(an_unknown_size_that_cannot_be_had_is_an_error_and_not_a_guess),
+        TEST(stat_waits_for_the_body_where_sizes_are_not_believed),
+        TEST(a_wait_for_a_size_can_be_interrupted_and_fails_without_a_guess),
+        TEST(a_size_that_nobody_can_know_any_more_is_stale),
         TEST(stat_of_an_open_file_that_has_gone_does_not_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

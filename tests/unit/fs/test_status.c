@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "fake_sync.h"
 #include "status.h"
 
 #include <setjmp.h>
@@ -28,16 +29,45 @@ static const struct sync_status online = {
     .going_count = 5,
     .waiting_count = 1,
     .received_octets = 1000,
+    .listed_at_s = 1700000000,
+    .sizes = SYNC_SIZES_TRUSTED,
+    .cache_folder = "/home/a/.cache/popfs/a@host:995",
+    .cache_octets = 12 * 1024 * 1024 + 300 * 1024,
+    .cache_octets_max = 1024 * 1024 * 1024,
+    .cache_body_count = 210,
+    .work = SYNC_WORK_REFRESH,
+    .work_done = 30,
+    .work_total = 200,
 };
 
-static char *rendered(bool (*render)(const struct sync_status *, struct buffer *),
-                      const struct sync_status *status)
+static struct status_view view_of(const struct sync_status *status)
+{
+    return (struct status_view){.sync = status, .pid = 4711, .mountpoint = "/home/a/mail"};
+}
+
+static char *rendered_view(bool (*render)(const struct status_view *, struct buffer *),
+                           const struct status_view *view)
 {
     struct buffer content = {0};
-    assert_true(render(status, &content));
+    assert_true(render(view, &content));
     assert_true(buffer_append(&content, (struct slice){"", 1}));
     assert_int_equal(strlen(content.data), content.len - 1);
     return content.data;
+}
+
+static char *rendered(bool (*render)(const struct status_view *, struct buffer *),
+                      const struct sync_status *status)
+{
+    struct status_view view = view_of(status);
+    return rendered_view(render, &view);
+}
+
+static int use_a_fixed_time_zone(void **state)
+{
+    (void)state;
+    setenv("TZ", "UTC-2", 1);
+    tzset();
+    return 0;
 }
 
 static void expect_line(const char *text, const char *expected)
@@ -64,6 +94,14 @@ static void a_person_reads_one_aligned_line_each(void **state)
     expect_line(text, "pending removals:  5");
     expect_line(text, "waiting:           1");
     expect_line(text, "received:          1000 octets");
+    expect_line(text, "mounted on:        /home/a/mail, by process 4711");
+    expect_line(text, "last listing:      2023-11-15 00:13:20");
+    expect_line(text, "sizes:             exact so far");
+    expect_line(text, "cache:             /home/a/.cache/popfs/a@host:995, 12.3 MiB of 1.0 GiB in "
+                      "210 bodies");
+    expect_line(text, "work:              refresh 30 of 200");
+    expect_line(text, "last commit:       none");
+    expect_line(text, "sandbox:           -");
     expect_line(text, "last error:        none");
     free(text);
 }
@@ -77,6 +115,10 @@ static void what_is_not_there_is_a_dash(void **state)
     expect_line(text, "transport:         -");
     expect_line(text, "capabilities:      -");
     expect_line(text, "session age:       -");
+    expect_line(text, "last listing:      -");
+    expect_line(text, "sizes:             not proven yet");
+    expect_line(text, "cache:             off, for this mount alone, 0 octets in 0 bodies");
+    expect_line(text, "work:              none");
     free(text);
 }
 
@@ -86,10 +128,86 @@ static void the_last_error_has_its_local_time(void **state)
     struct sync_status status = online;
     status.failed_at_s = 1700000000;
     failure_set(&status.failure, FAULT_TIMEOUT, "no answer for 60 s");
-    setenv("TZ", "UTC-2", 1);
-    tzset();
     char *text = rendered(status_render_text, &status);
     expect_line(text, "last error:        2023-11-15 00:13:20 timeout: no answer for 60 s");
+    free(text);
+}
+
+static void who_is_offline_says_since_when_why_and_for_how_long(void **state)
+{
+    (void)state;
+    struct sync_status status = online;
+    status.link = SYNC_LINK_OFFLINE;
+    status.offline_since_s = 1700000000;
+    status.next_attempt_s = 8;
+    status.failed_at_s = 1700000000;
+    status.sizes = SYNC_SIZES_WRONG;
+    failure_set(&status.failure, FAULT_TIMEOUT, "no answer for 60 s");
+    char *text = rendered(status_render_text, &status);
+    expect_line(text,
+                "state:             offline since 2023-11-15 00:13:20 (timeout: no answer for "
+                "60 s), next attempt in 8 s");
+    expect_line(text, "sizes:             wrong: sizes are waited for");
+    free(text);
+    status.link = SYNC_LINK_IDLE;
+    text = rendered(status_render_text, &status);
+    expect_line(text, "state:             idle");
+    expect_line(text, "session age:       -");
+    free(text);
+}
+
+/* ---- the last commit ---- */
+
+struct commit {
+    struct sync *sync;
+    struct sync_status status;
+    struct sync_removal_failure failures[2];
+    struct status_view view;
+};
+
+static int set_up_commit(void **state)
+{
+    static struct commit commit;
+    static const struct maildrop_row rows[] = {{SLICE_LITERAL("a/\"b"), 1},
+                                               {SLICE_LITERAL("bytes\xff\n"), 2}};
+    commit = (struct commit){.sync = fake_sync_new(), .status = online};
+    fake_sync_list(commit.sync, rows, 2);
+    commit.status.committed_at_s = 1700000000;
+    commit.status.commit_removed_count = 12;
+    commit.status.commit_failed_count = 2;
+    commit.failures[0] = (struct sync_removal_failure){.message = fake_sync_message(commit.sync, 0),
+                                                       .reason = "the server said -ERR \"no\"",
+                                                       .from = "Ji\xc5\x99\xc3\xad",
+                                                       .subject = "\xf0\x9f\x93\xa7 offer"};
+    commit.failures[1] = (struct sync_removal_failure){
+        .message = fake_sync_message(commit.sync, 1), .reason = "lost", .from = "cut \xc5"};
+    commit.view = view_of(&commit.status);
+    commit.view.failures = commit.failures;
+    commit.view.failure_count = 2;
+    *state = &commit;
+    return use_a_fixed_time_zone(NULL);
+}
+
+static int tear_down_commit(void **state)
+{
+    struct commit *commit = *state;
+    fake_sync_free(commit->sync);
+    return 0;
+}
+
+static void a_commit_that_failed_in_part_names_each_message(void **state)
+{
+    struct commit *commit = *state;
+    char *text = rendered_view(status_render_text, &commit->view);
+    expect_line(text, "last commit:       12 deleted, 2 failed, at 2023-11-15 00:13:20\n"
+                      "  a%2F%22b.eml: the server said -ERR \"no\" (Ji\xc5\x99\xc3\xad, "
+                      "\xf0\x9f\x93\xa7 offer)\n"
+                      "  bytes%FF%0A.eml: lost (cut \xc5)");
+    free(text);
+    commit->status.commit_failed_count = 102;
+    commit->failures[1].from[0] = '\0';
+    text = rendered_view(status_render_text, &commit->view);
+    expect_line(text, "  bytes%FF%0A.eml: lost\n  and 100 more: see the log");
     free(text);
 }
 
@@ -116,7 +234,7 @@ static const char *json_string(const char *at)
 {
     assert_int_equal(*at, '"');
     for (at++; *at != '"'; at++) {
-        assert_in_range(*at, 0x20, 0x7e);
+        assert_true((unsigned char)*at >= 0x20 && *at != 0x7f);
         if (*at != '\\')
             continue;
         at++;
@@ -141,6 +259,18 @@ static const char *json_object(const char *at)
     return at + 1;
 }
 
+static const char *json_array(const char *at)
+{
+    assert_int_equal(*at, '[');
+    at = json_space(at + 1);
+    while (*at != ']') {
+        at = json_space(json_value(at));
+        if (*at == ',')
+            at = json_space(at + 1);
+    }
+    return at + 1;
+}
+
 static const char *json_value(const char *at)
 {
     static const char *const words[] = {"true", "false", "null"};
@@ -151,6 +281,8 @@ static const char *json_value(const char *at)
         return json_string(at);
     if (*at == '{')
         return json_object(at);
+    if (*at == '[')
+        return json_array(at);
     assert_true(isdigit((unsigned char)*at));
     return at + strspn(at, "0123456789");
 }
@@ -171,6 +303,97 @@ static void json_holds_what_sync_says(void **state)
     assert_non_null(strstr(text, "\"message_count\": 1234,"));
     assert_non_null(strstr(text, "\"pending_removal_count\": 5,"));
     assert_non_null(strstr(text, "\"last_error\": null"));
+    free(text);
+}
+
+/* Programs may rely on these, and people on their order. */
+static void json_has_its_keys_in_order(void **state)
+{
+    (void)state;
+    static const char *const keys[] = {"state",
+                                       "pid",
+                                       "mountpoint",
+                                       "read_only",
+                                       "server",
+                                       "transport",
+                                       "login",
+                                       "implementation",
+                                       "capabilities",
+                                       "session_age_s",
+                                       "session_count",
+                                       "listed_at_s",
+                                       "message_count",
+                                       "message_octets",
+                                       "pending_removal_count",
+                                       "waiting_count",
+                                       "received_octets",
+                                       "sizes",
+                                       "cache",
+                                       "offline_since_s",
+                                       "next_attempt_s",
+                                       "work",
+                                       "last_commit",
+                                       "sandbox",
+                                       "last_error"};
+    char *text = rendered(status_render_json, &online);
+    const char *at = text;
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        char member[64];
+        snprintf(member, sizeof(member), "\n  \"%s\": ", keys[i]);
+        at = strstr(at, member);
+        assert_non_null(at);
+    }
+    free(text);
+}
+
+static void json_says_what_is_unknown_by_null(void **state)
+{
+    (void)state;
+    struct sync_status status = {.link = SYNC_LINK_OFFLINE, .next_attempt_s = 8};
+    char *text = rendered(status_render_json, &status);
+    expect_json(text);
+    assert_non_null(strstr(text, "\"listed_at_s\": null,"));
+    assert_non_null(strstr(text, "\"offline_since_s\": null,"));
+    assert_non_null(strstr(text, "\"next_attempt_s\": 8,"));
+    assert_non_null(strstr(text, "\"cache\": {\"folder\": null, \"octets\": 0,"));
+    assert_non_null(strstr(text, "\"last_commit\": null,"));
+    assert_non_null(strstr(text, "\"sandbox\": null,"));
+    free(text);
+    text = rendered(status_render_json, &online);
+    assert_non_null(strstr(text, "\"listed_at_s\": 1700000000,"));
+    assert_non_null(strstr(text, "\"next_attempt_s\": null,"));
+    assert_non_null(strstr(text, "\"work\": {\"kind\": \"refresh\", \"done\": 30, "
+                                 "\"total\": 200},"));
+    assert_non_null(strstr(text, "\"sizes\": \"trusted\","));
+    free(text);
+}
+
+static void json_keeps_utf_8_and_escapes_what_is_none(void **state)
+{
+    struct commit *commit = *state;
+    char *text = rendered_view(status_render_json, &commit->view);
+    expect_json(text);
+    assert_non_null(strstr(text, "\"last_commit\": {\"at_s\": 1700000000, \"deleted\": 12, "
+                                 "\"failed\": 2, \"failures\": ["));
+    assert_non_null(strstr(text, "{\"name\": \"a%2F%22b.eml\", \"uidl\": \"a/\\\"b\", \"from\": "
+                                 "\"Ji\xc5\x99\xc3\xad\", \"subject\": \"\xf0\x9f\x93\xa7 offer\", "
+                                 "\"reason\": \"the server said -ERR \\\"no\\\"\"},"));
+    assert_non_null(strstr(text, "\"uidl\": \"bytes\\u00ff\\u000a\", \"from\": \"cut \\u00c5\""));
+    free(text);
+}
+
+/* Overlong forms, surrogates, what lies beyond Unicode, and halves. */
+static void json_takes_no_malformed_character_for_utf_8(void **state)
+{
+    (void)state;
+    struct status_view view = view_of(&online);
+    view.mountpoint = "\xc0\xaf \xe0\x80\xaf \xed\xa0\x80 \xf4\x90\x80\x80 \xe2\x82 \x80 \xff";
+    view.sandbox = "\xe2\x82\xac";
+    char *text = rendered_view(status_render_json, &view);
+    expect_json(text);
+    assert_non_null(strstr(text, "\"\\u00c0\\u00af \\u00e0\\u0080\\u00af \\u00ed\\u00a0\\u0080 "
+                                 "\\u00f4\\u0090\\u0080\\u0080 \\u00e2\\u0082 \\u0080 \\u00ff\","));
+    assert_non_null(strstr(text, "\"sandbox\": \"\xe2\x82\xac\","));
     free(text);
 }
 
@@ -206,10 +429,18 @@ int main(void)
         cmocka_unit_test(a_person_reads_one_aligned_line_each),
         cmocka_unit_test(what_is_not_there_is_a_dash),
         cmocka_unit_test(the_last_error_has_its_local_time),
+        cmocka_unit_test(who_is_offline_says_since_when_why_and_for_how_long),
+        cmocka_unit_test_setup_teardown(a_commit_that_failed_in_part_names_each_message,
+                                        set_up_commit, tear_down_commit),
         cmocka_unit_test(the_largest_numbers_are_printed),
         cmocka_unit_test(json_holds_what_sync_says),
+        cmocka_unit_test(json_has_its_keys_in_order),
+        cmocka_unit_test(json_says_what_is_unknown_by_null),
+        cmocka_unit_test_setup_teardown(json_keeps_utf_8_and_escapes_what_is_none, set_up_commit,
+                                        tear_down_commit),
+        cmocka_unit_test(json_takes_no_malformed_character_for_utf_8),
         cmocka_unit_test(json_survives_every_byte_that_a_server_can_send),
         cmocka_unit_test(json_does_not_let_a_text_end_its_string),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, use_a_fixed_time_zone, NULL);
 }

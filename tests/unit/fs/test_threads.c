@@ -35,7 +35,9 @@ static void *serve(void *argument)
 {
     struct serving *serving = argument;
     struct failure failure;
-    fs_run(serving->kernel->fs, serving->stop, &failure);
+    bool may_commit = false;
+    assert_int_equal(fs_run(serving->kernel->fs, serving->stop, &may_commit, &failure), FAULT_NONE);
+    assert_true(may_commit);
     return NULL;
 }
 

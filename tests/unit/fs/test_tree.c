@@ -12,7 +12,7 @@
 
 static const struct tree_entry *lookup(uint64_t parent, const char *name)
 {
-    return tree_lookup(parent, slice_from_string(name));
+    return tree_lookup(FS_CONTROL_HIDDEN, parent, slice_from_string(name));
 }
 
 static void the_root_is_inode_1_and_lists_messages(void **state)
@@ -24,24 +24,32 @@ static void the_root_is_inode_1_and_lists_messages(void **state)
     assert_int_equal(root->listing, TREE_LISTS_MESSAGES);
 }
 
-static void the_control_folder_is_found_but_not_listed(void **state)
+static void the_folder_of_popfs_is_found_and_listed_as_the_user_wishes(void **state)
 {
     (void)state;
-    const struct tree_entry *control = lookup(TREE_ROOT_INO, ".popfs");
-    assert_non_null(control);
-    assert_true(S_ISDIR(control->mode));
-    assert_null(tree_listed_after(TREE_ROOT_INO, 0));
+    const struct slice name = SLICE_LITERAL(".popfs");
+    const struct tree_entry *folder = tree_find(TREE_FOLDER_INO);
+    assert_true(S_ISDIR(folder->mode));
+    assert_ptr_equal(tree_lookup(FS_CONTROL_HIDDEN, TREE_ROOT_INO, name), folder);
+    assert_null(tree_listed_after(FS_CONTROL_HIDDEN, TREE_ROOT_INO, 0));
+    assert_ptr_equal(tree_lookup(FS_CONTROL_VISIBLE, TREE_ROOT_INO, name), folder);
+    assert_ptr_equal(tree_listed_after(FS_CONTROL_VISIBLE, TREE_ROOT_INO, 0), folder);
+    assert_null(tree_listed_after(FS_CONTROL_VISIBLE, TREE_ROOT_INO, folder->ino));
+    assert_null(tree_lookup(FS_CONTROL_OFF, TREE_ROOT_INO, name));
+    assert_null(tree_listed_after(FS_CONTROL_OFF, TREE_ROOT_INO, 0));
 }
 
-static void the_control_folder_lists_its_files_one_after_the_other(void **state)
+static void the_folder_of_popfs_lists_what_it_holds_one_after_the_other(void **state)
 {
     (void)state;
-    uint64_t parent = lookup(TREE_ROOT_INO, ".popfs")->ino;
-    const struct tree_entry *first = tree_listed_after(parent, 0);
-    assert_string_equal(first->name, "status");
-    const struct tree_entry *second = tree_listed_after(parent, first->ino);
-    assert_string_equal(second->name, "status.json");
-    assert_null(tree_listed_after(parent, second->ino));
+    static const char *const names[] = {"trash", "control", "status", "status.json"};
+    uint64_t ino = 0;
+    for (size_t i = 0; i < 4; i++) {
+        const struct tree_entry *entry = tree_listed_after(FS_CONTROL_HIDDEN, TREE_FOLDER_INO, ino);
+        assert_string_equal(entry->name, names[i]);
+        ino = entry->ino;
+    }
+    assert_null(tree_listed_after(FS_CONTROL_HIDDEN, TREE_FOLDER_INO, ino));
 }
 
 static void a_name_counts_only_in_its_own_folder_and_whole(void **state)
@@ -66,7 +74,7 @@ static void every_row_is_consistent(void **state)
             continue;
         assert_false(inode_is_message(ino));
         assert_true(S_ISDIR(tree_find(entry->parent)->mode));
-        assert_int_equal(S_ISDIR(entry->mode), entry->render == NULL);
+        assert_int_equal((entry->mode & 0444) != 0 && S_ISREG(entry->mode), entry->render != NULL);
         assert_int_equal(S_ISDIR(entry->mode), entry->listing != TREE_LISTS_NOTHING);
         if (ino != TREE_ROOT_INO)
             assert_ptr_equal(lookup(entry->parent, entry->name), entry);
@@ -77,8 +85,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_root_is_inode_1_and_lists_messages),
-        cmocka_unit_test(the_control_folder_is_found_but_not_listed),
-        cmocka_unit_test(the_control_folder_lists_its_files_one_after_the_other),
+        cmocka_unit_test(the_folder_of_popfs_is_found_and_listed_as_the_user_wishes),
+        cmocka_unit_test(the_folder_of_popfs_lists_what_it_holds_one_after_the_other),
         cmocka_unit_test(a_name_counts_only_in_its_own_folder_and_whole),
         cmocka_unit_test(every_row_is_consistent),
     };

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Wishes that are not about one file: .popfs/control, where each write is a command and returns
+ * when it has been carried out, and fsync() of the root.
+ *
+ * While a write is on, the kernel keeps every other write to the same inode waiting, where no
+ * signal reaches it. So each look-up of the file gives another inode number, and a commit need not
+ * wait for a prefetch of hours.
+ */
+#include "command.h"
+#include "errors.h"
+#include "ops.h"
+#include "parked.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+/* ---- .popfs/control ---- */
+
+void control_open(fuse_req_t req, struct fuse_file_info *info)
+{
+    if ((info->flags & O_ACCMODE) != O_WRONLY) {
+        fuse_reply_err(req, EACCES);
+        return;
+    }
+    info->fh = 0;
+    info->direct_io = 1; /* a write comes as one, and at once */
+    info->noflush = 1;
+    fuse_reply_open(req, info);
+}
+
+static int errno_of_command(const struct sync_request *request, enum fault fault)
+{
+    return request->want == SYNC_WANT_RESTORE ? errno_from_fault_of_removal(fault, false)
+                                              : errno_from_fault(fault);
+}
+
+static void command_answered(struct parked *parked, enum fault fault, int descriptor)
+{
+    if (descriptor >= 0)
+        close(descriptor);
+    if (fault == FAULT_NONE)
+        fuse_reply_write(parked->req, parked->size);
+    else
+        fuse_reply_err(parked->req, errno_of_command(&parked->request, fault));
+}
+
+static enum sync_want want_of(const struct command *command)
+{
+    switch (command->verb) {
+    case COMMAND_COMMIT:
+        return SYNC_WANT_COMMIT;
+    case COMMAND_REFRESH:
+        return SYNC_WANT_REFRESH;
+    case COMMAND_ROLLBACK:
+    case COMMAND_UNDELETE:
+        return SYNC_WANT_RESTORE;
+    case COMMAND_PREFETCH:
+        break;
+    }
+    return command->name.len > 0 ? SYNC_WANT_BODY : SYNC_WANT_PREFETCH;
+}
+
+/* A new reference; NULL: there is none of that name, or none that the command is for. */
+static struct maildrop_message *message_of(struct fs *fs, const struct command *command)
+{
+    struct maildrop_message *message = place_find(fs, PLACE_TRASH, command->name);
+    if (message == NULL && command->verb == COMMAND_PREFETCH)
+        message = place_find(fs, PLACE_ROOT, command->name);
+    return message;
+}
+
+static void submit(fuse_req_t req, struct fs *fs, const struct command *command, size_t size)
+{
+    struct maildrop_message *message = NULL;
+    if (command->name.len > 0 && (message = message_of(fs, command)) == NULL) {
+        fuse_reply_err(req, ENOENT);
+        return;
+    }
+    struct parked *parked = parked_new(fs, req, want_of(command), message, command_answered);
+    maildrop_message_unref(message);
+    if (parked == NULL)
+        return;
+    parked->size = size;
+    parked_submit(parked);
+}
+
+void ops_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
+               struct fuse_file_info *info)
+{
+    (void)offset;
+    (void)info;
+    struct fs *fs = fuse_req_userdata(req);
+    struct command command;
+    if (!inode_is_commands(ino))
+        ops_refuse(req);
+    else if (!command_parse((struct slice){data, size}, &command))
+        fuse_reply_err(req, EINVAL);
+    else if (fs->owner.read_only && command_is_about_removal(command.verb))
+        fuse_reply_err(req, EROFS);
+    else
+        submit(req, fs, &command, size);
+}
+
+/* ---- fsync() of a folder ---- */
+
+static void commit_answered(struct parked *parked, enum fault fault, int descriptor)
+{
+    (void)descriptor;
+    fuse_reply_err(parked->req, errno_from_fault(fault));
+}
+
+void ops_fsyncdir(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *info)
+{
+    (void)data_only;
+    (void)info;
+    struct fs *fs = fuse_req_userdata(req);
+    struct sync_status status;
+    sync_status(fs->sync, &status);
+    if (ino != TREE_ROOT_INO || status.going_count == 0 || fs->owner.read_only) {
+        fuse_reply_err(req, 0);
+        return;
+    }
+    struct parked *parked = parked_new(fs, req, SYNC_WANT_COMMIT, NULL, commit_answered);
+    if (parked == NULL)
+        return;
+    parked->holds_root = true;
+    parked_submit(parked);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * place: in which folder a message is found: the root, the trash, or none. Two threads move
+ * messages: the FUSE thread when the user removes and restores, the sync thread when a listing, a
+ * commit or a command does.
+ */
+#ifndef POPFS_FS_PLACE_H
+#define POPFS_FS_PLACE_H
+
+#include "nametable.h"
+#include "popfs/maildrop.h"
+
+struct fs;
+
+enum place {
+    PLACE_ROOT,
+    PLACE_TRASH, /* going */
+    PLACE_NONE,  /* gone */
+};
+enum { PLACE_COUNT = PLACE_NONE };
+
+enum place place_of_message(const struct maildrop_message *message);
+/* PLACE_NONE: it holds no messages. */
+enum place place_of_folder(uint64_t ino);
+bool place_name(const struct maildrop_message *message, struct name *ret_name);
+
+/*
+ * Puts the message where it belongs now. Whoever changed what becomes of it calls this afterwards;
+ * the last call sees the last change, so it does not matter in which order two threads come here.
+ * Want of memory is logged: then the name cannot be looked up until the next mount.
+ */
+void place_settle(struct fs *fs, struct maildrop_message *message);
+/* A new reference; NULL if that folder has nothing of this name. */
+struct maildrop_message *place_find(struct fs *fs, enum place place, struct slice name);
+
+#endif
