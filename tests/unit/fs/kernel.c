@@ -21,7 +21,11 @@ static ssize_t socket_write(int descriptor, struct iovec *iov, int count, void *
 static ssize_t socket_read(int descriptor, void *buffer, size_t octets, void *userdata)
 {
     (void)userdata;
-    return read(descriptor, buffer, octets);
+    ssize_t got = read(descriptor, buffer, octets);
+    if (got != 0)
+        return got;
+    errno = ENODEV; /* the kernel's end is closed: this is how /dev/fuse says "unmounted" */
+    return -1;
 }
 
 static void say_init(struct kernel *kernel)
