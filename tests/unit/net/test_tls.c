@@ -213,6 +213,21 @@ static void a_star_stands_for_one_whole_label(void **state)
     cert_done(&cert);
 }
 
+static void an_ipv6_address_is_compared_as_an_address(void **state)
+{
+    (void)state;
+    struct cert cert;
+    struct failure failure;
+    char seen[64];
+    struct cert_options options = usual("IP:::1,IP:fe80::2,DNS:2001:db8::3");
+    cert_make(&cert, "ipv6", &options);
+    assert_int_equal(shake_hands(&cert, "::1", seen, &failure), FAULT_NONE);
+    assert_string_equal(seen, "(none)");
+    assert_hosts(&cert, LIST("0:0:0:0:0:0:0:1", "FE80::2", "fe80::2%eth0"), FAULT_NONE);
+    assert_hosts(&cert, LIST("::2", "2001:db8::3", "::ffff:127.0.0.1"), FAULT_UNTRUSTED);
+    cert_done(&cert);
+}
+
 /* OpenSSL would take the first for "any name", and those with a dot for all names below. */
 static void names_that_would_weaken_the_check_are_refused(void **state)
 {
@@ -1096,6 +1111,7 @@ int main(void)
         cmocka_unit_test(the_server_is_told_the_name_but_never_an_address),
         cmocka_unit_test(a_dot_at_the_end_of_a_name_is_no_part_of_it),
         cmocka_unit_test(a_star_stands_for_one_whole_label),
+        cmocka_unit_test(an_ipv6_address_is_compared_as_an_address),
         cmocka_unit_test(names_that_would_weaken_the_check_are_refused),
         cmocka_unit_test(an_expired_certificate_is_refused),
         cmocka_unit_test(a_certificate_of_the_future_is_refused),
