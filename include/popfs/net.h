@@ -70,6 +70,23 @@ bool net_connection_is_ready(const struct net_connection *connection);
 /* True after a handshake that verified chain, name and pin. The one thing a secret may rely on. */
 bool net_connection_is_secure(const struct net_connection *connection);
 
+enum { NET_BINDING_OCTETS_MAX = 64 };
+
+/* What a login can be bound to, so that whoever relays it over another connection gains nothing. */
+struct net_binding {
+    const char *kind; /* IANA's name: "tls-exporter" (RFC 9266) or "tls-unique" (RFC 5929) */
+    unsigned char data[NET_BINDING_OCTETS_MAX];
+    size_t octets;
+};
+
+/*
+ * Of a secure connection: tls-exporter under TLS 1.3, tls-unique under TLS 1.2. False without TLS,
+ * and under TLS 1.2 without the extended master secret (RFC 7627), where two connections can be
+ * made to have the same.
+ */
+bool net_connection_binding(const struct net_connection *connection,
+                            struct net_binding *ret_binding);
+
 /*
  * Upgrades a ready connection in place (STLS). The caller has made sure that nothing was received
  * beyond the line that allowed it. Not ready again until net_connection_progress() has finished the

@@ -25,7 +25,8 @@ enum {
     POP3_OUTPUT_OCTETS_MAX = 8192, /* what pop3_session_output() gives at once, whole commands */
     POP3_CHALLENGES_MAX = 10,      /* of one SASL exchange; SCRAM has three */
     POP3_SCRAM_ITERATIONS_MAX =
-        1000000, /* about a second of work; servers ask for 4,096 to 600,000 */
+        1000000,                  /* about a second of work; servers ask for 4,096 to 600,000 */
+    POP3_BINDING_OCTETS_MAX = 64, /* tls-exporter has 32, tls-unique 12 */
 };
 
 enum pop3_command {
@@ -77,6 +78,10 @@ enum pop3_auth {
     POP3_AUTH_CRAM_MD5,
     POP3_AUTH_SCRAM_SHA_1,
     POP3_AUTH_SCRAM_SHA_256,
+    POP3_AUTH_SCRAM_SHA_256_PLUS, /* bound to the TLS connection: pop3_session_bind() */
+    POP3_AUTH_XOAUTH2,            /* the password is an access token */
+    POP3_AUTH_OAUTHBEARER,        /* likewise (RFC 7628) */
+    POP3_AUTH_EXTERNAL,           /* the client certificate says who it is; no password */
 };
 
 /* Where this session's secrecy comes from. */
@@ -90,7 +95,8 @@ enum pop3_security {
 struct pop3_options {
     enum pop3_security security;
     enum pop3_auth auth;
-    const char *host; /* for SASL alone */
+    const char *host; /* for SASL alone, and the port likewise; 0: it is not said */
+    uint16_t port;
     const char *user;
     const char *password; /* no CR, LF or NUL: POP3_EVENT_FAILED with FAULT_LOGIN otherwise */
     bool pipeline;        /* false: one command at a time even if the server offers more */
@@ -135,12 +141,16 @@ struct pop3_capabilities {
     bool pipelining;
     bool utf8;
     bool resp_codes;
+    bool sasl; /* any mechanism at all, known or not */
     bool sasl_plain;
     bool sasl_login;
     bool sasl_cram_md5;
     bool sasl_scram_sha_1;
     bool sasl_scram_sha_256;
-    bool sasl_other;          /* mechanisms that popfs does not speak */
+    bool sasl_scram_sha_256_plus;
+    bool sasl_xoauth2;
+    bool sasl_oauthbearer;
+    bool sasl_external;
     uint32_t login_delay_s;   /* 0: none given */
     char implementation[128]; /* escaped; "" if not given */
 };
@@ -161,6 +171,13 @@ enum pop3_event_type pop3_session_next_event(struct pop3_session *session,
 /* The TLS handshake asked for by POP3_EVENT_SECURE is done; all learnt in the clear is forgotten.
  */
 void pop3_session_secured(struct pop3_session *session);
+/*
+ * What SCRAM-SHA-256-PLUS binds the login to: the name that IANA knows the kind by, "tls-exporter"
+ * (RFC 9266) or "tls-unique" (RFC 5929), and its octets. To be told before the greeting is fed, or
+ * before pop3_session_secured(). Copied. Other kinds, and more octets than
+ * POP3_BINDING_OCTETS_MAX, are as good as none.
+ */
+void pop3_session_bind(struct pop3_session *session, const char *kind, struct slice octets);
 
 /* What to send next: whole commands, at most POP3_OUTPUT_OCTETS_MAX unless one command is longer.
  * Empty: nothing. */

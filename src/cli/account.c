@@ -4,7 +4,6 @@
 #include "account.h"
 
 #include "paths.h"
-#include "secret.h"
 #include "url.h"
 
 #include <errno.h>
@@ -38,6 +37,19 @@ static enum fault resolve_tls(const struct options *options, bool tls_first,
         (options->pin != NULL || options->cafile != NULL || options->cert != NULL))
         return failure_set(ret_failure, FAULT_REFUSED,
                            "tls=off leaves nothing for pin, cafile or cert to check: drop one");
+    return FAULT_NONE;
+}
+
+/* Asked for here, because the password is asked for before anybody else looks at the word. */
+static enum fault resolve_auth(const struct options *options, struct account *account,
+                               struct failure *ret_failure)
+{
+    account->needs_password = options->auth == NULL || strcmp(options->auth, "external") != 0;
+    if (account->needs_password)
+        return FAULT_NONE;
+    if (account->tls == SYNC_TLS_OFF || options->cert == NULL)
+        return failure_set(ret_failure, FAULT_REFUSED,
+                           "auth=external logs in by a client certificate: it needs cert= and TLS");
     return FAULT_NONE;
 }
 
@@ -80,6 +92,8 @@ static enum fault resolve_server(const struct options *options, struct account *
     if (fault != FAULT_NONE)
         return fault;
     fault = resolve_tls(options, url.tls_first, account, ret_failure);
+    if (fault == FAULT_NONE)
+        fault = resolve_auth(options, account, ret_failure);
     if (fault == FAULT_NONE) {
         resolve_port(options, url.port, account);
         fault = resolve_user(options, &url, account, ret_failure);
@@ -196,6 +210,21 @@ enum fault account_resolve(const struct options *options, struct account *ret_ac
     if (fault == FAULT_NONE)
         fault = resolve_cache(options, ret_account, ret_failure);
     return fault;
+}
+
+struct secret_sources account_secret_sources(const struct options *options,
+                                             const struct account *account)
+{
+    return (struct secret_sources){
+        .user = account->user,
+        .host = account->host,
+        .passcmd = options->passcmd,
+        .passfile = options->passfile,
+        .password_stdin = options->password_stdin,
+        .credentials_folder = getenv("CREDENTIALS_DIRECTORY"),
+        .netrc = account->netrc,
+        .terminal = "/dev/tty",
+    };
 }
 
 void account_done(struct account *account)

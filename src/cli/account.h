@@ -5,6 +5,7 @@
 #define POPFS_CLI_ACCOUNT_H
 
 #include "options.h"
+#include "secret.h"
 
 #include "popfs/sync.h"
 
@@ -12,11 +13,12 @@ struct account {
     char *user, *host;
     uint16_t port;
     enum sync_tls tls;
-    char *shown;      /* "user@host:port", for mount(8) and df(1) */
-    char *mountpoint; /* absolute */
-    char *cache;      /* absolute */
-    bool cache_off;   /* `cache` is only for as long as the mount lasts */
-    char *netrc;      /* NULL: there is no home folder */
+    bool needs_password; /* false: the client certificate stands for it */
+    char *shown;         /* "user@host:port", for mount(8) and df(1) */
+    char *mountpoint;    /* absolute */
+    char *cache;         /* absolute */
+    bool cache_off;      /* `cache` is only for as long as the mount lasts */
+    char *netrc;         /* NULL: there is no home folder */
 };
 
 /*
@@ -26,6 +28,9 @@ struct account {
  */
 enum fault account_resolve(const struct options *options, struct account *ret_account,
                            struct failure *ret_failure);
+/* Where its password may be; the strings are borrowed from both. Reads CREDENTIALS_DIRECTORY. */
+struct secret_sources account_secret_sources(const struct options *options,
+                                             const struct account *account);
 void account_done(struct account *account);
 
 #endif

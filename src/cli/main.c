@@ -92,19 +92,10 @@ static void unharden(void)
 static enum fault obtain_secret(const struct options *options, const struct account *account,
                                 struct secret *secret, struct failure *ret_failure)
 {
-    const struct secret_sources sources = {
-        .user = account->user,
-        .host = account->host,
-        .passcmd = options->passcmd,
-        .passfile = options->passfile,
-        .password_stdin = options->password_stdin,
-        .credentials_folder = getenv("CREDENTIALS_DIRECTORY"),
-        .netrc = account->netrc,
-        .terminal = "/dev/tty",
-    };
+    const struct secret_sources sources = account_secret_sources(options, account);
     if (!harden() || !secret_init(secret))
         return failure_set(ret_failure, FAULT_MEMORY, "cannot protect the password in memory");
-    return secret_obtain(secret, &sources, ret_failure);
+    return account->needs_password ? secret_obtain(secret, &sources, ret_failure) : FAULT_NONE;
 }
 
 static int fork_and_run(const struct options *options, const struct account *account,

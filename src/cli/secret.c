@@ -223,20 +223,55 @@ static enum fault from_terminal(struct secret *secret, const struct secret_sourc
     return fault == FAULT_NONE ? secret_keep_first_line(secret, "password", ret_failure) : fault;
 }
 
+/* The order of the enum is the order of asking. */
+static enum fault (*const readers[])(struct secret *, const struct secret_sources *,
+                                     struct failure *) = {
+    [SECRET_FROM_PASSCMD] = from_passcmd, [SECRET_FROM_PASSFILE] = from_passfile,
+    [SECRET_FROM_STDIN] = from_stdin,     [SECRET_FROM_CREDENTIAL] = from_credentials,
+    [SECRET_FROM_NETRC] = from_netrc,     [SECRET_FROM_TERMINAL] = from_terminal,
+};
+
 enum fault secret_obtain(struct secret *secret, const struct secret_sources *sources,
                          struct failure *ret_failure)
 {
-    static enum fault (*const order[])(struct secret *, const struct secret_sources *,
-                                       struct failure *) = {
-        from_passcmd, from_passfile, from_stdin, from_credentials, from_netrc, from_terminal};
-    for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
-        enum fault fault = order[i](secret, sources, ret_failure);
+    for (enum secret_source i = SECRET_FROM_PASSCMD; i <= SECRET_FROM_TERMINAL; i++) {
+        enum fault fault = readers[i](secret, sources, ret_failure);
+        if (fault == FAULT_NONE)
+            secret->source = i;
         if (fault != FAULT_GONE)
             return fault;
     }
     return failure_set(ret_failure, FAULT_REFUSED,
                        "no password and no terminal to ask on: use passcmd=, passfile=, "
                        "password_stdin or ~/.netrc");
+}
+
+bool secret_can_refetch(const struct secret *secret)
+{
+    return secret->source == SECRET_FROM_PASSCMD || secret->source == SECRET_FROM_PASSFILE ||
+           secret->source == SECRET_FROM_CREDENTIAL || secret->source == SECRET_FROM_NETRC;
+}
+
+enum fault secret_refetch(struct secret *secret, const struct secret_sources *sources,
+                          struct failure *ret_failure)
+{
+    struct secret fresh = {0};
+    if (!secret_can_refetch(secret))
+        return failure_set(ret_failure, FAULT_REFUSED,
+                           "the password cannot be had again: use passcmd= or passfile=");
+    if (!secret_init(&fresh))
+        return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
+    enum fault fault = readers[secret->source](&fresh, sources, ret_failure);
+    if (fault == FAULT_GONE)
+        fault =
+            failure_set(ret_failure, FAULT_LOGIN, "the password is no longer where it came from");
+    /* With the zeros behind it, so that nothing of a longer old one is left. */
+    if (fault == FAULT_NONE) {
+        memcpy(secret->text, fresh.text, MAPPED_OCTETS);
+        secret->len = fresh.len;
+    }
+    secret_done(&fresh);
+    return fault;
 }
 
 char *secret_netrc_login(const char *netrc, const char *host)

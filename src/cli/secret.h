@@ -10,10 +10,21 @@ enum {
     SECRET_OCTETS_MAX = 65535,
 };
 
+enum secret_source {
+    SECRET_FROM_NOWHERE,
+    SECRET_FROM_PASSCMD,
+    SECRET_FROM_PASSFILE,
+    SECRET_FROM_STDIN,
+    SECRET_FROM_CREDENTIAL,
+    SECRET_FROM_NETRC,
+    SECRET_FROM_TERMINAL,
+};
+
 /* A zeroed one is empty and valid. */
 struct secret {
     char *text; /* SECRET_OCTETS_MAX + 1 octets, always terminated; NULL before secret_init() */
     size_t len;
+    enum secret_source source; /* of the last secret_obtain() that succeeded */
 };
 
 bool secret_init(struct secret *secret);
@@ -53,6 +64,17 @@ struct secret_sources {
  */
 enum fault secret_obtain(struct secret *secret, const struct secret_sources *sources,
                          struct failure *ret_failure);
+
+/* False: it was typed, or came from stdin, and cannot be had a second time. */
+bool secret_can_refetch(const struct secret *secret);
+/*
+ * Fetches the password anew from the source that secret_obtain() had it from. Whoever reads
+ * `secret->text` meanwhile sees the old one for as long as that takes (a minute at most, from a
+ * passcmd) and must not look at the very end, when the new one is put in its place; on a failure
+ * the old one stays. Faults as secret_obtain(). From any thread, one at a time.
+ */
+enum fault secret_refetch(struct secret *secret, const struct secret_sources *sources,
+                          struct failure *ret_failure);
 
 /* The login that ~/.netrc names for the host, a new string; NULL if it names none. */
 char *secret_netrc_login(const char *netrc, const char *host);

@@ -5,6 +5,7 @@
  */
 #include "url.h"
 
+#include <idn2.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -114,9 +115,65 @@ static bool host_is_valid(struct slice host, bool bracketed)
     return host.len > 0;
 }
 
+static bool is_ascii(struct slice text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if ((unsigned char)text.data[i] >= 0x80)
+            return false;
+    }
+    return true;
+}
+
+static enum fault refuse_host(struct failure *ret_failure)
+{
+    return failure_set(ret_failure, FAULT_REFUSED,
+                       "the source names no usable host: pops://user@host[:port], an IPv6 "
+                       "address in [ ]");
+}
+
+/*
+ * An international name (UTF-8) as it stands in DNS and in certificates, "xn--…" (RFC 5891). Here,
+ * not where it is looked up, so that certificate, log, cache and ~/.netrc all have the same name.
+ */
+static enum fault host_to_ascii(struct slice host, char **ret_host, struct failure *ret_failure)
+{
+    CLEANUP_FREE char *name = strndup(host.data, host.len);
+    char *ascii = NULL;
+    if (name == NULL)
+        return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
+    int code = idn2_to_ascii_8z(name, &ascii, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL);
+    if (code == IDN2_MALLOC)
+        return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
+    if (code != IDN2_OK)
+        return failure_set(ret_failure, FAULT_REFUSED,
+                           "the host in the source is no international domain name: %s",
+                           idn2_strerror(code));
+    *ret_host = strdup(ascii);
+    idn2_free(ascii);
+    return *ret_host == NULL ? failure_set(ret_failure, FAULT_MEMORY, "out of memory") : FAULT_NONE;
+}
+
+static enum fault copy_host(struct slice host, bool bracketed, char **ret_host,
+                            struct failure *ret_failure)
+{
+    CLEANUP_FREE char *ascii = NULL;
+    enum fault fault = FAULT_NONE;
+    if (!bracketed && !is_ascii(host)) {
+        fault = host_to_ascii(host, &ascii, ret_failure);
+        /* Some characters, such as "℀", become several, among them what no host may hold. */
+        host = slice_from_string(ascii == NULL ? "" : ascii);
+    }
+    if (fault != FAULT_NONE)
+        return fault;
+    if (!host_is_valid(host, bracketed))
+        return refuse_host(ret_failure);
+    *ret_host = strndup(host.data, host.len);
+    return *ret_host == NULL ? failure_set(ret_failure, FAULT_MEMORY, "out of memory") : FAULT_NONE;
+}
+
 /* Takes the host off the front of *text; what stays is empty or begins with what follows the host.
  */
-static bool take_host(struct slice *text, struct slice *ret_host)
+static bool take_host(struct slice *text, struct slice *ret_host, bool *ret_bracketed)
 {
     bool bracketed = text->len > 0 && text->data[0] == '[';
     if (bracketed)
@@ -127,26 +184,26 @@ static bool take_host(struct slice *text, struct slice *ret_host)
     size_t len = end == NULL ? text->len : (size_t)(end - text->data);
     *ret_host = (struct slice){text->data, len};
     *text = slice_skip(*text, bracketed ? len + 1 : len);
-    return host_is_valid(*ret_host, bracketed);
+    *ret_bracketed = bracketed;
+    return true;
 }
 
 static enum fault take_host_and_port(struct slice text, struct url *url,
                                      struct failure *ret_failure)
 {
     struct slice host;
+    bool bracketed;
     uint64_t port = 0;
-    if (!take_host(&text, &host))
-        return failure_set(ret_failure, FAULT_REFUSED,
-                           "the source names no usable host: pops://user@host[:port], an IPv6 "
-                           "address in [ ]");
+    if (!take_host(&text, &host, &bracketed))
+        return refuse_host(ret_failure);
+    enum fault fault = copy_host(host, bracketed, &url->host, ret_failure);
+    if (fault != FAULT_NONE)
+        return fault;
     if (text.len > 0 && (text.data[0] != ':' ||
                          !slice_to_number(slice_skip(text, 1), UINT16_MAX, &port) || port == 0))
         return failure_set(ret_failure, FAULT_REFUSED,
                            "after the host in the source only ':' and a port from 1 to 65535 may "
                            "follow");
-    url->host = strndup(host.data, host.len);
-    if (url->host == NULL)
-        return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
     url->port = (uint16_t)port;
     return FAULT_NONE;
 }

@@ -8,7 +8,7 @@
 struct url {
     bool tls_first; /* pops: TLS from the first byte; pop3: STLS */
     char *user;     /* decoded; NULL if none was given */
-    char *host;     /* an IPv6 address without its brackets */
+    char *host;     /* an IPv6 address without its brackets; of an international name, its ASCII */
     uint16_t port;  /* 0 if none was given */
 };
 

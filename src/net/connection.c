@@ -283,6 +283,12 @@ bool net_connection_is_secure(const struct net_connection *connection)
     return connection->state == CONNECTION_READY && connection->tls != NULL;
 }
 
+bool net_connection_binding(const struct net_connection *connection,
+                            struct net_binding *ret_binding)
+{
+    return net_connection_is_secure(connection) && net_tls_binding(connection->tls, ret_binding);
+}
+
 const char *net_connection_describe(struct net_connection *connection)
 {
     char address[80], tls[70] = "";

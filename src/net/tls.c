@@ -23,6 +23,7 @@ enum {
     /* Several records a recv(): at 100 Mbit/s and above the system calls are what costs. */
     READ_BUFFER_OCTETS = 65536,
     HOST_OCTETS_MAX = 256,
+    EXPORTED_OCTETS = 32, /* RFC 9266, 2 */
     /* RFC 8446, 5.1 */
     RECORD_ALERT = 0x15,
     RECORD_HANDSHAKE = 0x16,
@@ -415,4 +416,40 @@ void net_tls_shutdown(struct net_tls *tls)
 void net_tls_describe(const struct net_tls *tls, char *out, size_t capacity)
 {
     snprintf(out, capacity, "%s %s", SSL_get_version(tls->ssl), SSL_get_cipher_name(tls->ssl));
+}
+
+/* RFC 9266, 2. */
+static bool binding_export(SSL *ssl, struct net_binding *ret_binding)
+{
+    static const char label[] = "EXPORTER-Channel-Binding";
+    struct net_binding binding = {.kind = "tls-exporter", .octets = EXPORTED_OCTETS};
+    if (SSL_export_keying_material(ssl, binding.data, binding.octets, label, strlen(label), NULL, 0,
+                                   0) != 1)
+        return false;
+    *ret_binding = binding;
+    return true;
+}
+
+/* RFC 5929, 3: the first Finished, which in a handshake that resumes nothing is the client's. */
+static bool binding_finished(const SSL *ssl, struct net_binding *ret_binding)
+{
+    struct net_binding binding = {.kind = "tls-unique"};
+    binding.octets = SSL_get_finished(ssl, binding.data, sizeof(binding.data));
+    if (binding.octets == 0 || binding.octets > sizeof(binding.data))
+        return false;
+    *ret_binding = binding;
+    return true;
+}
+
+bool net_tls_binding(const struct net_tls *tls, struct net_binding *ret_binding)
+{
+    ERR_clear_error();
+    if (!tls->is_up)
+        return false;
+    if (SSL_version(tls->ssl) >= TLS1_3_VERSION)
+        return binding_export(tls->ssl, ret_binding);
+    /* popfs resumes no session and renegotiates nothing; should it ever, this would be another
+     * value than the server's. */
+    return SSL_get_extms_support(tls->ssl) == 1 && !SSL_session_reused(tls->ssl) &&
+           binding_finished(tls->ssl, ret_binding);
 }

@@ -38,6 +38,9 @@ short net_tls_events(const struct net_tls *tls, bool want_write);
 /* Says close_notify once, if the socket takes it; never waits for the other side's. */
 void net_tls_shutdown(struct net_tls *tls);
 
+/* As net_connection_binding(), after the handshake. */
+bool net_tls_binding(const struct net_tls *tls, struct net_binding *ret_binding);
+
 /* "TLSv1.3 TLS_AES_256_GCM_SHA384" */
 void net_tls_describe(const struct net_tls *tls, char *out, size_t capacity);
 

@@ -21,22 +21,27 @@ static bool is_word(struct slice word, const char *name)
 
 static void add_mechanisms(struct pop3_capabilities *set, struct slice rest)
 {
+    const struct {
+        const char *name;
+        bool *field;
+    } mechanisms[] = {
+        {"PLAIN", &set->sasl_plain},
+        {"LOGIN", &set->sasl_login},
+        {"CRAM-MD5", &set->sasl_cram_md5},
+        {"SCRAM-SHA-1", &set->sasl_scram_sha_1},
+        {"SCRAM-SHA-256", &set->sasl_scram_sha_256},
+        {"SCRAM-SHA-256-PLUS", &set->sasl_scram_sha_256_plus},
+        {"XOAUTH2", &set->sasl_xoauth2},
+        {"OAUTHBEARER", &set->sasl_oauthbearer},
+        {"EXTERNAL", &set->sasl_external},
+    };
     for (;;) {
         struct slice word = slice_take_word(&rest);
         if (word.len == 0)
             return;
-        if (is_word(word, "PLAIN"))
-            set->sasl_plain = true;
-        else if (is_word(word, "LOGIN"))
-            set->sasl_login = true;
-        else if (is_word(word, "CRAM-MD5"))
-            set->sasl_cram_md5 = true;
-        else if (is_word(word, "SCRAM-SHA-1"))
-            set->sasl_scram_sha_1 = true;
-        else if (is_word(word, "SCRAM-SHA-256"))
-            set->sasl_scram_sha_256 = true;
-        else
-            set->sasl_other = true;
+        set->sasl = true;
+        for (size_t i = 0; i < sizeof(mechanisms) / sizeof(mechanisms[0]); i++)
+            *mechanisms[i].field |= is_word(word, mechanisms[i].name);
     }
 }
 

@@ -57,8 +57,12 @@ static enum pop3_login_verdict login_fail_with(struct pop3_login *login, enum fa
 static enum pop3_login_verdict login_refused(struct pop3_login *login,
                                              const struct pop3_reply *reply)
 {
-    return login_fail_with(login, pop3_reply_fault(reply, FAULT_LOGIN),
-                           "the server refused the login", reply);
+    char what[FAILURE_TEXT_OCTETS];
+    const char *complaint = login->sasl == NULL ? "" : pop3_sasl_complaint(login->sasl);
+    snprintf(what, sizeof(what), "the server refused the %s%s%s",
+             complaint[0] == '\0' ? "login" : "token (", complaint,
+             complaint[0] == '\0' ? "" : ")");
+    return login_fail_with(login, pop3_reply_fault(reply, FAULT_LOGIN), what, reply);
 }
 
 static void line_add(struct pop3_login_line *line, struct slice part)
@@ -143,8 +147,8 @@ static enum pop3_login_verdict login_sasl_abort(struct pop3_login *login)
 
 static enum pop3_login_verdict login_sasl_start(struct pop3_login *login)
 {
-    if (pop3_sasl_new(login->mechanism, &login->options, &login->sasl, &login->failure) !=
-        FAULT_NONE)
+    if (pop3_sasl_new(login->mechanism, &login->options, &login->binding, &login->sasl,
+                      &login->failure) != FAULT_NONE)
         return POP3_LOGIN_FAILED;
     login_send(login, POP3_LOGIN_SASL, POP3_AUTH);
     line_add_shown(&login->line, " ");
@@ -156,8 +160,10 @@ static enum pop3_login_verdict login_sasl_start(struct pop3_login *login)
         return POP3_LOGIN_FAILED;
     struct pop3_login_line longer = login->line;
     line_add_shown(&longer, " ");
-    line_add(&longer, login->response);
-    login->response_held = line_octets(&longer) > POP3_COMMAND_OCTETS_MAX;
+    /* RFC 5034, 4: an empty response is written so where none would mean "not yet". */
+    line_add(&longer, login->response.len > 0 ? login->response : SLICE_LITERAL("="));
+    login->response_held =
+        login->mechanism->two_steps || line_octets(&longer) > POP3_COMMAND_OCTETS_MAX;
     if (!login->response_held)
         login->line = longer;
     return POP3_LOGIN_SEND;
@@ -174,35 +180,56 @@ static enum pop3_login_verdict login_sasl_respond(struct pop3_login *login, stru
     return POP3_LOGIN_SEND;
 }
 
-/* What there is to choose from: under auto, a mechanism that cannot carry the password is no
- * choice. */
+/* What there is to choose from: under auto, a mechanism that cannot carry the password, or has
+ * nothing to bind to, is no choice. */
 static struct pop3_capabilities login_offer(const struct pop3_login *login)
 {
     struct pop3_capabilities offer = login->capabilities;
-    if (login->options.auth != POP3_AUTH_AUTO || pop3_sasl_can_prepare(&login->options))
+    if (login->options.auth != POP3_AUTH_AUTO)
         return offer;
-    offer.sasl_other |= offer.sasl_cram_md5 || offer.sasl_scram_sha_1 || offer.sasl_scram_sha_256;
+    if (login->binding.kind == NULL)
+        offer.sasl_scram_sha_256_plus = false;
+    if (pop3_sasl_can_prepare(&login->options))
+        return offer;
     offer.sasl_cram_md5 = false;
     offer.sasl_scram_sha_1 = false;
     offer.sasl_scram_sha_256 = false;
+    offer.sasl_scram_sha_256_plus = false;
     return offer;
+}
+
+static enum pop3_login_verdict login_nothing_to_choose(struct pop3_login *login)
+{
+    const struct pop3_capabilities *set = &login->capabilities;
+    enum pop3_auth wanted = login->options.auth;
+    if (wanted == POP3_AUTH_AUTO && (set->sasl_xoauth2 || set->sasl_oauthbearer))
+        return login_fail(login, FAULT_LOGIN,
+                          set->sasl_xoauth2
+                              ? "the server wants an access token: auth=xoauth2 and passcmd="
+                              : "the server wants an access token: auth=oauthbearer and passcmd=");
+    if (wanted == POP3_AUTH_AUTO)
+        return login_fail(login, FAULT_LOGIN,
+                          "the server offers no login that popfs can do (try auth=)");
+    failure_set(&login->failure, FAULT_LOGIN, "the server does not offer auth=%s%s",
+                pop3_mechanism(wanted)->word,
+                wanted == POP3_AUTH_APOP ? ": its greeting holds no time stamp" : "");
+    return POP3_LOGIN_FAILED;
 }
 
 static enum pop3_login_verdict login_authenticate(struct pop3_login *login)
 {
-    enum pop3_auth wanted = login->options.auth;
     const struct pop3_capabilities offer = login_offer(login);
     enum pop3_auth auth;
-    if (!pop3_mechanism_choose(wanted, &offer, login->stamp.len > 0, login->tls, &auth)) {
-        if (wanted == POP3_AUTH_AUTO)
-            return login_fail(login, FAULT_LOGIN,
-                              "the server offers no login that popfs can do (try auth=)");
-        failure_set(&login->failure, FAULT_LOGIN, "the server does not offer auth=%s%s",
-                    pop3_mechanism(wanted)->word,
-                    wanted == POP3_AUTH_APOP ? ": its greeting holds no time stamp" : "");
-        return POP3_LOGIN_FAILED;
-    }
+    if (!pop3_mechanism_choose(login->options.auth, &offer, login->stamp.len > 0, login->tls,
+                               &auth))
+        return login_nothing_to_choose(login);
     login->mechanism = pop3_mechanism(auth);
+    if (login->mechanism->binds && login->binding.kind == NULL)
+        return login_fail(login, FAULT_LOGIN,
+                          login->tls ? "this TLS connection has nothing that a login could be "
+                                       "bound to; try auth=scram-sha-256"
+                                     : "without TLS there is nothing that a login could be bound "
+                                       "to; try auth=scram-sha-256");
     if (auth == POP3_AUTH_APOP)
         return login_apop(login);
     return login->mechanism->sasl ? login_sasl_start(login) : login_user(login);
@@ -305,6 +332,9 @@ static enum pop3_login_verdict login_hear_sasl(struct pop3_login *login,
         return login_sasl_respond(login, (struct slice){NULL, 0});
     if (pop3_sasl_is_complete(login->sasl))
         return login_accepted(login);
+    if (pop3_sasl_complaint(login->sasl)[0] != '\0')
+        return login_fail(login, FAULT_GARBLED,
+                          "the server complained about the token and then said +OK");
     if (login->mechanism->proves_server)
         return login_fail(login, FAULT_UNTRUSTED,
                           "the server did not prove that it knows the password");
@@ -331,8 +361,10 @@ enum pop3_login_verdict pop3_login_hear(struct pop3_login *login, const struct p
         return ok ? login_accepted(login) : login_refused(login, reply);
     case POP3_LOGIN_SASL:
         return login_hear_sasl(login, reply);
+    case POP3_LOGIN_SASL_ABORT: /* why is known already */
+        login->code = reply->code;
+        break;
     case POP3_LOGIN_HANDSHAKE:
-    case POP3_LOGIN_SASL_ABORT:
         break;
     }
     return POP3_LOGIN_FAILED;

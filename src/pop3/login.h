@@ -49,6 +49,7 @@ struct pop3_login {
     struct pop3_options options; /* strings borrowed */
     enum pop3_login_step step;
     bool tls;
+    struct pop3_binding binding;
     struct pop3_capabilities capabilities;
     struct buffer stamp;
     char digest[DIGEST_MD5_HEX_OCTETS];

@@ -15,14 +15,33 @@ static const struct pop3_mechanism mechanisms[] = {
                                .prepares = true, .proves_server = true},
     [POP3_AUTH_SCRAM_SHA_256] = {"scram-sha-256", "SCRAM-SHA-256", .sasl = true,
                                  .client_first = true, .prepares = true, .proves_server = true},
+    [POP3_AUTH_SCRAM_SHA_256_PLUS] = {"scram-sha-256-plus", "SCRAM-SHA-256-PLUS", .sasl = true,
+                                      .client_first = true, .prepares = true, .proves_server = true,
+                                      .binds = true},
+    /* Outlook refuses it when the token comes with AUTH. */
+    [POP3_AUTH_XOAUTH2] = {"xoauth2", "XOAUTH2", .sasl = true, .client_first = true,
+                           .two_steps = true, .bearer = POP3_BEARER_XOAUTH2},
+    [POP3_AUTH_OAUTHBEARER] = {"oauthbearer", "OAUTHBEARER", .sasl = true, .client_first = true,
+                               .bearer = POP3_BEARER_OAUTHBEARER},
+    [POP3_AUTH_EXTERNAL] = {"external", "EXTERNAL", .sasl = true, .client_first = true,
+                            .vouched = true},
 };
 
 enum { MECHANISM_COUNT = sizeof(mechanisms) / sizeof(mechanisms[0]) };
 
-/* Ended by AUTO. Under TLS a password may be said; in clear, what hides it comes first. */
+/*
+ * Ended by AUTO. Under TLS a password may be said; in clear, what hides it comes first. Tokens and
+ * certificates are not among them: only the user knows that the password is a token.
+ */
 static const enum pop3_auth order_tls[] = {
-    POP3_AUTH_SCRAM_SHA_256, POP3_AUTH_SCRAM_SHA_1, POP3_AUTH_PLAIN, POP3_AUTH_USER,
-    POP3_AUTH_CRAM_MD5,      POP3_AUTH_LOGIN,       POP3_AUTH_AUTO,
+    POP3_AUTH_SCRAM_SHA_256_PLUS,
+    POP3_AUTH_SCRAM_SHA_256,
+    POP3_AUTH_SCRAM_SHA_1,
+    POP3_AUTH_PLAIN,
+    POP3_AUTH_USER,
+    POP3_AUTH_CRAM_MD5,
+    POP3_AUTH_LOGIN,
+    POP3_AUTH_AUTO,
 };
 static const enum pop3_auth order_clear[] = {
     POP3_AUTH_SCRAM_SHA_256, POP3_AUTH_SCRAM_SHA_1, POP3_AUTH_APOP,  POP3_AUTH_CRAM_MD5,
@@ -64,6 +83,14 @@ static bool is_offered(enum pop3_auth auth, const struct pop3_capabilities *set,
         return set->sasl_scram_sha_1;
     case POP3_AUTH_SCRAM_SHA_256:
         return set->sasl_scram_sha_256;
+    case POP3_AUTH_SCRAM_SHA_256_PLUS:
+        return set->sasl_scram_sha_256_plus;
+    case POP3_AUTH_XOAUTH2:
+        return set->sasl_xoauth2;
+    case POP3_AUTH_OAUTHBEARER:
+        return set->sasl_oauthbearer;
+    case POP3_AUTH_EXTERNAL:
+        return set->sasl_external;
     }
     return false;
 }
@@ -71,8 +98,7 @@ static bool is_offered(enum pop3_auth auth, const struct pop3_capabilities *set,
 /* An incomplete CAPA (perdition) names no way to log in at all; RFC 1939's own is tried then. */
 static bool names_no_login(const struct pop3_capabilities *set)
 {
-    return !set->user && !set->sasl_plain && !set->sasl_login && !set->sasl_cram_md5 &&
-           !set->sasl_scram_sha_1 && !set->sasl_scram_sha_256 && !set->sasl_other;
+    return !set->user && !set->sasl;
 }
 
 bool pop3_mechanism_choose(enum pop3_auth wanted, const struct pop3_capabilities *set,

@@ -5,14 +5,21 @@
 
 #include "popfs/pop3.h"
 
+/* Access tokens in place of passwords. */
+enum pop3_bearer { POP3_BEARER_NONE, POP3_BEARER_XOAUTH2, POP3_BEARER_OAUTHBEARER };
+
 struct pop3_mechanism {
     const char *word; /* of the option auth= */
     const char *name; /* on the wire and for people */
     bool sasl;
     bool client_first;  /* its first challenge is empty */
+    bool two_steps;     /* client first, yet never with the response in the AUTH line */
     bool any_challenge; /* what its challenges say does not matter */
     bool prepares;      /* runs user and password through SASLprep */
     bool proves_server; /* success without the server's proof is no success */
+    bool binds;         /* to the TLS connection */
+    bool vouched;       /* something else says who it is: the user is whom to act as */
+    enum pop3_bearer bearer;
 };
 
 const struct pop3_mechanism *pop3_mechanism(enum pop3_auth auth);

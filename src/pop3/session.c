@@ -408,6 +408,21 @@ void pop3_session_secured(struct pop3_session *session)
     session_obey(session, pop3_login_secured(&session->login), &none);
 }
 
+void pop3_session_bind(struct pop3_session *session, const char *kind, struct slice octets)
+{
+    static const char *const kinds[] = {"tls-exporter", "tls-unique"};
+    struct pop3_binding *binding = &session->login.binding;
+    *binding = (struct pop3_binding){0};
+    if (octets.len == 0 || octets.len > sizeof(binding->data))
+        return;
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        if (strcmp(kind, kinds[i]) == 0)
+            binding->kind = kinds[i];
+    }
+    memcpy(binding->data, octets.data, octets.len);
+    binding->octets = octets.len;
+}
+
 /* ---- answers that the caller waits for ---- */
 
 static bool session_answer_status(struct pop3_session *session, const struct pop3_reply *reply,

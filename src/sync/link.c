@@ -120,6 +120,14 @@ static enum fault check_silence(const struct link *link, int64_t now_ms,
                        perhaps_tls ? "; if this port wants TLS, use pops://" : "");
 }
 
+static void bind_login(const struct link *link)
+{
+    struct net_binding binding;
+    if (net_connection_binding(link->connection, &binding))
+        pop3_session_bind(link->session, binding.kind,
+                          (struct slice){(const char *)binding.data, binding.octets});
+}
+
 /* True in *ret_ready when bytes may be moved. */
 static enum fault make_ready(struct link *link, int64_t now_ms, bool *ret_ready,
                              struct failure *ret_failure)
@@ -132,6 +140,7 @@ static enum fault make_ready(struct link *link, int64_t now_ms, bool *ret_ready,
         if (!*ret_ready)
             return FAULT_NONE;
         link->heard_ms = now_ms;
+        bind_login(link);
     }
     if (link->securing) {
         link->securing = false;

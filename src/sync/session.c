@@ -77,6 +77,7 @@ void engine_connect(struct sync *sync, int64_t now_ms)
         .pop3 = {.security = security(account->tls),
                  .auth = account->auth,
                  .host = account->host,
+                 .port = account->port,
                  .user = account->user,
                  .password = account->password,
                  .pipeline = account->pipeline && !sync->pipeline_off,

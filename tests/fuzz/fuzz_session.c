@@ -17,6 +17,8 @@ static const char password[] = "0pen-sesame";
 /* "\0alice\0" and the password, and the password alone, as SASL PLAIN and LOGIN write them. */
 static const char password_plain[] = "AGFsaWNlADBwZW4tc2VzYW1l";
 static const char password_login[] = "MHBlbi1zZXNhbWU=";
+/* The three ways in which it may stand within the base64 of a token's message. */
+static const char *const password_within[] = {"MHBlbi1zZXNhbW", "BwZW4tc2VzYW1l", "wcGVuLXNlc2FtZ"};
 
 struct run {
     struct pop3_session *session;
@@ -37,7 +39,11 @@ static bool holds(struct slice text, const char *word)
 
 static bool holds_secret(struct slice text)
 {
-    return holds(text, password) || holds(text, password_plain) || holds(text, password_login);
+    bool within = false;
+    for (size_t i = 0; i < sizeof(password_within) / sizeof(password_within[0]); i++)
+        within |= holds(text, password_within[i]);
+    return within || holds(text, password) || holds(text, password_plain) ||
+           holds(text, password_login);
 }
 
 static void check_output(struct run *run)
@@ -160,7 +166,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     const struct pop3_options options = {
         .security = (enum pop3_security)(data[0] % 3),
-        .auth = (enum pop3_auth)(data[1] % (POP3_AUTH_SCRAM_SHA_256 + 1)),
+        .auth = (enum pop3_auth)(data[1] % (POP3_AUTH_EXTERNAL + 1)),
         .host = "pop.example.org",
         .user = "alice",
         .password = password,
@@ -171,6 +177,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct run run = {.secrets_allowed = options.security != POP3_SECURITY_STLS};
     run.session = pop3_session_new(&options);
     MUST(run.session != NULL);
+    if ((data[2] & 1) != 0)
+        pop3_session_bind(run.session, "tls-exporter", slice_from_string(password));
     size_t at = 3;
     while (at < size) {
         seed = seed == 0 ? 0 : seed * 1103515245 + 12345;

@@ -128,7 +128,8 @@ def _free_port():
 
 
 class Dovecot:
-    def __init__(self, folder: Path, certificate: certs.Certificate):
+    def __init__(self, folder: Path, certificate: certs.Certificate, more=""):
+        """`more` settings come last, so that they win."""
         self.folder = folder
         folder.mkdir(parents=True)
         folder.chmod(0o755)
@@ -137,7 +138,7 @@ class Dovecot:
         self._process = None
         config = CONFIG.format(folder=folder, cert=certificate.cert, key=certificate.key,
                                port=self.port, tls_port=self.tls_port)
-        (folder / "dovecot.conf").write_text(config)
+        (folder / "dovecot.conf").write_text(config + more)
         (folder / "users").write_text("")
 
     def account(self, user, password):

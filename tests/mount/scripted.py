@@ -37,6 +37,8 @@ class Script:
     in_use: bool = False  # a login is told that the maildrop is locked
     refuse_connections: bool = False  # they are cut before the greeting
     tls_only_1_1: bool = False
+    tls_1_2: bool = False  # and nothing newer
+    mechanisms: dict = field(default_factory=dict)  # name -> f(session, initial response) -> may it enter?
     stls: str = "ok"  # stripped | refused | silent | injected
 
     # listing
@@ -220,22 +222,28 @@ class Session(threading.Thread):
         mechanism, _, initial = rest.partition(" ")
         user, password = self._script.user, self._script.password
         if mechanism.upper() == "PLAIN":
-            got = self._challenge(b"") if not initial else base64.b64decode(initial)
+            got = self.challenge(b"") if not initial else base64.b64decode(initial)
             self._enter(got.split(b"\0")[-2:] == [user.encode(), password.encode()])
         elif mechanism.upper() == "LOGIN":
-            got = [self._challenge(b"Username:") if not initial else base64.b64decode(initial), self._challenge(b"Password:")]
+            got = [self.challenge(b"Username:") if not initial else base64.b64decode(initial), self.challenge(b"Password:")]
             self._enter(got == [user.encode(), password.encode()])
         elif mechanism.upper() == "CRAM-MD5":
             digest = hmac.new(password.encode(), GREETING_STAMP.encode(), "md5").hexdigest()
-            self._enter(self._challenge(GREETING_STAMP.encode()) == f"{user} {digest}".encode())
+            self._enter(self.challenge(GREETING_STAMP.encode()) == f"{user} {digest}".encode())
+        elif mechanism.upper() in self._script.mechanisms:
+            self._enter(self._script.mechanisms[mechanism.upper()](self, initial))
         else:
             self._say("-ERR no such mechanism")
 
-    def _challenge(self, data):
+    def challenge(self, data):
+        """Asks in base64 and gives the client's answer, decoded."""
         self._say("+ " + base64.b64encode(data).decode())
         line = self._line()
         self.commands.append(line)
         return base64.b64decode(line)
+
+    def tls_unique(self):
+        return self._socket.get_channel_binding("tls-unique")
 
     def _alive(self):
         return {n: mail for n, mail in self._messages.items() if mail.name not in self.deleted}
@@ -359,14 +367,15 @@ class Session(threading.Thread):
 class Server:
     """with Server(Script(…), certificate=…, implicit_tls=False) as server: …"""
 
-    def __init__(self, script, certificate=None, implicit_tls=False):
+    def __init__(self, script, certificate=None, implicit_tls=False, address="127.0.0.1"):
         self.script = script
         self.certificate = certificate
         self.release = threading.Event()  # ends every wait that a switch has made
         self.held = threading.Event()  # a RETR has reached its hold
         self.sessions = []
         self._implicit_tls = implicit_tls
-        self._socket = socket.create_server(("127.0.0.1", 0), backlog=50)
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self._socket = socket.create_server((address, 0), family=family, backlog=50)
         self.port = self._socket.getsockname()[1]
         self._closing = False
         self._thread = threading.Thread(target=self._accept, daemon=True)
@@ -406,6 +415,8 @@ class Server:
             with warnings.catch_warnings(action="ignore"):  # deprecated: that is why it is refused
                 context.minimum_version = ssl.TLSVersion.TLSv1_1
                 context.maximum_version = ssl.TLSVersion.TLSv1_1
+        if self.script.tls_1_2:
+            context.maximum_version = ssl.TLSVersion.TLSv1_2
         return context
 
     def drop_all(self):

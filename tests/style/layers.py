@@ -50,6 +50,7 @@ SYSTEM = [  # header, the places that alone may include it
     (r"sqlite3\.h", ["src/store/"]),
     (r"gmime/.*", ["src/mail/"]),
     (r"gsasl\.h", ["src/pop3/", "tests/unit/pop3/"]),
+    (r"idn2\.h", ["src/cli/url.c"]),
     (r"syslog\.h", ["src/base/log.c"]),
     (r"poll\.h|sys/poll\.h|sys/epoll\.h|sys/select\.h", ["src/net/", "src/sync/", "src/fs/", "src/cli/", "include/popfs/net.h", "tests/unit/"]),
 ]

@@ -142,6 +142,23 @@ static void checks_without_tls_are_refused(void **state)
     expect_failure("pop3://a@h", fixture->mountpoint, "tls=off,cert=/x", FAULT_REFUSED, "tls=off");
 }
 
+static void a_login_by_certificate_needs_one_and_no_password(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct account account = expect_fine(fixture, "pops://a@h", "auth=external,cert=/x");
+    assert_false(account.needs_password);
+    account_done(&account);
+    account = expect_fine(fixture, "pops://a@h", "cert=/x");
+    assert_true(account.needs_password);
+    account_done(&account);
+    account = expect_fine(fixture, "pops://a@h", "auth=xoauth2");
+    assert_true(account.needs_password);
+    account_done(&account);
+    expect_failure("pops://a@h", fixture->mountpoint, "auth=external", FAULT_REFUSED, "cert=");
+    expect_failure("pop3://a@h", fixture->mountpoint, "auth=external,tls=off", FAULT_REFUSED,
+                   "TLS");
+}
+
 static void the_mountpoint_must_be_a_folder(void **state)
 {
     const struct fixture *fixture = *state;
@@ -187,6 +204,7 @@ int main(void)
         TEST(the_user_comes_from_the_option_then_the_source_then_netrc),
         TEST(the_account_has_a_name_for_mount),
         TEST(checks_without_tls_are_refused),
+        TEST(a_login_by_certificate_needs_one_and_no_password),
         TEST(the_mountpoint_must_be_a_folder),
         TEST(a_descriptor_from_mount_fuse3_is_left_as_it_is),
         TEST(the_cache_and_the_mountpoint_do_not_contain_each_other),

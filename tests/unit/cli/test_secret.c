@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -326,6 +327,110 @@ static void without_any_source_the_user_is_told_them(void **state)
     assert_non_null(strstr(fixture->failure.text, "passcmd="));
 }
 
+/* ---- once more ---- */
+
+static void expect_refetched(struct fixture *fixture, const struct secret_sources *sources,
+                             const char *password)
+{
+    assert_true(secret_can_refetch(&fixture->secret));
+    if (secret_refetch(&fixture->secret, sources, &fixture->failure) != FAULT_NONE)
+        fail_msg("%s", fixture->failure.text);
+    assert_string_equal(fixture->secret.text, password);
+    assert_int_equal(fixture->secret.len, strlen(password));
+}
+
+static void passcmd_is_run_again_and_nothing_of_the_old_token_stays(void **state)
+{
+    struct fixture *fixture = *state;
+    char command[256];
+    snprintf(command, sizeof(command), "cat %s",
+             write_file(fixture, "token", "a-long-token\n", 0600));
+    struct secret_sources sources = sources_none();
+    sources.passcmd = command;
+    expect_password(fixture, &sources, "a-long-token");
+    const char *before = fixture->secret.text;
+
+    write_file(fixture, "token", "short\nexpires: soon\n", 0600);
+    expect_refetched(fixture, &sources, "short");
+    assert_ptr_equal(fixture->secret.text, before);
+    for (size_t i = strlen("short"); i <= SECRET_OCTETS_MAX; i++)
+        assert_int_equal(fixture->secret.text[i], 0);
+}
+
+static void what_cannot_be_fetched_leaves_the_old_password(void **state)
+{
+    struct fixture *fixture = *state;
+    struct secret_sources sources = sources_none();
+    char passfile[128];
+    strcpy(passfile, write_file(fixture, "passfile", "old\n", 0600));
+    sources.passfile = passfile;
+    expect_password(fixture, &sources, "old");
+
+    write_file(fixture, "passfile", "ne\rw\n", 0600);
+    assert_int_equal(secret_refetch(&fixture->secret, &sources, &fixture->failure), FAULT_REFUSED);
+    assert_string_equal(fixture->secret.text, "old");
+    unlink(passfile);
+    assert_int_equal(secret_refetch(&fixture->secret, &sources, &fixture->failure), FAULT_LOGIN);
+    assert_string_equal(fixture->secret.text, "old");
+    write_file(fixture, "passfile", "new\n", 0600);
+    expect_refetched(fixture, &sources, "new");
+}
+
+/* Another source may hold another password by now: it is not the one that was meant. */
+static void only_the_source_that_it_came_from_is_asked_again(void **state)
+{
+    struct fixture *fixture = *state;
+    struct secret_sources sources = sources_none();
+    char netrc[128];
+    strcpy(netrc, write_file(fixture, "netrc", "machine h login alice password five\n", 0600));
+    sources.netrc = netrc;
+    expect_password(fixture, &sources, "five");
+    sources.terminal = "/dev/null";
+    write_file(fixture, "popfs.alice@h", "four\n", 0440);
+    sources.credentials_folder = fixture->folder;
+    write_file(fixture, "netrc", "machine h login alice password six\n", 0600);
+    expect_refetched(fixture, &sources, "six");
+    write_file(fixture, "netrc", "machine i login alice password six\n", 0600);
+    assert_int_equal(secret_refetch(&fixture->secret, &sources, &fixture->failure), FAULT_LOGIN);
+    assert_string_equal(fixture->failure.text, "the password is no longer where it came from");
+    assert_string_equal(fixture->secret.text, "six");
+}
+
+static void what_was_typed_or_piped_is_not_asked_for_again(void **state)
+{
+    struct fixture *fixture = *state;
+    struct secret_sources sources = sources_none();
+    static const enum secret_source once[] = {SECRET_FROM_NOWHERE, SECRET_FROM_STDIN,
+                                              SECRET_FROM_TERMINAL};
+    set_text(&fixture->secret, "typed", 5);
+    sources.passcmd = "echo another";
+    for (size_t i = 0; i < sizeof(once) / sizeof(once[0]); i++) {
+        fixture->secret.source = once[i];
+        assert_false(secret_can_refetch(&fixture->secret));
+        assert_int_equal(secret_refetch(&fixture->secret, &sources, &fixture->failure),
+                         FAULT_REFUSED);
+        assert_string_equal(fixture->secret.text, "typed");
+    }
+}
+
+static void passcmd_has_the_signals_that_a_mount_blocks(void **state)
+{
+    struct fixture *fixture = *state;
+    sigset_t all, before;
+    sigfillset(&all);
+    void (*pipe_before)(int) = signal(SIGPIPE, SIG_IGN);
+    sigprocmask(SIG_BLOCK, &all, &before);
+    enum fault fault = run(fixture, "grep -E '^Sig(Blk|Ign)' /proc/self/status");
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    signal(SIGPIPE, pipe_before);
+    assert_int_equal(fault, FAULT_NONE);
+    assert_non_null(strstr(fixture->secret.text, "SigBlk:\t0000000000000000\n"));
+    const char *ignored = strstr(fixture->secret.text, "SigIgn:\t");
+    assert_non_null(ignored);
+    unsigned long mask = strtoul(ignored + strlen("SigIgn:\t"), NULL, 16);
+    assert_int_equal(mask & (1UL << (SIGPIPE - 1)), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -349,6 +454,11 @@ int main(void)
         TEST(netrc_names_the_user),
         TEST(a_user_with_a_slash_does_not_leave_the_credentials),
         TEST(without_any_source_the_user_is_told_them),
+        TEST(passcmd_is_run_again_and_nothing_of_the_old_token_stays),
+        TEST(what_cannot_be_fetched_leaves_the_old_password),
+        TEST(only_the_source_that_it_came_from_is_asked_again),
+        TEST(what_was_typed_or_piped_is_not_asked_for_again),
+        TEST(passcmd_has_the_signals_that_a_mount_blocks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

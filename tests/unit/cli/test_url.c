@@ -90,6 +90,33 @@ static void an_ipv6_address_stands_in_brackets(void **state)
     expect_refused("pops://[::1]x", "port");
 }
 
+static void an_international_host_name_becomes_what_dns_has(void **state)
+{
+    (void)state;
+    expect("pops://alice@p\xc3\xb6st.example", true, "alice", "xn--pst-sna.example", 0);
+    /* The same with a combining mark (NFC), in capitals, and with an ideographic full stop. */
+    expect("pops://po\xcc\x88st.example:995", true, NULL, "xn--pst-sna.example", 995);
+    expect("pops://P\xc3\x96ST.Example/", true, NULL, "xn--pst-sna.example", 0);
+    expect("pops://p\xc3\xb6st\xe3\x80\x82"
+           "example",
+           true, NULL, "xn--pst-sna.example", 0);
+    /* IDNA 2008: the sharp s is a letter of its own and not "ss". */
+    expect("pops://fa\xc3\x9f.de", true, NULL, "xn--fa-hia.de", 0);
+    /* ASCII is left as it is, whatever it looks like. */
+    expect("pops://xn--pst-sna.example", true, NULL, "xn--pst-sna.example", 0);
+    expect("pops://my_host.ab--cd.example", true, NULL, "my_host.ab--cd.example", 0);
+}
+
+static void an_odd_international_name_is_refused(void **state)
+{
+    (void)state;
+    expect_refused("pops://p\xf6st.example", "international"); /* Latin-1 */
+    expect_refused("pops://\xe2\x98\x83\xc2\xad\xe2\x80\xae.example", "international");
+    /* "a/c" in one character: the host would be another than the one that is read. */
+    expect_refused("pops://\xe2\x84\x80.example", "host");
+    expect_refused("pops://[p\xc3\xb6::1]", "host");
+}
+
 static void a_password_is_refused_and_not_repeated(void **state)
 {
     (void)state;
@@ -154,6 +181,8 @@ int main(void)
         cmocka_unit_test(the_last_at_sign_splits),
         cmocka_unit_test(percent_signs_are_decoded_in_the_user),
         cmocka_unit_test(an_ipv6_address_stands_in_brackets),
+        cmocka_unit_test(an_international_host_name_becomes_what_dns_has),
+        cmocka_unit_test(an_odd_international_name_is_refused),
         cmocka_unit_test(a_password_is_refused_and_not_repeated),
         cmocka_unit_test(a_source_without_a_scheme_is_told_the_two_forms),
         cmocka_unit_test(an_empty_or_odd_host_is_refused),

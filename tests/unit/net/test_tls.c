@@ -213,6 +213,21 @@ static void a_star_stands_for_one_whole_label(void **state)
     cert_done(&cert);
 }
 
+static void an_ipv6_address_is_compared_as_an_address(void **state)
+{
+    (void)state;
+    struct cert cert;
+    struct failure failure;
+    char seen[64];
+    struct cert_options options = usual("IP:::1,IP:fe80::2,DNS:2001:db8::3");
+    cert_make(&cert, "ipv6", &options);
+    assert_int_equal(shake_hands(&cert, "::1", seen, &failure), FAULT_NONE);
+    assert_string_equal(seen, "(none)");
+    assert_hosts(&cert, LIST("0:0:0:0:0:0:0:1", "FE80::2", "fe80::2%eth0"), FAULT_NONE);
+    assert_hosts(&cert, LIST("::2", "2001:db8::3", "::ffff:127.0.0.1"), FAULT_UNTRUSTED);
+    cert_done(&cert);
+}
+
 /* OpenSSL would take the first for "any name", and those with a dot for all names below. */
 static void names_that_would_weaken_the_check_are_refused(void **state)
 {
@@ -519,6 +534,85 @@ static void a_silent_server_runs_into_the_deadline(void **state)
     assert_false(net_connection_is_secure(connection));
     net_connection_free(connection);
     peer_stop(&peer);
+    net_trust_free(trust);
+}
+
+/* ---- channel binding ---- */
+
+/* Says what its own end of the connection has to bind to. */
+static void serve_binding(struct peer *peer, int socket)
+{
+    unsigned char data[64];
+    size_t octets = 32;
+    SSL *ssl = tls_accept(peer, socket);
+    if (ssl == NULL)
+        return;
+    if (SSL_version(ssl) == TLS1_3_VERSION)
+        SSL_export_keying_material(ssl, data, octets, "EXPORTER-Channel-Binding", 24, data, 0, 1);
+    else
+        octets = SSL_get_peer_finished(ssl, data, sizeof(data));
+    SSL_write(ssl, data, (int)octets);
+    tls_echo(ssl);
+    SSL_free(ssl);
+}
+
+static struct net_connection *connect_to_bind(struct peer *peer, const struct net_trust *trust)
+{
+    struct failure failure = {0};
+    peer_start(peer, serve_binding);
+    struct net_connection_options options = client_options("127.0.0.1", peer->port, trust);
+    struct net_connection *connection = client_connect(&options, &failure);
+    assert_string_equal(failure.text, "");
+    return connection;
+}
+
+static void assert_bound(void (*adjust)(SSL_CTX *context), const char *kind, size_t octets)
+{
+    struct peer peer = {.context = cert_server_context(&good)};
+    struct net_trust *trust = trust_new(authority.cert_path, NULL);
+    struct net_binding binding = {0};
+    char theirs[64];
+    if (adjust != NULL)
+        adjust(peer.context);
+    struct net_connection *connection = connect_to_bind(&peer, trust);
+    assert_true(net_connection_binding(connection, &binding));
+    assert_string_equal(binding.kind, kind);
+    assert_int_equal(binding.octets, octets);
+    client_read(connection, theirs, octets);
+    assert_memory_equal(binding.data, theirs, octets);
+    net_connection_close(connection);
+    peer_stop(&peer);
+    SSL_CTX_free(peer.context);
+    net_trust_free(trust);
+}
+
+static void both_ends_have_the_same_to_bind_to(void **state)
+{
+    (void)state;
+    assert_bound(NULL, "tls-exporter", 32);
+    assert_bound(allow_tls_1_2_only, "tls-unique", 12);
+}
+
+static void forget_extended_master_secret(SSL_CTX *context)
+{
+    SSL_CTX_set_max_proto_version(context, TLS1_2_VERSION);
+    SSL_CTX_set_options(context, SSL_OP_NO_EXTENDED_MASTER_SECRET);
+}
+
+static void what_is_not_unique_is_nothing_to_bind_to(void **state)
+{
+    (void)state;
+    struct peer peer = {.context = cert_server_context(&good)};
+    struct net_trust *trust = trust_new(authority.cert_path, NULL);
+    struct net_binding binding = {.octets = 7};
+    forget_extended_master_secret(peer.context);
+    struct net_connection *connection = connect_to_bind(&peer, trust);
+    assert_true(net_connection_is_secure(connection));
+    assert_false(net_connection_binding(connection, &binding));
+    assert_int_equal(binding.octets, 7);
+    net_connection_close(connection);
+    peer_stop(&peer);
+    SSL_CTX_free(peer.context);
     net_trust_free(trust);
 }
 
@@ -943,11 +1037,15 @@ static void a_connection_is_upgraded_in_place(void **state)
     struct failure failure = {0};
     peer_start(&peer, serve_stls);
     struct net_connection *connection = connect_for_stls(&peer, trust, "+OK begin\r\n", 11);
+    struct net_binding binding;
+    assert_false(net_connection_binding(connection, &binding));
     assert_int_equal(net_connection_start_tls(connection, clock_ms(), &failure), FAULT_NONE);
     assert_false(net_connection_is_ready(connection));
     assert_false(net_connection_is_secure(connection));
+    assert_false(net_connection_binding(connection, &binding));
     assert_int_equal(client_progress(connection, &failure), FAULT_NONE);
     assert_true(net_connection_is_secure(connection));
+    assert_true(net_connection_binding(connection, &binding));
     client_check_transfer(connection, 200000);
     /* Twice is an error of the caller. */
     assert_int_equal(net_connection_start_tls(connection, clock_ms(), &failure), FAULT_UNTRUSTED);
@@ -1013,6 +1111,7 @@ int main(void)
         cmocka_unit_test(the_server_is_told_the_name_but_never_an_address),
         cmocka_unit_test(a_dot_at_the_end_of_a_name_is_no_part_of_it),
         cmocka_unit_test(a_star_stands_for_one_whole_label),
+        cmocka_unit_test(an_ipv6_address_is_compared_as_an_address),
         cmocka_unit_test(names_that_would_weaken_the_check_are_refused),
         cmocka_unit_test(an_expired_certificate_is_refused),
         cmocka_unit_test(a_certificate_of_the_future_is_refused),
@@ -1029,6 +1128,8 @@ int main(void)
         cmocka_unit_test(a_server_that_does_not_speak_tls_is_told_so),
         cmocka_unit_test(a_connection_lost_in_the_handshake_is_offline),
         cmocka_unit_test(a_silent_server_runs_into_the_deadline),
+        cmocka_unit_test(both_ends_have_the_same_to_bind_to),
+        cmocka_unit_test(what_is_not_unique_is_nothing_to_bind_to),
         cmocka_unit_test(a_client_certificate_is_shown_when_asked_for),
         cmocka_unit_test(five_megabytes_go_both_ways_bit_exact),
         cmocka_unit_test(many_small_writes_arrive_in_order),

@@ -29,12 +29,14 @@ static void every_capability_is_read_in_any_case(void **state)
 {
     struct pop3_capabilities set =
         set_of("top\nUIDL\nUser\nSTLS\nPIPELINING\nUTF8 USER\nRESP-CODES\nLOGIN-DELAY 900 USER\n"
-               "SASL plain LOGIN Cram-MD5 SCRAM-SHA-1 SCRAM-SHA-256\nIMPLEMENTATION A \x1b[1mB");
+               "SASL plain LOGIN Cram-MD5 SCRAM-SHA-1 SCRAM-SHA-256\n"
+               "SASL SCRAM-SHA-256-PLUS xoauth2 OAuthBearer EXTERNAL\nIMPLEMENTATION A \x1b[1mB");
     (void)state;
     assert_true(set.known && set.top && set.uidl && set.user && set.stls && set.pipelining);
     assert_true(set.utf8 && set.resp_codes && set.sasl_plain && set.sasl_login);
     assert_true(set.sasl_cram_md5 && set.sasl_scram_sha_1 && set.sasl_scram_sha_256);
-    assert_false(set.sasl_other);
+    assert_true(set.sasl && set.sasl_scram_sha_256_plus && set.sasl_xoauth2);
+    assert_true(set.sasl_oauthbearer && set.sasl_external);
     assert_int_equal(set.login_delay_s, 900);
     assert_string_equal(set.implementation, "A \\x1b[1mB");
 }
@@ -45,7 +47,7 @@ static void unknown_or_twisted_words_are_skipped(void **state)
         set_of("EXPIRENEVER\nXTOP\nTOPX\n\n \t\nSASL\nLOGIN-DELAY\nLOGIN-DELAY -1\nLOGIN-DELAY "
                "99999999999\nIMPLEMENTATION");
     (void)state;
-    assert_false(set.top || set.sasl_other || set.pipelining);
+    assert_false(set.top || set.sasl || set.pipelining);
     assert_int_equal(set.login_delay_s, 0);
     assert_string_equal(set.implementation, "");
 }
@@ -77,6 +79,8 @@ static void auto_takes_the_strongest_that_is_offered(void **state)
         {"SASL LOGIN\nUSER", false, true, POP3_AUTH_USER},
         {"SASL LOGIN", false, true, POP3_AUTH_LOGIN},
         {"SASL CRAM-MD5", false, true, POP3_AUTH_CRAM_MD5},
+        {"SASL PLAIN SCRAM-SHA-256 SCRAM-SHA-256-PLUS", true, true, POP3_AUTH_SCRAM_SHA_256_PLUS},
+        {"SASL EXTERNAL XOAUTH2 OAUTHBEARER PLAIN", false, true, POP3_AUTH_PLAIN},
         {"SASL XOAUTH2\nUSER", false, true, POP3_AUTH_USER},
         {"TOP", false, true, POP3_AUTH_USER},
     };
@@ -91,7 +95,7 @@ static void auto_takes_the_strongest_that_is_offered(void **state)
 
 static void what_is_not_offered_is_not_chosen(void **state)
 {
-    struct pop3_capabilities tokens = set_of("SASL XOAUTH2 OAUTHBEARER");
+    struct pop3_capabilities tokens = set_of("SASL XOAUTH2 OAUTHBEARER EXTERNAL");
     struct pop3_capabilities plain = set_of("SASL PLAIN");
     struct pop3_capabilities unknown;
     enum pop3_auth auth = POP3_AUTH_LOGIN;
@@ -114,6 +118,14 @@ static void the_words_of_the_option_name_the_mechanisms(void **state)
     assert_int_equal(auth, POP3_AUTH_SCRAM_SHA_256);
     assert_true(pop3_auth_from_word("auto", &auth));
     assert_int_equal(auth, POP3_AUTH_AUTO);
+    assert_true(pop3_auth_from_word("scram-sha-256-plus", &auth));
+    assert_int_equal(auth, POP3_AUTH_SCRAM_SHA_256_PLUS);
+    assert_true(pop3_auth_from_word("xoauth2", &auth));
+    assert_int_equal(auth, POP3_AUTH_XOAUTH2);
+    assert_true(pop3_auth_from_word("oauthbearer", &auth));
+    assert_int_equal(auth, POP3_AUTH_OAUTHBEARER);
+    assert_true(pop3_auth_from_word("external", &auth));
+    assert_int_equal(auth, POP3_AUTH_EXTERNAL);
     assert_false(pop3_auth_from_word("SCRAM", &auth));
     assert_false(pop3_auth_from_word("", &auth));
 }

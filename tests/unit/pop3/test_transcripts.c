@@ -6,7 +6,7 @@
  *
  *   # …            for the reader
  *   @ key=value …  options: security=none|tls|stls auth= user= password= pipeline=on|off
- * trace=on|off S: …  L: …     the server says this line, ended by CRLF; by LF R: …           the
+ * trace=on|off binding=KIND S: …  L: …     the server says this line, ended by CRLF; by LF R: … the
  * server sends these octets and no line end; R*N: sends them N times C: …           the client says
  * this line; C~: a line that starts so; C?: this line or none, for what the cut decides I: RETR 1
  * the caller issues this E: …           the next event; E: DATA lines add up
@@ -44,6 +44,7 @@ struct transcript {
     struct pop3_options options;
     char user[OPTION_OCTETS];
     char password[OPTION_OCTETS];
+    char binding[32];
 };
 
 /* How the server's octets are cut: after every octet, or once before `split`. */
@@ -210,6 +211,8 @@ static void read_option(struct transcript *transcript, const char *word)
         snprintf(transcript->user, sizeof(transcript->user), "%s", value);
     else if (strcmp(key, "password") == 0)
         snprintf(transcript->password, sizeof(transcript->password), "%s", value);
+    else if (strcmp(key, "binding") == 0)
+        snprintf(transcript->binding, sizeof(transcript->binding), "%s", value);
     else if (strcmp(key, "pipeline") == 0)
         options->pipeline = strcmp(value, "on") == 0;
     else if (strcmp(key, "trace") == 0)
@@ -482,6 +485,8 @@ static void replay_once(const struct transcript *transcript, struct cut cut)
     struct replay replay = {.transcript = transcript, .cut = cut};
     replay.session = pop3_session_new(&transcript->options);
     assert_non_null(replay.session);
+    pop3_session_bind(replay.session, transcript->binding,
+                      SLICE_LITERAL("32 octets that TLS has exported."));
     replay_steps(&replay);
     replay_compare(&replay);
     pop3_session_free(replay.session);

@@ -1,0 +1,325 @@
+# SPDX-License-Identifier: MIT
+"""Logins by token, by client certificate and bound to the TLS connection; and an address as the host (POP3.md 24, 25, 27)."""
+
+import base64
+import hashlib
+import hmac
+import http.server
+import json
+import os
+import socket
+import threading
+import urllib.parse
+
+import dovecot
+import mailbox
+import pytest
+from conftest import script_options, script_source
+from mounting import mounted
+from reading import cat
+from scripted import Script
+
+ONE = [mailbox.plain("one")]
+GOOD, EXPIRED = "good.token-of_tina~1+2/3==", "an.expired.token"
+
+DOVECOT_MORE = """
+auth_mechanisms = plain external xoauth2 oauthbearer scram-sha-256
+ssl_ca = <{ca}
+ssl_require_crl = no
+ssl_verify_client_cert = yes
+auth_ssl_username_from_cert = yes
+ssl_cert_username_field = commonName
+passdb {{
+  driver = oauth2
+  mechanisms = xoauth2 oauthbearer
+  args = {folder}/oauth2.conf.ext
+}}
+passdb {{
+  driver = static
+  mechanisms = external
+  args = nopassword=y
+}}
+"""
+
+OAUTH2 = """
+introspection_mode = get
+introspection_url = http://127.0.0.1:{port}/introspect?token=
+username_attribute = username
+active_attribute = active
+active_value = true
+force_introspection = yes
+"""
+
+
+class TokenServer(http.server.ThreadingHTTPServer):
+    """Says whose a token is (RFC 7662), and remembers which ones it was asked about."""
+
+    def __init__(self, owners):
+        super().__init__(("127.0.0.1", 0), _Introspection)
+        self.owners, self.asked = owners, []
+
+    def __enter__(self):
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.shutdown()
+        self.server_close()
+
+
+class _Introspection(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        token = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)["token"][0]
+        self.server.asked.append(token)
+        owner = self.server.owners.get(token)
+        body = json.dumps({"active": owner is not None, "username": owner or ""}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def tokens():
+    with TokenServer({GOOD: "tina"}) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def server(root_folder, authority, tokens):
+    """A Dovecot that takes tokens and certificates."""
+    folder = root_folder / "dovecot-login"
+    running = dovecot.Dovecot(folder, authority.issue("login-server"), DOVECOT_MORE.format(ca=authority.cert, folder=folder))
+    (folder / "oauth2.conf.ext").write_text(OAUTH2.format(port=tokens.server_port))
+    for user in ("tina", "cora"):
+        account = running.account(user, "never said")
+        account.add(ONE)
+        setattr(running, user, account)
+    running.start()
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
+def token_command(place, token):
+    path = place.folder / "token"
+    path.write_text(token + "\nexpires_in: 3600\n")
+    return f"passcmd=cat {path}"
+
+
+def source_on(server, user, how):
+    scheme, port = ("pops", server.tls_port) if how == "tls" else ("pop3", server.port)
+    return f"{scheme}://{user}@127.0.0.1:{port}"
+
+
+@pytest.mark.parametrize("how", ["tls", "stls"])
+@pytest.mark.parametrize("auth", ["xoauth2", "oauthbearer"])
+def test_a_token_logs_in(auth, how, server, tokens, authority, place):
+    options = f"auth={auth},cafile={authority.cert},{token_command(place, GOOD)}"
+    before, asked = len(server.tina.methods()), len(tokens.asked)
+    with mounted(place, source_on(server, "tina", how), options) as mount:
+        assert cat(mount.path / "one.eml") == mailbox.wire(ONE[0].data)
+    assert server.tina.methods()[before:] == [auth.upper()]
+    assert tokens.asked[asked:] == [GOOD]
+
+
+@pytest.mark.parametrize("auth", ["xoauth2", "oauthbearer"])
+def test_a_token_that_has_expired_is_refused_with_the_servers_reason(auth, server, authority, place):
+    options = f"auth={auth},cafile={authority.cert},{token_command(place, EXPIRED)}"
+    done = place.refused(place.command(source_on(server, "tina", "tls"), options))
+    assert done.returncode == 32
+    assert "the server refused the token ({" in done.stderr and '"status"' in done.stderr, done.stderr
+    assert "[AUTH]" in done.stderr and EXPIRED not in done.stderr, done.stderr
+
+
+def test_a_token_of_somebody_else_is_refused(server, authority, place):
+    options = f"auth=xoauth2,cafile={authority.cert},{token_command(place, GOOD)}"
+    done = place.refused(place.command(source_on(server, "cora", "tls"), options))
+    assert done.returncode == 32 and server.cora.sessions() == []
+
+
+@pytest.mark.parametrize("auth", ["xoauth2", "oauthbearer"])
+def test_a_token_is_never_shown(auth, server, authority, place):
+    options = f"auth={auth},cafile={authority.cert},{token_command(place, GOOD)}"
+    command = place.command(source_on(server, "tina", "tls"), options, ("-f", "-d"))
+    with mounted(place, None, None, command=command) as mount:
+        cat(mount.path / "one.eml")
+        log = mount.log()
+    assert f"AUTH {auth.upper()}" in log and "***" in log
+    message = b"auth=Bearer " + GOOD.encode()
+    within = [base64.b64encode(b"x" * shift + message)[4:-4].decode() for shift in range(3)]
+    assert not [text for text in (GOOD, *within) if text in log]
+
+
+@pytest.mark.parametrize("auth", ["xoauth2", "oauthbearer"])
+def test_a_token_of_16_kib_logs_in(auth, serve, place, authority, certificate):
+    token = "t" * 16384
+    heard = []
+
+    def take(session, initial):
+        assert not initial  # it cannot fit into the line
+        heard.append(session.challenge(b""))
+        return heard[-1].endswith(b"\1auth=Bearer " + token.encode() + b"\1\1")
+
+    script = Script(messages=ONE, password=token, sasl="PLAIN " + auth.upper(), mechanisms={auth.upper(): take})
+    server = serve(script, certificate=certificate, implicit_tls=True)
+    options = script_options(place, server, f"auth={auth},cafile={authority.cert}", tls="")
+    with mounted(place, script_source(server, "pops"), options) as mount:
+        assert cat(mount.path / "one.eml") == ONE[0].data
+    first = b"user=alice" if auth == "xoauth2" else f"n,a=alice,\1host=127.0.0.1\1port={server.port}".encode()
+    assert heard[0].startswith(first + b"\1auth")
+
+
+def test_tokens_are_not_said_before_tls(serve, place, authority, certificate):
+    server = serve(Script(messages=ONE, sasl="XOAUTH2", stls="stripped"), certificate=certificate)
+    options = script_options(place, server, f"auth=xoauth2,cafile={authority.cert}", tls="")
+    done = place.refused(place.command(script_source(server), options))
+    assert done.returncode == 32 and "STLS" in done.stderr and not server.heard_secret()
+
+
+# ---- EXTERNAL
+
+
+@pytest.mark.parametrize("how", ["tls", "stls"])
+def test_a_client_certificate_logs_in_without_a_password(how, server, authority, place):
+    mine = authority.issue(f"cora-{how}", names=None, common_name="cora")
+    options = f"auth=external,cafile={authority.cert},cert={mine.cert},key={mine.key}"
+    before = len(server.cora.methods())
+    with mounted(place, source_on(server, "cora", how), options) as mount:
+        assert cat(mount.path / "one.eml") == mailbox.wire(ONE[0].data)
+    assert server.cora.methods()[before:] == ["EXTERNAL"]
+
+
+def test_a_client_certificate_of_somebody_else_is_refused(server, authority, place):
+    other = authority.issue("tina-cert", names=None, common_name="tina")
+    options = f"auth=external,cafile={authority.cert},cert={other.cert},key={other.key}"
+    sessions = len(server.cora.methods()), len(server.tina.methods())
+    done = place.refused(place.command(source_on(server, "cora", "tls"), options))
+    assert done.returncode == 32 and "the server refused the login" in done.stderr, done.stderr
+    assert (len(server.cora.methods()), len(server.tina.methods())) == sessions
+
+
+def test_external_without_a_certificate_is_a_mistake(place):
+    done = place.refused(place.command("pops://alice@127.0.0.1:9", "auth=external"))
+    assert done.returncode == 1 and "cert=" in done.stderr
+
+
+# ---- SCRAM-SHA-256-PLUS, which Dovecot 2.3 has not
+
+
+def hmac_sha256(key, text):
+    return hmac.new(key, text, "sha256").digest()
+
+
+class Scram256Plus:
+    """The server's side of RFC 5802 with SHA-256 (RFC 7677), bound by tls-unique (RFC 5929)."""
+
+    def __init__(self, password, relayed=False):
+        self._password, self._relayed = password.encode(), relayed
+        self.headers = []
+
+    def __call__(self, session, initial):
+        first = base64.b64decode(initial).decode()
+        flag, who, bare = first.split(",", 2)
+        self.headers.append(f"{flag},{who},")
+        nonce = dict(part.split("=", 1) for part in bare.split(","))["r"] + "-of-the-server"
+        salt = os.urandom(12)
+        challenge = f"r={nonce},s={base64.b64encode(salt).decode()},i=4096"
+        final = session.challenge(challenge.encode()).decode()
+        without_proof, proof = final.rsplit(",p=", 1)
+        fields = dict(part.split("=", 1) for part in without_proof.split(","))
+
+        salted = hashlib.pbkdf2_hmac("sha256", self._password, salt, 4096)
+        said = ",".join((bare, challenge, without_proof)).encode()
+        client_key = hmac_sha256(salted, b"Client Key")
+        signature = hmac_sha256(hashlib.sha256(client_key).digest(), said)
+        wanted = bytes(a ^ b for a, b in zip(client_key, signature))
+        binding = b"of another connection" if self._relayed else session.tls_unique()
+        bound = base64.b64decode(fields["c"]) == self.headers[-1].encode() + binding
+        if not bound or fields["r"] != nonce or base64.b64decode(proof) != wanted:
+            return False
+        signature = hmac_sha256(hmac_sha256(salted, b"Server Key"), said)
+        return session.challenge(b"v=" + base64.b64encode(signature)) == b""
+
+
+def plus_server(serve, certificate, how, offer="PLAIN SCRAM-SHA-256 SCRAM-SHA-256-PLUS", **rest):
+    script = Script(messages=ONE, sasl=offer, tls_1_2=True)
+    scram = Scram256Plus(script.password, **rest)
+    script.mechanisms = {"SCRAM-SHA-256-PLUS": scram}
+    return serve(script, certificate=certificate, implicit_tls=how == "tls"), scram
+
+
+@pytest.mark.parametrize("how", ["tls", "stls"])
+@pytest.mark.parametrize("auth", ["auto", "scram-sha-256-plus"])
+def test_a_login_is_bound_to_the_tls_connection(auth, how, serve, place, authority, certificate):
+    server, scram = plus_server(serve, certificate, how)
+    options = script_options(place, server, f"auth={auth},cafile={authority.cert}", tls="")
+    source = script_source(server, "pops" if how == "tls" else "pop3")
+    with mounted(place, source, options) as mount:
+        assert cat(mount.path / "one.eml") == ONE[0].data
+        status = cat(mount.path / ".popfs" / "status").decode()
+    assert scram.headers == ["p=tls-unique,,"]
+    assert "SCRAM-SHA-256-PLUS" in status
+    assert not any(server.script.password.encode() in session.received for session in server.sessions)
+
+
+def test_a_login_relayed_from_another_connection_is_refused(serve, place, authority, certificate):
+    server, _ = plus_server(serve, certificate, "tls", relayed=True)
+    options = script_options(place, server, f"cafile={authority.cert}", tls="")
+    done = place.refused(place.command(script_source(server, "pops"), options))
+    assert done.returncode == 32 and "[AUTH]" in done.stderr, done.stderr
+
+
+def test_plus_is_not_given_up_when_it_was_asked_for(serve, place, authority, certificate):
+    server, _ = plus_server(serve, certificate, "tls", offer="PLAIN SCRAM-SHA-256")
+    options = script_options(place, server, f"auth=scram-sha-256-plus,cafile={authority.cert}", tls="")
+    done = place.refused(place.command(script_source(server, "pops"), options))
+    assert "does not offer auth=scram-sha-256-plus" in done.stderr and not server.heard_secret()
+
+
+def test_under_tls_1_3_the_exporter_is_what_binds(serve, place, authority, certificate):
+    seen = []
+
+    def refuse(_session, initial):
+        seen.append(base64.b64decode(initial))
+        return False
+
+    script = Script(messages=ONE, sasl="SCRAM-SHA-256-PLUS", mechanisms={"SCRAM-SHA-256-PLUS": refuse})
+    server = serve(script, certificate=certificate, implicit_tls=True)
+    place.refused(place.command(script_source(server, "pops"), script_options(place, server, f"cafile={authority.cert}", tls="")))
+    assert len(seen) == 1 and seen[0].startswith(b"p=tls-exporter,,n=alice,r=")
+
+
+# ---- an address for a host
+
+
+def has_ipv6():
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+        return True
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no ::1; test_tls checks the pieces")
+@pytest.mark.parametrize("how", ["tls", "stls"])
+def test_an_ipv6_address_is_connected_to_and_verified(how, serve, place, authority):
+    script = Script(messages=ONE)
+    server = serve(script, certificate=authority.issue(f"ipv6-{how}", names="IP:::1"), implicit_tls=how == "tls", address="::1")
+    options = script_options(place, server, f"cafile={authority.cert}", tls="")
+    with mounted(place, f"{'pops' if how == 'tls' else 'pop3'}://alice@[::1]:{server.port}", options) as mount:
+        assert cat(mount.path / "one.eml") == ONE[0].data
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no ::1; test_tls checks the pieces")
+def test_a_certificate_for_another_ipv6_address_is_refused(serve, place, authority):
+    certificate = authority.issue("ipv6-other", names="IP:::2,DNS:localhost")
+    server = serve(Script(messages=ONE), certificate=certificate, implicit_tls=True, address="::1")
+    options = script_options(place, server, f"cafile={authority.cert}", tls="")
+    done = place.refused(place.command(f"pops://alice@[::1]:{server.port}", options))
+    assert done.returncode == 32 and "another host than ::1" in done.stderr and not server.heard_secret()
