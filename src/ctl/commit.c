@@ -28,7 +28,8 @@ static void report_failures(struct report *report, struct json_object *failures,
         report_problem(report, "could not delete %" PRId64 "%s message%s; the log names them",
                        failed - (int64_t)named, named > 0 ? " more" : "",
                        plural(failed - (int64_t)named));
-    report_set(report, "failures", json_object_get(failures));
+    report_set(report, "failures",
+               failures == NULL ? json_object_new_array() : json_object_get(failures));
 }
 
 static int report_outcome(struct job *job, struct json_object *last)

@@ -99,8 +99,11 @@ static int load(struct job *job, struct json_object **ret_status)
 static int commit(struct job *job, struct json_object *status)
 {
     int64_t pending = status_number(status, "/pending_removal_count");
-    if (pending == 0 || status_flag(status, "/read_only"))
+    if (pending == 0 || status_flag(status, "/read_only")) {
+        report_set_count(&job->report, "deleted", 0);
+        report_set_count(&job->report, "failed", 0);
         return EXIT_DONE;
+    }
     int code = command_commit(job);
     if (code == EXIT_INCOMPLETE)
         report_problem(&job->report, "what could not be deleted stays pending for the next mount");
