@@ -49,6 +49,7 @@ class Fake:
         (self.backing / "control").touch(mode=0o600)
         (self.backing / "status").write_text("state:   online\n")
         self.says()
+        self.can_become("after")
         self.answers("exit 0")
 
     # -- what it holds and does
