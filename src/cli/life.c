@@ -6,6 +6,8 @@
  */
 #include "life.h"
 
+#include "utab.h"
+
 #include "popfs/fs.h"
 
 #include <errno.h>
@@ -13,6 +15,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <unistd.h>
 
 /* From now on they are read from the descriptor, or never: a second Ctrl-C must not cut a commit
  * short. */
@@ -104,17 +107,31 @@ static int log_report(const struct sync_report *report)
     return report->failed_count > 0 ? EXIT_INCOMPLETE : EXIT_OK;
 }
 
+/* For the mounts of others than root, umount(8) looks for the helper anyway. */
+static void note_for_umount(const struct account *account)
+{
+    if (geteuid() == 0 && !utab_add(account->shown, account->mountpoint))
+        log_write(LOG_LEVEL_WARNING, "umount will not wait for the commit: no entry in utab");
+}
+
+static void forget_for_umount(const struct account *account)
+{
+    if (geteuid() == 0)
+        utab_remove(account->mountpoint);
+}
+
 /*
  * The middle: the kernel is answered until somebody unmounts. Only an orderly end commits: when the
  * kernel's side broke, nobody can say what the user still wanted.
  */
-static int serve(const struct options *options, struct sync *sync, struct fs *fs, int stop,
-                 bool wanted)
+static int serve(const struct options *options, const struct account *account, struct sync *sync,
+                 struct fs *fs, int stop, bool wanted)
 {
     struct failure failure = {0};
     struct sync_report report = {0};
     enum fault fault = wanted ? fs_run(fs, stop, &failure) : FAULT_CANCELED;
     fs_unmount(fs);
+    forget_for_umount(account);
     sync_stop(sync, fault == FAULT_NONE && !options->read_only, &report);
     fs_free(fs);
     int code = log_report(&report);
@@ -141,8 +158,10 @@ static int mount_and_serve(const struct options *options, const struct account *
         fault = failure_set(&failure, FAULT_MEMORY, "out of memory");
     else
         fault = mount_it(options, account, words.data, sync, &fs, &failure);
-    if (fault == FAULT_NONE)
-        return serve(options, sync, fs, stop, daemon_report_success(daemon));
+    if (fault == FAULT_NONE) {
+        note_for_umount(account);
+        return serve(options, account, sync, fs, stop, daemon_report_success(daemon));
+    }
 
     struct sync_report report;
     sync_stop(sync, false, &report);

@@ -167,7 +167,7 @@ kill -0 $! 2>/dev/null && code="$code and running"
 echo "$code"
 """
 
-# What popfs does as root, see src/cli/announce.c.
+# What popfs does as root, see src/cli/utab.c.
 ANNOUNCE = "mount -i -f --no-canonicalize -t fuse.popfs -o x-popfs pops://alice@example.org {mountpoint}"
 
 NOBODY = 65534
