@@ -15,7 +15,7 @@ if [[ ${1-} == bench ]]; then
     packages+=(mpop curl fetchmail)
 fi
 if [[ ${1-} == test ]]; then
-    packages+=(clang clang-format-14 mandoc shellcheck rsync python3-pytest zsh fish)
+    packages+=(clang clang-format-14 mandoc shellcheck rsync python3-pytest zsh fish bash-completion)
 fi
 
 missing=()
