@@ -77,9 +77,9 @@ static int no_mount(struct job *job, const char *path, int error, int code)
 static int find_to_unmount(const char *word, struct place *place)
 {
     int error = place_find(table, word, place);
-    if (error != 0 && place_find_source(table, word, place) == 0)
-        return 0;
-    return error;
+    if (error == 0)
+        return place->is_root ? 0 : ENODEV;
+    return place_find_source(table, word, place) == 0 ? 0 : error;
 }
 
 static int run_umount(struct job *job, const struct arguments *arguments, const char *word)

@@ -65,6 +65,8 @@ int place_find(const char *table, const char *path, struct place *ret_place)
             take(&entry, ret_place);
     }
     endmntent(file);
+    if (error == 0)
+        ret_place->is_root = strcmp(ret_place->path, resolved) == 0;
     return error;
 }
 
@@ -80,6 +82,7 @@ int place_find_source(const char *table, const char *source, struct place *ret_p
         if (!is_popfs(&entry) || strcmp(entry.mnt_fsname, source) != 0)
             continue;
         take(&entry, ret_place);
+        ret_place->is_root = true;
         error = 0;
     }
     endmntent(file);

@@ -11,6 +11,7 @@ struct place {
     char path[PATH_MAX]; /* of the mount point, without links */
     uid_t owner;         /* whom alone the kernel lets in, unless allow_other */
     gid_t group;
+    bool is_root; /* what was looked for is the mount point itself */
 };
 
 /*

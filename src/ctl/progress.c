@@ -50,9 +50,11 @@ void progress_render(const struct progress_facts *facts, size_t columns, char *o
     double part = facts->total <= 0 ? 0 : (double)done / (double)facts->total;
     part = part > 1 ? 1 : part;
     render_rate(facts->octets_per_s, rate, sizeof(rate));
+    /* As wide from the start as it will be, so that the bar does not shrink. */
+    int digits = snprintf(NULL, 0, "%" PRId64, facts->total);
     if (facts->total > 0)
-        snprintf(tail, sizeof(tail), " %3d%%  %" PRId64 " of %" PRId64 "%s", (int)(part * 100),
-                 done, facts->total, rate);
+        snprintf(tail, sizeof(tail), " %3d%%  %*" PRId64 " of %" PRId64 "%s", (int)(part * 100),
+                 digits, done, facts->total, rate);
     else
         snprintf(tail, sizeof(tail), "%s", rate);
     columns = columns > COLUMNS_MAX ? COLUMNS_MAX : columns;

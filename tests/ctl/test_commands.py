@@ -309,8 +309,8 @@ def test_a_bar_is_drawn_and_taken_away(fake):
     fake.answers("become half; sleep 1; become later; sleep 1")
     code, shown = on_terminal([fake.ctl, "prefetch", str(fake.mountpoint)], b"")
     assert code == 0
-    assert b"prefetch [####" in shown and b" 50%  60 of 120" in shown
-    assert b" 75%  90 of 120" in shown and b"MiB/s" in shown
+    assert b"prefetch [####" in shown and b" 50%   60 of 120" in shown
+    assert b" 75%   90 of 120" in shown and b"MiB/s" in shown
     assert shown.rstrip().split(b"\r\x1b[K")[-1] == b"7 messages on the local disk"
 
 

@@ -114,6 +114,11 @@ def test_what_is_not_mounted_is_exit_32(unmounted):
     assert "is not a popfs mount point" in unmounted.run("umount", code=32).stderr
 
 
+def test_a_path_in_the_mount_does_not_stand_for_the_mount(pending):
+    assert "is not a popfs mount point" in pending.run("umount", path=pending.mountpoint / ".popfs", code=32).stderr
+    assert pending.is_mounted() and pending.commands() == []
+
+
 def test_umount_of_a_dead_mount_just_unmounts(pending):
     pending.process.kill()
     pending.process.wait(20)
