@@ -8,14 +8,15 @@ set -euo pipefail
 
 packages=(
     build-essential meson ninja-build pkg-config
-    libfuse3-dev libssl-dev libgsasl-dev libidn2-dev libgmime-3.0-dev libsqlite3-dev libcmocka-dev
+    libfuse3-dev libssl-dev libgsasl-dev libidn2-dev libgmime-3.0-dev libsqlite3-dev libjson-c-dev libmount-dev
+    libcmocka-dev
     fuse3 mount util-linux openssl python3 dovecot-core dovecot-pop3d
 )
 if [[ ${1-} == bench ]]; then
     packages+=(mpop curl fetchmail)
 fi
 if [[ ${1-} == test ]]; then
-    packages+=(clang clang-format-14 mandoc shellcheck rsync python3-pytest)
+    packages+=(clang clang-format-14 mandoc shellcheck rsync python3-pytest zsh fish bash-completion)
 fi
 
 missing=()

@@ -6,6 +6,8 @@
  */
 #include "life.h"
 
+#include "utab.h"
+
 #include "popfs/fs.h"
 
 #include <errno.h>
@@ -14,6 +16,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <unistd.h>
 
 /* From now on they are read from the descriptor, or never: a second Ctrl-C must not cut a commit
  * short. */
@@ -140,21 +143,35 @@ static void say_what_is_pending(struct sync *sync, const struct options *options
     log_write(LOG_LEVEL_INFO, "%s", notice);
 }
 
+/* For the mounts of others than root, umount(8) looks for the helper anyway. */
+static void note_for_umount(const struct account *account)
+{
+    if (geteuid() == 0 && !utab_add(account->shown, account->mountpoint))
+        log_write(LOG_LEVEL_WARNING, "umount will not wait for the commit: no entry in utab");
+}
+
+static void forget_for_umount(const struct account *account)
+{
+    if (geteuid() == 0)
+        utab_remove(account->mountpoint);
+}
+
 /*
  * The middle: the kernel is answered until somebody unmounts. Only an orderly end commits: when the
  * kernel's side broke, nobody can say what the user still wanted.
  */
-static int serve(const struct options *options, bool cache_off, struct sync *sync, struct fs *fs,
-                 int stop, bool wanted)
+static int serve(const struct options *options, const struct account *account, struct sync *sync,
+                 struct fs *fs, int stop, bool wanted)
 {
     struct failure failure = {0};
     struct sync_report report = {0};
     bool may_commit = false;
     enum fault fault = wanted ? fs_run(fs, stop, &may_commit, &failure) : FAULT_CANCELED;
     fs_unmount(fs);
+    forget_for_umount(account);
     sync_stop(sync, may_commit && !options->read_only, &report);
     fs_free(fs);
-    int code = log_report(&report, cache_off);
+    int code = log_report(&report, account->cache_off);
     if (fault == FAULT_NONE)
         return code;
     if (wanted)
@@ -179,11 +196,12 @@ static int mount_and_serve(const struct options *options, const struct account *
         fault = failure_set(&failure, FAULT_MEMORY, "out of memory");
     else
         fault = mount_it(options, account, words.data, sync, &fs, &failure);
-    if (fault == FAULT_NONE)
+    if (fault == FAULT_NONE) {
         say_what_is_pending(sync, options, notice, sizeof(notice));
-    if (fault == FAULT_NONE)
-        return serve(options, account->cache_off, sync, fs, stop,
+        note_for_umount(account);
+        return serve(options, account, sync, fs, stop,
                      daemon_report_success(daemon, options->foreground ? "" : notice));
+    }
 
     struct sync_report report;
     sync_stop(sync, false, &report);

@@ -16,43 +16,22 @@ MAY_INCLUDE = {  # folder -> the public headers of other folders that it may use
     "sync": {"base", "net", "pop3", "maildrop", "store", "mail"},
     "fs": {"base", "maildrop", "mail", "sync"},
     "cli": {"base", "sync", "fs"},
-}
-
-SYSTEM = [  # header, the places that alone may include it
-    (r"fuse.*\.h", ["src/fs/"]),
-    (r"openssl/.*", ["src/net/", "src/base/digest.c"]),
-    (r"sys/(socket|un)\.h|netdb\.h|netinet/.*|arpa/inet\.h", ["src/net/"]),
-    (r"pthread\.h|threads\.h", ["src/base/hash.c", "src/maildrop/", "src/store/", "src/sync/", "src/fs/"]),
-    (r"sqlite3\.h", ["src/store/"]),
-    (r"gmime/.*", ["src/mail/"]),
-    (r"gsasl\.h", ["src/pop3/"]),
-    (r"syslog\.h", ["src/base/log.c"]),
-    (r"poll\.h|sys/(poll|epoll|select)\.h", ["src/net/", "src/sync/", "src/fs/", "src/cli/", "include/popfs/net.h"]),
-]
-
-INCLUDE = {  # folder -> the public headers of other folders that it may use
-    "base": set(),
-    "net": {"base"},
-    "pop3": {"base"},
-    "maildrop": {"base"},
-    "store": {"base"},
-    "mail": {"base"},
-    "sync": {"base", "net", "pop3", "maildrop", "store", "mail"},
-    "fs": {"base", "maildrop", "mail", "sync"},
-    "cli": {"base", "sync", "fs"},
+    "ctl": {"base"},
 }
 
 SYSTEM = [  # header, the places that alone may include it
     (r"fuse.*\.h", ["src/fs/", "tests/unit/fs/"]),
     (r"openssl/.*", ["src/net/", "src/base/digest.c", "tests/unit/net/"]),
     (r"sys/(socket|un)\.h|netdb\.h|netinet/.*|arpa/inet\.h", ["src/net/", "tests/unit/net/", "tests/unit/sync/"]),
-    (r"pthread\.h|threads\.h", ["src/base/hash.c", "src/maildrop/", "src/store/", "src/sync/", "src/fs/", "tests/unit/"]),
+    (r"pthread\.h|threads\.h", ["src/base/hash.c", "src/maildrop/", "src/store/", "src/sync/", "src/fs/", "src/ctl/progress", "tests/unit/"]),
     (r"sqlite3\.h", ["src/store/"]),
     (r"gmime/.*", ["src/mail/"]),
     (r"gsasl\.h", ["src/pop3/", "tests/unit/pop3/"]),
     (r"idn2\.h", ["src/cli/url.c"]),
     (r"syslog\.h", ["src/base/log.c"]),
-    (r"poll\.h|sys/poll\.h|sys/epoll\.h|sys/select\.h", ["src/net/", "src/sync/", "src/fs/", "src/cli/", "include/popfs/net.h", "tests/unit/"]),
+    (r"poll\.h|sys/poll\.h|sys/epoll\.h|sys/select\.h", ["src/net/", "src/sync/", "src/fs/", "src/cli/", "src/ctl/", "include/popfs/net.h", "tests/unit/"]),
+    (r"json-c/.*", ["src/ctl/"]),
+    (r"libmount/.*", ["src/cli/utab.c"]),
 ]
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]', re.MULTILINE)

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* The commands of popfsctl, all but umount. Each returns the code to exit with. */
+#ifndef POPFS_CTL_COMMANDS_H
+#define POPFS_CTL_COMMANDS_H
+
+#include "job.h"
+
+int command_status(struct job *job);
+int command_refresh(struct job *job);
+int command_commit(struct job *job);
+int command_undelete(struct job *job);
+int command_rollback(struct job *job);
+int command_prefetch(struct job *job);
+
+#endif

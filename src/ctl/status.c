@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/* .popfs/status and .popfs/status.json, read whole. Refuses to know what is done with it. */
+#include "status.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <json-c/json_pointer.h>
+#include <stdio.h>
+#include <unistd.h>
+
+/* A hundred failures with every text as long as may be and every octet escaped are a sixth of it.
+ */
+enum { STATUS_OCTETS_MAX = 4 * 1024 * 1024, READ_OCTETS = 65536, DEPTH_MAX = 16 };
+
+int status_read(const struct place *place, const char *name, struct buffer *content)
+{
+    char path[PATH_MAX], octets[READ_OCTETS];
+    int len = snprintf(path, sizeof(path), "%s/.popfs/%s", place->path, name);
+    if (len < 0 || (size_t)len >= sizeof(path))
+        return ENAMETOOLONG;
+    CLEANUP_CLOSE int file = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (file < 0)
+        return errno;
+    for (;;) {
+        ssize_t got = read(file, octets, sizeof(octets));
+        if (got < 0)
+            return errno;
+        if (got == 0)
+            return 0;
+        if (content->len + (size_t)got > STATUS_OCTETS_MAX)
+            return EFBIG;
+        if (!buffer_append(content, (struct slice){octets, (size_t)got}))
+            return ENOMEM;
+    }
+}
+
+static struct json_object *parse(struct slice text)
+{
+    struct json_tokener *tokener = json_tokener_new_ex(DEPTH_MAX);
+    if (tokener == NULL)
+        return NULL;
+    struct json_object *object = json_tokener_parse_ex(tokener, text.data, (int)text.len);
+    json_tokener_free(tokener);
+    if (json_object_is_type(object, json_type_object))
+        return object;
+    json_object_put(object);
+    return NULL;
+}
+
+int status_load(const struct place *place, struct json_object **ret_status)
+{
+    CLEANUP_BUFFER struct buffer content = {0};
+    int error = status_read(place, "status.json", &content);
+    if (error != 0)
+        return error;
+    struct json_object *object = parse(buffer_slice(&content));
+    if (object == NULL)
+        return EBADMSG;
+    *ret_status = object;
+    return 0;
+}
+
+struct json_object *status_object(struct json_object *status, const char *pointer)
+{
+    struct json_object *value = NULL;
+    if (status == NULL || json_pointer_get(status, pointer, &value) != 0)
+        return NULL;
+    return value;
+}
+
+int64_t status_number(struct json_object *status, const char *pointer)
+{
+    struct json_object *value = status_object(status, pointer);
+    return json_object_is_type(value, json_type_int) ? json_object_get_int64(value) : 0;
+}
+
+bool status_flag(struct json_object *status, const char *pointer)
+{
+    struct json_object *value = status_object(status, pointer);
+    return json_object_is_type(value, json_type_boolean) && json_object_get_boolean(value);
+}
+
+const char *status_text(struct json_object *status, const char *pointer)
+{
+    struct json_object *value = status_object(status, pointer);
+    return json_object_is_type(value, json_type_string) ? json_object_get_string(value) : "";
+}
+
+void cleanup_status(struct json_object **status)
+{
+    json_object_put(*status);
+}

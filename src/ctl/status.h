@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* What a mount says of itself. */
+#ifndef POPFS_CTL_STATUS_H
+#define POPFS_CTL_STATUS_H
+
+#include "place.h"
+#include "popfs/base.h"
+
+#include <json-c/json.h>
+
+/* Appends .popfs/NAME to `content`. 0, or an errno: EFBIG beyond 4 MiB. */
+int status_read(const struct place *place, const char *name, struct buffer *content);
+
+/* A new reference to the object in status.json; EBADMSG if it is none. */
+int status_load(const struct place *place, struct json_object **ret_status);
+
+/* `pointer` is a JSON pointer (RFC 6901). What is not there, or of another kind, is 0, false, ""
+ * and NULL. The text and the object belong to `status`. */
+int64_t status_number(struct json_object *status, const char *pointer);
+bool status_flag(struct json_object *status, const char *pointer);
+const char *status_text(struct json_object *status, const char *pointer);
+struct json_object *status_object(struct json_object *status, const char *pointer);
+
+/* For CLEANUP_STATUS. */
+void cleanup_status(struct json_object **status);
+#define CLEANUP_STATUS __attribute__((cleanup(cleanup_status)))
+
+#endif

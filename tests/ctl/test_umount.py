@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: MIT
+"""popfsctl umount, and umount.fuse.popfs under umount(8): what is deleted, what is waited for, and the exit code."""
+
+import errno
+import json
+import os
+import subprocess
+import time
+
+import pytest
+from test_commands import FAILURE, committed, last_error, on_terminal
+
+NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+
+
+@pytest.fixture
+def pending(fake):
+    """Twelve removals wait, and a commit carries them out."""
+    return expect_commit(fake)
+
+
+def expect_commit(fake):
+    fake.says(pending_removal_count=12)
+    fake.can_become("after", pending_removal_count=0, last_commit=committed(12))
+    fake.answers("become after")
+    return fake
+
+
+def test_umount_commits_reports_and_unmounts(pending):
+    done = pending.run("umount")
+    assert (done.stdout, done.stderr) == ("deleted 12 messages\n", "")
+    assert pending.commands() == ["commit"] and not pending.is_mounted()
+
+
+def test_umount_says_the_same_to_a_program(pending):
+    found = json.loads(pending.run("umount", "--json").stdout)
+    assert found == {"command": "umount", "mountpoint": str(pending.mountpoint), "problems": [], "deleted": 12, "failed": 0,
+                     "failures": [], "pending_removal_count": 0, "unmounted": True, "exit_code": 0}
+
+
+def test_umount_comes_back_when_the_process_has_ended(unmounted):
+    expect_commit(unmounted.mount(end_s=2))
+    begun = time.monotonic()
+    unmounted.run("umount")
+    assert time.monotonic() - begun >= 2 and unmounted.has_ended()
+
+
+def test_a_long_wait_is_explained(unmounted):
+    unmounted.mount(end_s=7)
+    done = unmounted.run("umount")
+    assert done.stderr == "popfsctl: unmounted; waiting for popfs to end its session\n" and unmounted.has_ended()
+
+
+def test_a_process_that_is_no_popfs_is_not_waited_for(fake):
+    fake.says(pid=os.getpid())
+    begun = time.monotonic()
+    fake.run("umount")
+    assert time.monotonic() - begun < 5 and not fake.is_mounted()
+
+
+def test_umount_with_nothing_removed_sends_no_command(fake):
+    done = fake.run("umount")
+    assert (done.stdout, done.stderr, fake.commands()) == ("", "", []) and not fake.is_mounted()
+
+
+def test_umount_of_a_read_only_mount_sends_no_command(fake):
+    fake.says(pending_removal_count=3, read_only=True)
+    fake.run("umount")
+    assert fake.commands() == [] and not fake.is_mounted()
+
+
+def test_while_somebody_uses_it_nothing_is_deleted(pending):
+    with open(pending.mountpoint / ".popfs/status"):
+        for _ in range(3):  # once asked, MNT_EXPIRE of an idle mount would unmount it
+            done = pending.run("umount", code=32)
+            assert done.stderr == f"popfsctl: {pending.mountpoint}: target is busy\n"
+    assert pending.is_mounted() and pending.commands() == []
+    pending.run("umount")
+    assert pending.commands() == ["commit"]
+
+
+def test_an_interrupted_umount_leaves_no_mark_behind(pending):
+    pending.answers("exec sleep 20")
+    code, _ = on_terminal([pending.ctl, "umount", str(pending.mountpoint)], b"waiting", press=b"\x03")
+    assert code == 130 and pending.is_mounted()
+    expect_commit(pending)
+    pending.run("umount")
+    assert pending.commands() == ["commit", "commit"]
+
+
+def test_what_cannot_be_deleted_is_named_and_it_is_unmounted_all_the_same(fake):
+    fake.says(pending_removal_count=5)
+    fake.can_become("after", pending_removal_count=1, last_commit=committed(4, FAILURE))
+    fake.answers(f"become after; exit {errno.EIO}")
+    done = fake.run("umount", code=1)
+    assert done.stdout == "deleted 4 messages\n"
+    assert done.stderr.splitlines() == [
+        "popfsctl: could not delete a.eml: message is locked (Jan <jan@example.org>, Offer)",
+        "popfsctl: what could not be deleted stays pending for the next mount",
+    ]
+    assert not fake.is_mounted()
+
+
+def test_a_machine_without_network_can_unmount(fake):
+    fake.says(pending_removal_count=5)
+    fake.can_become("after", last_error=last_error("no route to host"))
+    fake.answers(f"become after; exit {errno.EIO}")
+    done = fake.run("umount", code=1)
+    assert "commit: no route to host" in done.stderr and "stays pending" in done.stderr
+    assert not fake.is_mounted()
+
+
+def test_what_is_not_mounted_is_exit_32(unmounted):
+    assert "is not a popfs mount point" in unmounted.run("umount", code=32).stderr
+
+
+def test_a_path_in_the_mount_does_not_stand_for_the_mount(pending):
+    assert "is not a popfs mount point" in pending.run("umount", path=pending.mountpoint / ".popfs", code=32).stderr
+    assert pending.is_mounted() and pending.commands() == []
+
+
+def test_umount_of_a_dead_mount_just_unmounts(pending):
+    pending.process.kill()
+    pending.process.wait(20)
+    done = pending.run("umount")
+    assert done.stderr == "" and not pending.is_mounted()
+
+
+def test_umount_without_popfs_folder_says_where_to_look(fake):
+    (fake.backing / "control").unlink()
+    (fake.backing / "status.json").unlink()
+    assert "the log" in fake.run("umount").stderr and not fake.is_mounted()
+
+
+@pytest.mark.parametrize("flag", ["-l", "-f"])
+def test_lazily_or_by_force_nothing_is_committed(flag, pending):
+    done = pending.run("umount", flag)
+    assert done.stderr == "popfsctl: nothing is deleted; 12 removals stay pending\n"
+    assert pending.commands() == [] and not pending.is_mounted()
+
+
+def test_lazily_works_while_somebody_uses_it(pending):
+    with open(pending.mountpoint / ".popfs/status"):
+        pending.run("umount", "-l")
+        assert not pending.is_mounted()
+
+
+def test_the_source_stands_for_the_mount(pending):
+    pending.run("umount", path="pops://alice@example.org")
+    assert not pending.is_mounted()
+
+
+# -- not root, and umount(8): in a mount namespace, so that /sbin, /dev/fuse and utab of the machine stay as they are
+
+IN_NAMESPACE = """
+mkdir -p {folder}/sbin /run/mount
+ln -s {folder}/popfsctl {folder}/sbin/umount.fuse.popfs
+cp {ctl} {folder}/popfsctl && cp {fake} {folder}/popfs-fake
+mknod -m 666 {folder}/fuse c 10 229
+chown -R {user}:{user} {backing} {mountpoint}
+mount --bind {folder}/fuse /dev/fuse && mount -t tmpfs tmpfs /run/mount || exit 99
+mount -t overlay overlay -o lowerdir={folder}/sbin:/usr/sbin /usr/sbin || exit 99
+as_user="setpriv --reuid={user} --regid={user} --clear-groups"
+FAKE_END_S=1 $as_user {folder}/popfs-fake {backing} {mountpoint} -o fsname=pops://alice@example.org 2>/dev/null &
+until grep -q ' {mountpoint} ' /proc/self/mounts; do sleep 0.02; done
+sed -i "s/\\"pid\\": 0/\\"pid\\": $!/" {backing}/status.json {backing}/after.json
+[[ {user} != 0 ]] || {announce}
+{script}
+code=$?
+grep -q ' {mountpoint} ' /proc/self/mounts && umount -i -l {mountpoint} && code="$code and mounted"
+readlink /proc/$!/exe >/dev/null && code="$code and running"
+echo "$code"
+"""
+
+# What popfs does as root, see src/cli/utab.c.
+ANNOUNCE = "mount -i -f --no-canonicalize -t fuse.popfs -o x-popfs pops://alice@example.org {mountpoint}"
+
+NOBODY = 65534
+
+
+def in_namespace(fake, script, user=0, announce=ANNOUNCE):
+    words = {"folder": fake.folder, "ctl": fake.ctl, "fake": os.environ["POPFS_FAKE"], "backing": fake.backing,
+             "mountpoint": fake.mountpoint, "user": user}
+    text = IN_NAMESPACE.format(script=script.format(**words), announce=announce.format(**words), **words)
+    return subprocess.run(["unshare", "--mount", "bash", "-c", text], capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("program", ["{folder}/popfsctl umount", "umount"])
+def test_a_user_can_unmount_what_is_theirs(program, unmounted):
+    expect_commit(unmounted)
+    done = in_namespace(unmounted, f"$as_user {program} {{mountpoint}}", user=NOBODY)
+    assert done.stdout == "deleted 12 messages\n0\n" and unmounted.commands() == ["commit"], done
+
+
+@pytest.mark.parametrize("program", ["{folder}/popfsctl umount", "umount"])
+def test_root_commits_for_the_user_who_mounted(program, unmounted):
+    expect_commit(unmounted)
+    done = in_namespace(unmounted, f"{program} {{mountpoint}}", user=NOBODY)
+    assert done.stdout == "deleted 12 messages\n0\n" and unmounted.commands() == ["commit"], done
+
+
+def test_root_is_told_at_once_that_the_mount_of_a_user_is_busy(unmounted):
+    expect_commit(unmounted)
+    script = "exec 9< <(cd /; $as_user bash -c 'exec 3<{mountpoint}/.popfs/status; echo; exec sleep 3'); read -u 9; umount {mountpoint}"
+    done = in_namespace(unmounted, script, user=NOBODY)
+    assert done.stdout.startswith("32 and mounted") and unmounted.commands() == [], done
+
+
+def test_another_user_is_told_to_keep_out(unmounted):
+    done = in_namespace(unmounted, "{folder}/popfsctl status {mountpoint}", user=NOBODY)
+    assert "permission denied" in done.stderr and done.stdout.startswith("1 and mounted")
+
+
+def test_a_user_cannot_force(unmounted):
+    done = in_namespace(unmounted, "$as_user {folder}/popfsctl umount -f {mountpoint}", user=NOBODY)
+    assert "only root" in done.stderr and done.stdout.startswith("32 and mounted")
+
+
+def test_plain_umount_commits_and_reports(unmounted):
+    expect_commit(unmounted)
+    done = in_namespace(unmounted, "umount {mountpoint}")
+    assert done.stdout == "deleted 12 messages\n0\n", done
+    assert unmounted.commands() == ["commit"]
+
+
+def test_plain_umount_gives_the_exit_code_of_a_failed_commit(unmounted):
+    unmounted.says(pending_removal_count=5)
+    unmounted.can_become("after", pending_removal_count=1, last_commit=committed(4, FAILURE))
+    unmounted.answers(f"become after; exit {errno.EIO}")
+    done = in_namespace(unmounted, "umount {mountpoint}")
+    assert done.stdout == "deleted 4 messages\n1\n" and "umount.fuse.popfs: could not delete a.eml" in done.stderr
+
+
+def test_plain_umount_of_a_busy_mount_is_exit_32(unmounted):
+    expect_commit(unmounted)
+    done = in_namespace(unmounted, "exec 9<{mountpoint}/.popfs/status; umount {mountpoint}; code=$?; exec 9<&-; (exit $code)")
+    assert done.stdout.startswith("32 and mounted") and "target is busy" in done.stderr and unmounted.commands() == []
+
+
+@pytest.mark.parametrize("flags", ["-v", "-n", "-r", "-v -n -r", "-c"])
+def test_the_flags_of_umount_do_no_harm(flags, unmounted):
+    expect_commit(unmounted)
+    done = in_namespace(unmounted, f"umount {flags} {{mountpoint}} >/dev/null")
+    assert done.stdout == "0\n" and unmounted.commands() == ["commit"], done
+
+
+@pytest.mark.parametrize("flags", ["-l", "-f", "-lf"])
+def test_lazily_and_by_force_reach_the_helper(flags, unmounted):
+    expect_commit(unmounted)
+    done = in_namespace(unmounted, f"umount {flags} {{mountpoint}}")
+    assert done.stdout == "0 and running\n" and "12 removals stay pending" in done.stderr and unmounted.commands() == [], done
+
+
+def test_umount_by_source_reaches_the_helper(unmounted):
+    expect_commit(unmounted)
+    assert in_namespace(unmounted, "umount pops://alice@example.org").stdout == "deleted 12 messages\n0\n"
+
+
+def test_umount_in_another_namespace(unmounted):
+    expect_commit(unmounted)
+    script = "unshare --mount sh -c 'umount -n -i -l {mountpoint}; umount -N '$$' {mountpoint}'"
+    done = in_namespace(unmounted, script)
+    assert done.stdout == "deleted 12 messages\n0\n", done
+
+
+def test_umount_dash_i_leaves_the_helper_out(unmounted):
+    expect_commit(unmounted)
+    assert in_namespace(unmounted, "umount -i {mountpoint}").stdout == "0 and running\n"
+    assert unmounted.commands() == []
