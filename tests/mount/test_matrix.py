@@ -8,8 +8,6 @@ nothing. How often popfs may log in is a part of each case.
 The normal run has each case once, transports and pipelining taking turns; POPFS_LONG has every cell.
 """
 
-import concurrent.futures
-import contextlib
 import errno
 import itertools
 import os
@@ -22,7 +20,7 @@ from typing import Callable
 import mailbox
 import mounting
 import pytest
-from conftest import script_options, script_source
+from conftest import script_options, script_source, side_by_side
 from mounting import wait_until
 from scripted import Script, Server
 
@@ -334,12 +332,8 @@ def cell_id(cell):
 
 @pytest.fixture(scope="module")
 def runs(request, certificate, authority):
-    """Starts all the cells that were selected, several at a time; each test looks at its own."""
-    wanted = [item.callspec.params["cell"] for item in request.session.items
-              if item.module is request.module and hasattr(item, "callspec") and "cell" in item.callspec.params]
-    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-        yield {cell: pool.submit(Cell(CASES[cell[0]], *cell[1:], certificate, authority).run) for cell in wanted}
-        pool.shutdown(cancel_futures=True)
+    with side_by_side(request, "cell", lambda cell: Cell(CASES[cell[0]], *cell[1:], certificate, authority).run(), AT_ONCE) as futures:
+        yield futures
 
 
 @pytest.mark.parametrize("cell", cells(), ids=cell_id)
