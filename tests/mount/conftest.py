@@ -28,7 +28,7 @@ def pytest_sessionstart(session):
         missing.append("/dev/fuse is missing (in a container: --device /dev/fuse --cap-add SYS_ADMIN)")
     if os.geteuid() != 0:
         missing.append("the mount tests must run as root (they start a Dovecot)")
-    for program in ("dovecot", "fusermount3", "openssl", "rsync", "setpriv"):
+    for program in ("dovecot", "fusermount3", "openssl", "setpriv", "rsync", "restic", "borg", "bsdtar", "cpio", "less", "git", "rg"):
         if not shutil.which(program, path="/usr/sbin:/usr/bin:/sbin:/bin"):
             missing.append(f"{program} is not installed: run contrib/packages.sh")
     if missing:

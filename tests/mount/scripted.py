@@ -34,22 +34,22 @@ class Script:
     status: str = "usual"  # 1, 3.12: bare (no text) | blank (no text, a blank) | tab (small letters, a tab and blanks)
     greeting: bytes = b""  # 1, 5: sent as it is in place of the greeting
     garbled: dict = field(default_factory=dict)  # 1, 5: command, or its verb -> octets that are sent in place of the answer
-    garbled_times: int = 10**6
+    garbled_times: int = 10**6  # 1: how often
     split: int = 0  # 2: octets in one write, and so in one TLS record
     bare_lf: bool = False  # 2: the server's own lines end in LF, and those of its messages
     stuffing: bool = True  # 3: off: dots at line starts are sent as they are
 
     # login and capabilities
-    capa: bool = True  # 3.8
+    capa: bool = True  # 3.8: off: -ERR
     capa_extra: bytes = b""  # 5, 3.8: more rows
     capa_after_login: bool = True  # 15: off: refused there
-    uidl: bool = True  # 9
-    top: bool = True  # 14
+    uidl: bool = True  # 9: off: -ERR, and not in CAPA
+    top: bool = True  # 14: off: -ERR, and not in CAPA
     top_hidden: bool = False  # 3.8: TOP is there, but CAPA does not say so
     pipelining: bool = True  # 15: offered; when it is not, two commands in one read are refused
     pipelining_early: bool = False  # 15: offered before the login, whatever is true after it
     pipelining_cuts: str = ""  # 15, 17: "always": hangs up when a second command comes early; "but listing": not on LIST
-    sasl: str = "PLAIN LOGIN CRAM-MD5"  # 27
+    sasl: str = "PLAIN LOGIN CRAM-MD5"  # 27: what is offered
     challenge: str = "+ "  # 27: what stands where an empty challenge belongs
     utf8: str = ""  # 3.6: ok | refused: offered, and what becomes of it
     rewrites_8bit: bool = False  # 3.6: 8-bit headers become something else each time, unless UTF8 was said
@@ -57,14 +57,14 @@ class Script:
     line_limit: int = 10**6  # 3.12: octets of a command line; hangs up on longer ones
     errors_limit: int = 10**6  # 13, 3.8: hangs up after so many -ERR
     refusal: str = ""  # 22: said to the login instead of +OK, before hanging up
-    refusal_times: int = 10**6
+    refusal_times: int = 10**6  # 22: how often
     in_use: bool = False  # 22: a login is told that the maildrop is locked
     login_s: float = 0  # 21, 3.9: how long the answer to a login takes
     hold_login: bool = False  # 21: PASS is not answered before Server.release is set
     error_after_login: bytes = b""  # 3.7: sent unasked behind +OK, then the link is closed
     refuse_connections: bool = False  # 22: they are cut before the greeting
     silent: set = field(default_factory=set)  # 21: commands, or verbs, that are never answered; "greeting" is one
-    tls_only_1_1: bool = False  # 24
+    tls_only_1_1: bool = False  # 24: no other version
     stls: str = "ok"  # 25: stripped | refused | silent | injected | injected-later | fake (goes on in the clear)
 
     # listing
@@ -77,7 +77,7 @@ class Script:
     stat_said: str = ""  # 7: said in place of the numbers
     empty_listing: str = ""  # 8: refuses | hangs: what becomes of UIDL and LIST in an empty maildrop
     hold_uidl: bool = False  # 21: UIDL is not answered before Server.release is set
-    uidl_refused_times: int = 0  # 9
+    uidl_refused_times: int = 0  # 9: though CAPA has it
     uidl_adds_header: bool = False  # 3.5: the first UIDL adds an X-UIDL field to each message
     size_said: Callable[[int], str] = str  # 12, 3.4: octets -> what LIST says
 
@@ -85,11 +85,11 @@ class Script:
     retr_refused: set = field(default_factory=set)  # 13: UIDLs
     empty_retr: set = field(default_factory=set)  # 13, 3.5: UIDLs that are answered by +OK and no octet
     short_retr: dict = field(default_factory=dict)  # 13: UIDL -> octets that are followed by a valid end
-    short_times: int = 1
+    short_times: int = 1  # 13: how often
     hangs_up_on: set = field(default_factory=set)  # 13, 3.5: UIDLs
     cut_retr: int | None = None  # 6, 13: octets of a body after which the link is cut
-    cut_how: str = "reset"  # close | goodbye (TLS is ended properly) | silence
-    cut_times: int = 1
+    cut_how: str = "reset"  # 13: close | goodbye (TLS is ended properly) | silence
+    cut_times: int = 1  # 6, 13: how often
     hold_retr: dict = field(default_factory=dict)  # 21: UIDL -> octets sent before waiting for Server.release
     top_as: dict = field(default_factory=dict)  # 14: UIDL -> octets that TOP takes for the message
     top_style: str = ""  # 14: whole (with the body) | no-blank (without the line behind the header) | refused
@@ -101,6 +101,7 @@ class Script:
     dele_refused: set = field(default_factory=set)  # 18: UIDLs
     quit: str = "ok"  # 18, 3.3: refused | nothing (closes without a word and without deleting) | mute (deletes, without a word)
     #                   lying (+OK, deletes nothing) | late (+OK before it deletes)
+    quit_s: float = 0  # 21: how long the answer to QUIT takes
     hides_read: bool = False  # 19: what was fetched is not listed again once the session ended in QUIT
     idle_s: float = 60  # 3.10: closes without a word after that much silence
 
@@ -298,7 +299,9 @@ class Session(threading.Thread):
             self._hang()
         self._send(b"+OK begin\r\n" + (b"+OK injected\r\n" if how == "injected" else b""))
         if how == "fake":
-            return
+            self.received += self._socket.recv(65536)
+            self._send(b"+OK and what else?\r\n")
+            raise _Over
         if how == "injected-later":
             time.sleep(LATE_S)
             self._send(b"+OK injected\r\n")
@@ -503,6 +506,7 @@ class Session(threading.Thread):
 
     def _quit(self, _rest):
         how = self._script.quit if self.logged_in else "ok"
+        time.sleep(self._script.quit_s)
         if how in ("ok", "mute"):
             self._commit()
         if how in ("ok", "lying", "late"):

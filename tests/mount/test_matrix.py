@@ -165,6 +165,7 @@ CASES = {
     "silent-stat": Case("21", switches(silent={"STAT"}), options="timeout=1", refused="silent", logins=2),
     "silent-uidl": Case("21", switches(hold_uidl=True), options="timeout=1", refused="silent", logins=2),
     "slow-login": Case("21, 3.9", switches(login_s=1.6), options="timeout=1"),
+    "slow-quit": Case("21", switches(quit_s=2.5), options="timeout=1", says="deleted 1 message"),
     "silent-in-the-middle": Case("21", switches(hold_retr={"octets": 60}), options="timeout=1", fails={"octets"}, logins=6, seconds=40),
     "refused-by-code": Case("22", switches(refusal="-ERR [SYS/PERM] go away"), refused="go away"),
     "refused-by-auth": Case("22", switches(refusal="-ERR [AUTH] no"), refused="refused the login"),
@@ -186,7 +187,7 @@ CASES = {
     "stls-silent": Case("25", switches(stls="silent"), transports=("stls",), options="timeout=1", refused="silent"),
     "stls-injected": Case("25, 26", switches(stls="injected"), transports=("stls",), refused="more than its answer to STLS"),
     "stls-injected-later": Case("25", switches(stls="injected-later"), transports=("stls",), refused="did not speak TLS"),
-    "stls-fake": Case("25", switches(stls="fake"), transports=("stls",), options="timeout=1", refused="did not speak TLS|handshake"),
+    "stls-fake": Case("25", switches(stls="fake"), transports=("stls",), refused="did not speak TLS"),
     "challenge-without-blank": Case("27", switches(challenge="+"), options="timeout=10,auth=plain"),
     "challenge-with-text": Case("27", switches(challenge="+ go on"), options="timeout=10,auth=plain"),
     "challenge-of-ok": Case("27", switches(challenge="+OK"), options="timeout=10,auth=plain"),
@@ -226,7 +227,7 @@ class Cell:
                 self.attempt()
                 assert time.monotonic() - begin < self.case.seconds, "too slow"
                 assert self.server.logins() <= self.case.logins, f"{self.server.logins()} logins: {self.server.commands()}"
-                assert self.server.script.stls == "fake" or self.server.violations() == []
+                assert self.server.violations() == []
             self.place.check_reports()
         finally:
             mounting.unmount_hard(self.place.mountpoint)
@@ -338,7 +339,7 @@ def runs(request, certificate, authority):
 
 @pytest.mark.parametrize("cell", cells(), ids=cell_id)
 def test_a_misbehaviour_is_survived_or_named(cell, runs):
-    """Rules 1 to 28, where a server can break them: each case names its own."""
+    """What each rule demands that the case names."""
     runs[cell].result()
 
 
@@ -411,3 +412,23 @@ def test_twice_as_many_answers_as_fit_do_not_deadlock(serve, on_script):
             os.unlink(mount.path / f"{mail.name}.eml")
     assert server.script.messages == mails[1::2]
     assert len(server.commands("TOP")) == 1500
+
+
+def test_memory_does_not_grow_with_a_line(serve, on_script, place):
+    """Rule 4: nor with a message, a header field or a line of dots."""
+    place.environment["ASAN_OPTIONS"] += ":quarantine_size_mb=1"
+    small = mailbox.plain("small")
+    large = [mailbox.plain("one-line", b"0123456789abcdef" * 2**21 + b"\r\n"), mailbox.plain("dots", b"." * 2**23 + b"\r\n"),
+             mailbox.Mail("field", b"Subject: " + b"s" * 2**23 + b"\r\n\r\n")]
+    server = serve(Script(messages=[small, *large]))
+    with on_script(server, "lazy=0") as mount:
+        assert (mount.path / "small.eml").read_bytes() == small.data
+        before = peak_kib(mount.pid)
+        for mail in large:
+            assert (mount.path / f"{mail.name}.eml").read_bytes() == mail.data
+        assert peak_kib(mount.pid) - before < 12 * 1024
+
+
+def peak_kib(pid):
+    with open(f"/proc/{pid}/status") as lines:
+        return int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
