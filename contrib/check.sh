@@ -6,10 +6,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-long=no
+long=no patience=1
 case ${1-} in
 '') ;;
---long) long=yes ;;
+--long) long=yes patience=6 ;;
 *) echo "usage: contrib/check.sh [--long]" >&2; exit 2 ;;
 esac
 
@@ -35,7 +35,7 @@ build() {
     local tests=()
     [[ -z ${WITHOUT-} ]] ||
         mapfile -t tests < <(meson test -C "$folder" --no-rebuild --list 2>/dev/null | sed 's|.* / ||' | grep -vxE "$WITHOUT")
-    meson test -C "$folder" --no-rebuild --print-errorlogs "${tests[@]}" || true
+    meson test -C "$folder" --no-rebuild --print-errorlogs --timeout-multiplier "$patience" "${tests[@]}" || true
     [[ -s $folder/meson-logs/testlog.json ]] || give_up "$name ran no tests."
     logs+=("$folder/meson-logs/testlog.json")
 }
@@ -43,10 +43,11 @@ build() {
 # Of the clone's owner, who may want to build in it after this was run with sudo.
 mkdir -p build && chown --reference=. build
 build check -Dwerror=true
+# From here on: once as quick as it is above is enough.
+[[ $long == no ]] || export POPFS_LONG=1
 # Without werror: gcc warns of what it only imagines once it has added its own checks.
 build sanitize -Db_sanitize=address,undefined
 if [[ $long == yes ]]; then
-    export POPFS_LONG=1
     # glibc looks names up in threads that it hides from ThreadSanitizer, which then crashes: without what needs a name.
     WITHOUT='test_connection|test_tls' PYTEST_ADDOPTS="-k 'not unknown_host and not host_name_is_verified'" build thread -Db_sanitize=thread
     CC=clang build clang -Dwerror=true -Dbuildtype=release

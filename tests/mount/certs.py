@@ -28,20 +28,23 @@ def _openssl(*args, given=None):
     return done.stdout
 
 
+EC = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+
+
 class Authority:
     def __init__(self, folder: Path):
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.cert, self._key = folder / "ca.pem", folder / "ca.key"
-        _openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", 30,
-                 "-subj", "/CN=popfs test authority", "-keyout", self._key, "-out", self.cert)
+        _openssl("req", "-x509", *EC, "-days", 30, "-subj", "/CN=popfs test authority",
+                 "-keyout", self._key, "-out", self.cert)
 
     def issue(self, stem, names=GOOD_NAMES, common_name="popfs test", days=30):
         """names=None: no subjectAltName at all; days < 0: expired already."""
         cert, key = self.folder / f"{stem}.pem", self.folder / f"{stem}.key"
         request, extensions = self.folder / f"{stem}.csr", self.folder / f"{stem}.ext"
         extensions.write_text("basicConstraints=CA:FALSE\n" + (f"subjectAltName={names}\n" if names else ""))
-        _openssl("req", "-new", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={common_name}",
+        _openssl("req", "-new", *EC, "-subj", f"/CN={common_name}",
                  "-keyout", key, "-out", request)
         _openssl("x509", "-req", "-in", request, "-CA", self.cert, "-CAkey", self._key, "-CAcreateserial",
                  "-days", days, "-extfile", extensions, "-out", cert)
@@ -49,6 +52,6 @@ class Authority:
 
     def self_signed(self, stem):
         cert, key = self.folder / f"{stem}.pem", self.folder / f"{stem}.key"
-        _openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", 30, "-subj", "/CN=localhost",
+        _openssl("req", "-x509", *EC, "-days", 30, "-subj", "/CN=localhost",
                  "-addext", f"subjectAltName={GOOD_NAMES}", "-keyout", key, "-out", cert)
         return Certificate(cert, key)

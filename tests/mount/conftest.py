@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Fixtures: one Dovecot and one authority for the run, one folder (and what is mounted in it) for each test."""
 
+import concurrent.futures
+import contextlib
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -25,7 +28,7 @@ def pytest_sessionstart(session):
         missing.append("/dev/fuse is missing (in a container: --device /dev/fuse --cap-add SYS_ADMIN)")
     if os.geteuid() != 0:
         missing.append("the mount tests must run as root (they start a Dovecot)")
-    for program in ("dovecot", "fusermount3", "openssl", "rsync", "setpriv"):
+    for program in ("dovecot", "fusermount3", "openssl", "setpriv", "rsync", "restic", "borg", "bsdtar", "cpio", "less", "git", "rg"):
         if not shutil.which(program, path="/usr/sbin:/usr/bin:/sbin:/bin"):
             missing.append(f"{program} is not installed: run contrib/packages.sh")
     if missing:
@@ -90,6 +93,23 @@ def place():
 
 
 @pytest.fixture
+def one_place():
+    """one_place(): a place of its own for one mount of several in a test."""
+
+    @contextlib.contextmanager
+    def make():
+        place = mounting.Place()
+        try:
+            yield place
+            place.check_reports()
+        finally:
+            mounting.unmount_hard(place.mountpoint)
+            subprocess.run(["rm", "-rf", place.folder], check=True)
+
+    return make
+
+
+@pytest.fixture
 def on_dovecot(place):
     """on_dovecot(account, how) mounts an account; `how` is plain, stls or tls."""
 
@@ -136,3 +156,13 @@ def script_source(server, scheme="pop3"):
 def script_options(place, server, more="", tls="tls=off"):
     words = [f"passfile={place.passfile(server.script.password)}", "timeout=10", tls, more]
     return ",".join(word for word in words if word)
+
+
+@contextlib.contextmanager
+def side_by_side(request, parameter, run, at_once):
+    """Starts run(value) for each selected test of the module, `at_once` at a time; gives value -> future, for the tests to look at."""
+    values = [item.callspec.params[parameter] for item in request.session.items
+              if item.module is request.module and hasattr(item, "callspec") and parameter in item.callspec.params]
+    with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+        yield {value: pool.submit(run, value) for value in values}
+        pool.shutdown(cancel_futures=True)

@@ -192,3 +192,15 @@ def mounted(place, source, options, foreground=True, expect_exit=0, command=None
         watchdog.cancel()
         unmount_hard(place.mountpoint)
     place.check_reports()
+
+
+def mount_or_refusal(place, source, options):
+    """A Mount, or None when popfs would not mount and said so as it should."""
+    command = place.command(source, options, ["-f"])
+    try:
+        return Mount(place, command, True)
+    except AssertionError as refusal:
+        assert "popfs ended with 32" in str(refusal), refusal
+        said = Path(place.folder / "output-0").read_text()
+        assert said.startswith("popfs: ") and said.count("\n") == 1, said
+        return None

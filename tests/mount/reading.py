@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Reading a mounted tree with the tools that people use, each with a time limit."""
 
+import errno
 import hashlib
 import os
 import subprocess
+import time
 
 LIMIT_S = 60
+NETWORK = {errno.EIO, errno.ETIMEDOUT, errno.EBUSY}
 
 
 def run(*command, check=True, **rest):
@@ -29,3 +32,20 @@ def sums(folder):
 
 def expected_sums(octets_by_uidl):
     return {uidl + ".eml": hashlib.sha256(octets).hexdigest() for uidl, octets in octets_by_uidl.items()}
+
+
+def read_or_errno(path):
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        assert error.errno in NETWORK, error
+        return None
+
+
+def read_at_last(path, seconds=20):
+    end = time.monotonic() + seconds
+    while (octets := read_or_errno(path)) is None:
+        assert time.monotonic() < end, f"{path} cannot be read any more"
+        time.sleep(0.1)
+    return octets

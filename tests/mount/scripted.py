@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A POP3 server that misbehaves on demand and remembers all that it received.
+"""A POP3 server that misbehaves on demand, remembers all that it received, and notices what a client may not do.
 
 `Script` holds one switch per misbehaviour; a test may change it between (or during) sessions. Each login takes
 the messages as they are at that moment.
@@ -12,57 +12,102 @@ import socket
 import ssl
 import struct
 import threading
+import time
 import warnings
 from dataclasses import dataclass, field
 from typing import Callable
 
 GREETING_STAMP = "<1896.697170952@scripted.example>"
+LATE_S = 0.3  # between the +OK of a server and what it promised
+BARRIERS = {"STLS", "PASS", "APOP", "AUTH", "QUIT"}  # nothing may be said behind one before it is answered
 
 
 @dataclass
 class Script:
+    """The table of misbehaviours. Before the colon of each comment: the rule of POP3.md, 3.x being a line of its section 3."""
+
     messages: list = field(default_factory=list)  # of mailbox.Mail: UIDL and octets, CRLF lines
     user: str = "alice"
     password: str = "correct horse %41 staple"
 
+    # framing
+    status: str = "usual"  # 1, 3.12: bare (no text) | blank (no text, a blank) | tab (small letters, a tab and blanks)
+    greeting: bytes = b""  # 1, 5: sent as it is in place of the greeting
+    garbled: dict = field(default_factory=dict)  # 1, 5: command, or its verb -> octets that are sent in place of the answer
+    garbled_times: int = 10**6  # 1: how often
+    split: int = 0  # 2: octets in one write, and so in one TLS record
+    bare_lf: bool = False  # 2: the server's own lines end in LF, and those of its messages
+    stuffing: bool = True  # 3: off: dots at line starts are sent as they are
+
     # login and capabilities
-    capa: bool = True
-    uidl: bool = True
-    top: bool = True
-    pipelining: bool = True  # offered; when it is not, two commands in one read are refused
-    sasl: str = "PLAIN LOGIN CRAM-MD5"
-    login_delay: int = 0  # seconds, said in CAPA; 0: nothing is said
-    hold_login: bool = False  # PASS is not answered before Server.release is set
-    error_after_login: bytes = b""  # sent unasked behind +OK, then the link is closed
-    in_use: bool = False  # a login is told that the maildrop is locked
-    refuse_connections: bool = False  # they are cut before the greeting
-    tls_only_1_1: bool = False
-    tls_1_2: bool = False  # and nothing newer
-    mechanisms: dict = field(default_factory=dict)  # name -> f(session, initial response) -> may it enter?
-    stls: str = "ok"  # stripped | refused | silent | injected
+    capa: bool = True  # 3.8: off: -ERR
+    capa_extra: bytes = b""  # 5, 3.8: more rows
+    capa_after_login: bool = True  # 15: off: refused there
+    uidl: bool = True  # 9: off: -ERR, and not in CAPA
+    top: bool = True  # 14: off: -ERR, and not in CAPA
+    top_hidden: bool = False  # 3.8: TOP is there, but CAPA does not say so
+    pipelining: bool = True  # 15: offered; when it is not, two commands in one read are refused
+    pipelining_early: bool = False  # 15: offered before the login, whatever is true after it
+    pipelining_cuts: str = ""  # 15, 17: "always": hangs up when a second command comes early; "but listing": not on LIST
+    sasl: str = "PLAIN LOGIN CRAM-MD5"  # 27: what is offered
+    challenge: str = "+ "  # 27: what stands where an empty challenge belongs
+    utf8: str = ""  # 3.6: ok | refused: offered, and what becomes of it
+    rewrites_8bit: bool = False  # 3.6: 8-bit headers become something else each time, unless UTF8 was said
+    loses_early: bool = False  # 15, 3.2: what comes behind PASS or AUTH before its answer is lost
+    line_limit: int = 10**6  # 3.12: octets of a command line; hangs up on longer ones
+    errors_limit: int = 10**6  # 13, 3.8: hangs up after so many -ERR
+    refusal: str = ""  # 22: said to the login instead of +OK, before hanging up
+    refusal_times: int = 10**6  # 22: how often
+    in_use: bool = False  # 22: a login is told that the maildrop is locked
+    login_s: float = 0  # 21, 3.9: how long the answer to a login takes
+    hold_login: bool = False  # 21: PASS is not answered before Server.release is set
+    error_after_login: bytes = b""  # 3.7: sent unasked behind +OK, then the link is closed
+    refuse_connections: bool = False  # 22: they are cut before the greeting
+    silent: set = field(default_factory=set)  # 21: commands, or verbs, that are never answered; "greeting" is one
+    tls_only_1_1: bool = False  # 24: no other version
+    tls_1_2: bool = False  # 24: and nothing newer
+    mechanisms: dict = field(default_factory=dict)  # 27: name -> f(session, initial response) -> may it enter?
+    login_delay: int = 0  # 22: seconds, said in CAPA; 0: nothing is said
+    stls: str = "ok"  # 25: stripped | refused | silent | injected | injected-later | fake (goes on in the clear)
 
     # listing
-    size_said: Callable[[int], str] = str  # octets -> what LIST says
-    list_extra: bytes = b""  # rows that make no sense, before the others
-    empty_listing: str = ""  # refuses | hangs: what becomes of UIDL and LIST in an empty maildrop
-    hold_uidl: bool = False  # UIDL is not answered before Server.release is set
-    uidl_refused_times: int = 0
-    pipelining_cuts: str = ""  # "always": hangs up when a second command comes early; "but listing": not on LIST
+    cut_listing: dict = field(default_factory=dict)  # 6: verb -> octets of its answer after which the link is cut, cut_times
+    row: Callable[[str], str] = str  # 7: what becomes of a row of UIDL or LIST
+    order: Callable[[list], list] = list  # 7: of the rows
+    number: Callable[[int], int] = int  # 7: 1, 2, 3 -> the message numbers
+    list_extra: bytes = b""  # 5, 7: rows that make no sense, before the others
+    uidl_extra: bytes = b""  # 5, 7, 9: the same in UIDL
+    stat_said: str = ""  # 7: said in place of the numbers
+    empty_listing: str = ""  # 8: refuses | hangs: what becomes of UIDL and LIST in an empty maildrop
+    hold_uidl: bool = False  # 21: UIDL is not answered before Server.release is set
+    uidl_refused_times: int = 0  # 9: though CAPA has it
+    uidl_adds_header: bool = False  # 3.5: the first UIDL adds an X-UIDL field to each message
+    size_said: Callable[[int], str] = str  # 12, 3.4: octets -> what LIST says
 
     # bodies
-    bare_lf: bool = False  # the server's own lines end in LF, and those of its messages
-    retr_refused: set = field(default_factory=set)  # UIDLs
-    empty_retr: set = field(default_factory=set)  # UIDLs that are answered by +OK and no octet
-    cut_retr: int | None = None  # octets of a body after which the link is cut
-    cut_how: str = "reset"  # close | silence
-    cut_times: int = 1
-    hold_retr: dict = field(default_factory=dict)  # UIDL -> octets sent before waiting for Server.release
-    top_as: dict = field(default_factory=dict)  # UIDL -> octets that TOP takes for the message
+    retr_refused: set = field(default_factory=set)  # 13: UIDLs
+    empty_retr: set = field(default_factory=set)  # 13, 3.5: UIDLs that are answered by +OK and no octet
+    short_retr: dict = field(default_factory=dict)  # 13: UIDL -> octets that are followed by a valid end
+    short_times: int = 1  # 13: how often
+    hangs_up_on: set = field(default_factory=set)  # 13, 3.5: UIDLs
+    cut_retr: int | None = None  # 6, 13: octets of a body after which the link is cut
+    cut_how: str = "reset"  # 13: close | goodbye (TLS is ended properly) | silence
+    cut_times: int = 1  # 6, 13: how often
+    hold_retr: dict = field(default_factory=dict)  # 21: UIDL -> octets sent before waiting for Server.release
+    top_as: dict = field(default_factory=dict)  # 14: UIDL -> octets that TOP takes for the message
+    top_style: str = ""  # 14: whole (with the body) | no-blank (without the line behind the header) | refused
+    top_limit: int = 10**9  # 14: octets after which TOP ends
+    nagle: bool = False  # 3.1: small writes wait for the client's ACK
+    send_buffer: int = 0  # 16: octets that may wait to be read before no more commands are taken
 
     # deleting
-    dele_refused: set = field(default_factory=set)  # UIDLs
-    hold_dele: set = field(default_factory=set)  # UIDLs whose DELE is not answered before Server.release is set
-    quit: str = "ok"  # refused | nothing (closes without a word and without deleting) | lying (+OK, deletes nothing)
+    dele_refused: set = field(default_factory=set)  # 18: UIDLs
+    hold_dele: set = field(default_factory=set)  # 18: UIDLs whose DELE is not answered before Server.release is set
+    quit: str = "ok"  # 18, 3.3: refused | nothing (closes without a word and without deleting) | mute (deletes, without a word)
+    #                   lying (+OK, deletes nothing) | late (+OK before it deletes)
+    quit_s: float = 0  # 21: how long the answer to QUIT takes
+    hides_read: bool = False  # 19: what was fetched is not listed again once the session ended in QUIT
+    idle_s: float = 60  # 3.10: closes without a word after that much silence
 
 
 class _Over(Exception):
@@ -79,30 +124,33 @@ class Session(threading.Thread):
         self.received = b""  # everything, decrypted
         self.commands = []  # every line, as text
         self.most_at_once = 0  # whole commands in hand at one time
+        self.violations = []  # what no client may do, whatever the server offers
         self.logged_in = False
         self.deleted = set()  # UIDLs
         self.committed = False
         self._pending = b""
         self._user = None
         self._messages = {}
-        self._ended = False
+        self._utf8 = False
+        self._uidl_asked = False
+        self._errors = 0
+        self._fetched = set()  # UIDLs
 
     # -- bytes
 
     def run(self):
         try:
-            self._socket.settimeout(60)
+            self._socket.settimeout(self._script.idle_s)
             if self._script.refuse_connections:
                 raise _Over
             if self.secured:
                 self._start_tls()
-            self._say(f"+OK scripted ready {GREETING_STAMP}")
+            self._greet()
             while True:
                 self._answer(self._line())
         except (_Over, OSError):
             pass
         finally:
-            self._ended = True
             self._socket.close()
 
     def drop(self):
@@ -121,6 +169,16 @@ class Session(threading.Thread):
             raise _Over from None
         self.secured = True
 
+    def _goodbye(self):
+        """Ends TLS as it should be ended; what the client still says is of no interest."""
+        if self.secured:
+            self._socket.settimeout(0.2)
+            self._socket.unwrap()
+
+    def _hang(self):
+        self._server.release.wait(60)
+        raise _Over
+
     def _line(self):
         while b"\n" not in self._pending:
             got = self._socket.recv(65536)
@@ -128,8 +186,12 @@ class Session(threading.Thread):
                 raise _Over
             self.received += got
             self._pending += got
+            if len(got) < 16384 and not got.endswith(b"\r\n"):
+                self.violations.append(f"a command was cut: {got[-40:]}")
         self.most_at_once = max(self.most_at_once, self._pending.count(b"\n"))
         line, self._pending = self._pending.split(b"\n", 1)
+        if len(line) + 1 > self._script.line_limit:
+            raise _Over
         if self._pending and self.logged_in and not self._script.pipelining:
             self._say("-ERR one command at a time")
             raise _Over
@@ -139,24 +201,76 @@ class Session(threading.Thread):
         return line.rstrip(b"\r").decode("utf-8", "replace")
 
     def _send(self, data):
-        self._socket.sendall(data)
+        step = self._script.split or len(data)
+        for at in range(0, len(data), step or 1):
+            self._socket.sendall(data[at : at + step])
+
+    def _end_lines(self, data):
+        return data.replace(b"\r\n", b"\n") if self._script.bare_lf else data
+
+    def _status(self, text):
+        """A status line as this server likes to write it; numbers behind it are no text."""
+        word, _, rest = text.partition(" ")
+        style = self._script.status
+        if style == "tab":
+            return f"{word.lower()}\t {rest}  "
+        if style == "usual" or rest[:1].isdigit() or word == "+":
+            return text
+        return word + " " * (style == "blank")
 
     def _say(self, text):
-        self._send(text.encode() + (b"\n" if self._script.bare_lf else b"\r\n"))
+        if text.startswith("-"):
+            self._errors += 1
+        self._send(self._end_lines(self._status(text).encode() + b"\r\n"))
+        if self._errors >= self._script.errors_limit:
+            raise _Over
 
-    def _multiline(self, first, data):
+    def _multiline(self, first, data, cut=None):
         if data and not data.endswith(b"\r\n"):
             data += b"\r\n"
-        data = first.encode() + b"\r\n" + (b"\r\n" + data).replace(b"\r\n.", b"\r\n..")[2:] + b".\r\n"
-        self._send(data.replace(b"\r\n", b"\n") if self._script.bare_lf else data)
+        if self._script.stuffing:
+            data = (b"\r\n" + data).replace(b"\r\n.", b"\r\n..")[2:]
+        first = self._status(first).encode() + b"\r\n"
+        if self._script.nagle:
+            self._send(first)
+            self._send(data)
+            self._send(b".\r\n")
+            return
+        self._send(self._end_lines(first + data + b".\r\n")[:cut])
+
+    def _greet(self):
+        if "greeting" in self._script.silent:
+            self._hang()
+        if self._script.greeting:
+            self._send(self._script.greeting)
+        else:
+            self._say(f"+OK scripted ready {GREETING_STAMP}")
 
     # -- commands
 
+    def _notice(self, verb):
+        """What breaks a server that reads what it should not have been sent yet."""
+        if verb in BARRIERS and self._pending:
+            self.violations.append(f"{self._pending[:40]} behind {verb}")
+        if verb in ("LIST", "UIDL") and self.deleted:
+            self.violations.append(f"{verb} behind DELE, where Courier counts anew")
+        if verb == "LIST" and "UIDL" not in self.commands and self._script.uidl:
+            self.violations.append("LIST before UIDL")
+
     def _answer(self, line):
-        self.commands.append(line)
         word, _, rest = line.partition(" ")
+        self._notice(word.upper())
+        self.commands.append(line)
+        keys = {line, word.upper()}
+        if keys & self._script.silent:
+            self._hang()
+        garbled = next((self._script.garbled[key] for key in keys if key in self._script.garbled), None)
+        if garbled is not None and self._script.garbled_times > 0:
+            self._script.garbled_times -= 1
+            self._send(garbled)
+            return
         before = {"CAPA": self._capa, "QUIT": self._quit, "STLS": self._stls, "USER": self._take_user,
-                  "PASS": self._pass, "APOP": self._apop, "AUTH": self._auth}
+                  "PASS": self._pass, "APOP": self._apop, "AUTH": self._auth, "UTF8": self._take_utf8}
         after = {"CAPA": self._capa, "QUIT": self._quit, "NOOP": self._ok, "RSET": self._rset, "STAT": self._stat,
                  "LIST": self._list, "UIDL": self._uidl, "RETR": self._retr, "TOP": self._top, "DELE": self._dele}
         handler = (after if self.logged_in else before).get(word.upper())
@@ -170,15 +284,16 @@ class Session(threading.Thread):
 
     def _capa(self, _rest):
         script = self._script
-        if not script.capa:
+        if not script.capa or self.logged_in and not script.capa_after_login:
             self._say("-ERR unknown command")
             return
         rows = ["RESP-CODES", "AUTH-RESP-CODE", "USER", f"SASL {script.sasl}"]
         rows += [f"LOGIN-DELAY {script.login_delay}"] * (script.login_delay > 0)
-        rows += ["TOP"] * script.top + ["UIDL"] * script.uidl
-        rows += ["PIPELINING"] * (script.pipelining and self.logged_in)
+        rows += ["TOP"] * (script.top and not script.top_hidden) + ["UIDL"] * script.uidl
+        rows += ["PIPELINING"] * (script.pipelining if self.logged_in else script.pipelining_early)
         rows += ["STLS"] * (not self.secured and script.stls != "stripped")
-        self._multiline("+OK", "".join(row + "\r\n" for row in rows).encode())
+        rows += ["UTF8"] * (script.utf8 != "")
+        self._multiline("+OK", "".join(row + "\r\n" for row in rows).encode() + script.capa_extra)
 
     def _stls(self, _rest):
         how = self._script.stls
@@ -186,21 +301,34 @@ class Session(threading.Thread):
             self._say("-ERR no TLS today")
             return
         if how == "silent":
-            self._server.release.wait(60)
-            raise _Over
+            self._hang()
         self._send(b"+OK begin\r\n" + (b"+OK injected\r\n" if how == "injected" else b""))
+        if how == "fake":
+            self.received += self._socket.recv(65536)
+            self._send(b"+OK and what else?\r\n")
+            raise _Over
+        if how == "injected-later":
+            time.sleep(LATE_S)
+            self._send(b"+OK injected\r\n")
         self._start_tls()
 
     def _enter(self, good):
+        time.sleep(self._script.login_s)
         if self._script.hold_login:
             self._server.release.wait(60)
+        if self._script.loses_early:
+            self._pending = b""
         if not good:
             self._say("-ERR [AUTH] wrong user or password")
             return
+        if self._script.refusal and self._script.refusal_times > 0:
+            self._script.refusal_times -= 1
+            self._say(self._script.refusal)
+            raise _Over
         if self._script.in_use:
             self._say("-ERR [IN-USE] somebody else has it")
             raise _Over
-        self._messages = dict(enumerate(self._script.messages, 1))
+        self._messages = {self._script.number(place): mail for place, mail in enumerate(self._script.messages, 1)}
         self.logged_in = True
         self._say("+OK logged in")
         if self._script.error_after_login:
@@ -235,10 +363,16 @@ class Session(threading.Thread):
         else:
             self._say("-ERR no such mechanism")
 
+    def _take_utf8(self, _rest):
+        self._utf8 = self._script.utf8 == "ok"
+        self._say("+OK" if self._utf8 else "-ERR not today")
+
     def challenge(self, data):
         """Asks in base64 and gives the client's answer, decoded."""
-        self._say("+ " + base64.b64encode(data).decode())
+        self._say("+ " + base64.b64encode(data).decode() if data else self._script.challenge)
         line = self._line()
+        if self._pending:
+            self.violations.append(f"{self._pending[:40]} behind a line of AUTH")
         self.commands.append(line)
         return base64.b64decode(line)
 
@@ -250,21 +384,42 @@ class Session(threading.Thread):
 
     def _stat(self, _rest):
         alive = self._alive()
-        self._say(f"+OK {len(alive)} {sum(len(mail.data) for mail in alive.values())}")
+        said = self._script.stat_said or f"{len(alive)} {sum(len(mail.data) for mail in alive.values())}"
+        self._say(f"+OK {said}")
+
+    def _octets(self, mail):
+        """The message as this server serves it today."""
+        data = mail.data
+        if self._uidl_asked and self._script.uidl_adds_header:
+            data = f"X-UIDL: {mail.name}\r\n".encode() + data
+        if self._script.rewrites_8bit and not self._utf8 and not data.partition(b"\r\n\r\n")[0].isascii():
+            data = b"X-Rewritten: %d\r\n" % time.monotonic_ns() + data
+        return data
+
+    def _rows(self, verb, extra, rows):
+        rows = self._script.order([self._script.row(row) for row in rows])
+        data = extra + "".join(row + "\r\n" for row in rows).encode("utf-8", "surrogateescape")
+        cut = self._script.cut_listing.get(verb)
+        if cut is None or self._script.cut_times <= 0:
+            self._multiline("+OK", data)
+            return
+        self._script.cut_times -= 1
+        self._multiline("+OK", data, cut)
+        raise _Over
 
     def _cannot_list(self):
         if self._alive() or not self._script.empty_listing:
             return False
         if self._script.empty_listing == "hangs":
-            self._server.release.wait(60)
+            self._hang()
         self._say("-ERR nothing to list")
         return True
 
     def _list(self, _rest):
         if self._cannot_list():
             return
-        rows = (f"{n} {self._script.size_said(len(mail.data))}\r\n" for n, mail in self._alive().items())
-        self._multiline("+OK", self._script.list_extra + "".join(rows).encode())
+        sizes = {n: len(self._octets(mail)) for n, mail in self._alive().items()}
+        self._rows("LIST", self._script.list_extra, [f"{n} {self._script.size_said(size)}" for n, size in sizes.items()])
 
     def _uidl(self, _rest):
         if self._cannot_list():
@@ -275,8 +430,8 @@ class Session(threading.Thread):
             return
         if self._script.hold_uidl:
             self._server.release.wait(60)
-        rows = (f"{n} {mail.name}\r\n" for n, mail in self._alive().items())
-        self._multiline("+OK", "".join(rows).encode("utf-8", "surrogateescape"))
+        self._uidl_asked = True
+        self._rows("UIDL", self._script.uidl_extra, [f"{n} {mail.name}" for n, mail in self._alive().items()])
 
     def _message(self, rest):
         number = rest.split()[0] if rest else ""
@@ -292,27 +447,37 @@ class Session(threading.Thread):
         if mail.name in script.retr_refused:
             self._say("-ERR this message cannot be read")
             return
-        if mail.name in script.empty_retr:
-            self._multiline("+OK", b"")
-            return
+        if mail.name in script.hangs_up_on:
+            raise _Over
+        self._fetched.add(mail.name)
+        data = self._octets(mail)
         if mail.name in script.hold_retr:
             octets = script.hold_retr[mail.name]
             self._say("+OK message follows")
-            self._send(mail.data[:octets])
+            self._send(data[:octets])
             self._server.held.set()
             self._server.release.wait(60)
-            self._multiline_rest(mail.data[octets:])
+            self._multiline_rest(data[octets:])
             return
         if script.cut_retr is not None and script.cut_times > 0:
             script.cut_times -= 1
             self._say("+OK message follows")
-            self._send(mail.data[: script.cut_retr])
-            if script.cut_how == "silence":
-                self._server.release.wait(60)
-            elif script.cut_how == "reset":
-                self.drop()
-            raise _Over
-        self._multiline("+OK message follows", mail.data)
+            self._send(data[: script.cut_retr])
+            self._cut()
+        if mail.name in script.short_retr and script.short_times > 0:
+            script.short_times -= 1
+            data = data[: script.short_retr[mail.name]]
+        self._multiline("+OK message follows", b"" if mail.name in script.empty_retr else data)
+
+    def _cut(self):
+        how = self._script.cut_how
+        if how == "silence":
+            self._hang()
+        if how == "reset":
+            self.drop()
+        if how == "goodbye":
+            self._goodbye()
+        raise _Over
 
     def _multiline_rest(self, data):
         # Held messages have no dots at line starts.
@@ -325,9 +490,16 @@ class Session(threading.Thread):
         mail = self._message(rest)
         if mail is None:
             return
-        head, blank, body = self._script.top_as.get(mail.name, mail.data).partition(b"\r\n\r\n")
+        style = self._script.top_style
+        if style == "refused":
+            self._say("-ERR TOP is for others")
+            return
+        head, blank, body = self._script.top_as.get(mail.name, self._octets(mail)).partition(b"\r\n\r\n")
         lines = body.split(b"\r\n")[: int(rest.split()[1])]
-        self._multiline("+OK", head + blank + b"".join(line + b"\r\n" for line in lines))
+        top = head + blank + (body if style == "whole" else b"".join(line + b"\r\n" for line in lines))
+        if style == "no-blank" and not lines:
+            top = head + b"\r\n"
+        self._multiline("+OK", top[: self._script.top_limit])
 
     def _dele(self, rest):
         mail = self._message(rest)
@@ -347,21 +519,26 @@ class Session(threading.Thread):
         self._say("+OK")
 
     def _quit(self, _rest):
-        how = self._script.quit
-        if not self.logged_in or how == "ok":
+        how = self._script.quit if self.logged_in else "ok"
+        time.sleep(self._script.quit_s)
+        if how in ("ok", "mute"):
             self._commit()
+        if how in ("ok", "lying", "late"):
             self._say("+OK bye")
-        elif how == "lying":
-            self._say("+OK bye")
-        elif how == "refused":
+        if how == "refused":
             self._say("-ERR some messages were not deleted")
+        if how == "late":
+            time.sleep(LATE_S)
+            self._commit()
         raise _Over
 
     def _commit(self):
-        if self.logged_in:
-            self.committed = True
-            gone = {id(mail) for mail in self._messages.values() if mail.name in self.deleted}
-            self._script.messages = [mail for mail in self._script.messages if id(mail) not in gone]
+        if not self.logged_in:
+            return
+        self.committed = True
+        names = self.deleted | (self._fetched if self._script.hides_read else set())
+        gone = {id(mail) for mail in self._messages.values() if mail.name in names}
+        self._script.messages = [mail for mail in self._script.messages if id(mail) not in gone]
 
 
 class Server:
@@ -402,7 +579,9 @@ class Server:
                 connection, _ = self._socket.accept()
             except OSError:
                 return
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, not self.script.nagle)
+            if self.script.send_buffer:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.script.send_buffer)
             session = Session(self, connection, self._implicit_tls)
             self.sessions.append(session)
             session.start()
@@ -427,6 +606,12 @@ class Server:
         """All lines of all sessions, or those of one command."""
         lines = [line for session in self.sessions for line in session.commands]
         return lines if verb is None else [line for line in lines if line.split(" ")[0].upper() == verb]
+
+    def logins(self):
+        return sum(session.logged_in for session in self.sessions)
+
+    def violations(self):
+        return [violation for session in self.sessions for violation in session.violations]
 
     def heard_secret(self):
         """True if the password was received in any form that gives it away."""

@@ -1,15 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""The line is cut at every place: the right octets or an errno, never wrong octets, a hang or a crash (POP3.md 20)."""
+"""Lost links, long hours and ends at any moment (POP3.md rules 10, 11, 13, 15, 17, 18, 20 and 22)."""
 
 import concurrent.futures
 import contextlib
 import errno
 import os
 import random
-import select
 import signal
-import socket
-import struct
 import subprocess
 import threading
 import time
@@ -19,232 +16,14 @@ import mailbox
 import mounting
 import pytest
 from conftest import script_options, script_source
-from mounting import wait_until
+from faultproxy import FaultProxy, everywhere
+from mounting import mount_or_refusal, wait_until
+from reading import NETWORK, read_at_last, read_or_errno
 from scripted import Script, Server
 
-LONG = "POPFS_LONG" in os.environ  # contrib/check.sh --long: more places to cut at, and for longer
+LONG = "POPFS_LONG" in os.environ  # contrib/check.sh --long: for longer
 
 AT_ONCE = 6  # mounts; most of their time is back-off
-NETWORK = {errno.EIO, errno.ETIMEDOUT, errno.EBUSY}
-
-FEW = [
-    mailbox.plain("first", b".dots\r\n..\r\n" + b"first " * 20 + b"\r\n"),
-    mailbox.plain("second", bytes(range(1, 10)) + b"\0\r\n.\r\nsecond\r\n"),
-    mailbox.plain("third", b"no dots, but some length " * 12 + b"\r\n"),
-]
-
-
-class Cutter:
-    """Stands before a server and cuts lines: `down` octets of a connection after which it is cut, of those that the server sends;
-    `up` of those that it receives. Only the first `times` connections are cut."""
-
-    def __init__(self, server, down=None, up=None, times=10**6, how="reset"):
-        self.script, self._server = server.script, server
-        self.down, self.up, self.times, self.how = down, up, times, how
-        self.passed_down, self.passed_up = [], []  # of each connection
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=50)
-        self.port = self._listener.getsockname()[1]
-        self.cut_count = 0
-        self._pairs = []
-        self._lock = threading.Lock()
-        self._closing = False
-
-    def __enter__(self):
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self._closing = True
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self.cut_all()
-
-    def cut_all(self):
-        with self._lock:
-            pairs, self._pairs = self._pairs, []
-        for client, server in pairs:
-            self._cut(client, server)
-
-    def _cut(self, client, server):
-        for end in (client, server):
-            with contextlib.suppress(OSError):
-                if self.how == "reset":
-                    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                else:
-                    end.shutdown(socket.SHUT_RDWR)
-        for end in (client, server):
-            with contextlib.suppress(OSError):
-                end.close()
-
-    def _accept(self):
-        while not self._closing:
-            try:
-                client, _ = self._listener.accept()
-                server = socket.create_connection(("127.0.0.1", self._server.port))
-            except OSError:
-                return
-            for end in (client, server):
-                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            with self._lock:
-                number = len(self.passed_down)
-                self.passed_down.append(0)
-                self.passed_up.append(0)
-                self._pairs.append((client, server))
-            threading.Thread(target=self._carry, args=(client, server, number), daemon=True).start()
-
-    def _carry(self, client, server, number):
-        ways = {server: (client, self.passed_down, "down"), client: (server, self.passed_up, "up")}
-        try:
-            while True:
-                for source in select.select([client, server], [], [], 100)[0]:
-                    target, passed, direction = ways[source]
-                    limit = getattr(self, direction) if number < self.times else None
-                    room = 65536 if limit is None else min(65536, limit - passed[number])
-                    data = source.recv(room) if room > 0 else b""
-                    target.sendall(data)
-                    passed[number] += len(data)
-                    if room == 0 or passed[number] == limit:
-                        self.cut_count += 1
-                        return
-                    if not data:
-                        return
-        except (OSError, ValueError):
-            return
-        finally:
-            self._cut(client, server)
-
-
-@pytest.fixture
-def one_place():
-    """one_place(): a place of its own for one mount of several in a test."""
-
-    @contextlib.contextmanager
-    def make():
-        place = mounting.Place()
-        try:
-            yield place
-            place.check_reports()
-        finally:
-            mounting.unmount_hard(place.mountpoint)
-            subprocess.run(["rm", "-rf", place.folder], check=True)
-
-    return make
-
-
-def everywhere(case, points):
-    """What case(point) gives for each, several at a time; the first failure of all names its point."""
-    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-        runs = {point: pool.submit(case, point) for point in points}
-    for point, run in runs.items():
-        if run.exception() is not None:
-            raise AssertionError(f"cut at {point}") from run.exception()
-    return [run.result() for run in runs.values()]
-
-
-def mount_or_refusal(place, source, options):
-    """A Mount, or None when popfs would not mount and said so as it should."""
-    command = place.command(source, options, ["-f"])
-    try:
-        return mounting.Mount(place, command, True)
-    except AssertionError as refusal:
-        assert "popfs ended with 32" in str(refusal), refusal
-        said = Path(place.folder / "output-0").read_text()
-        assert said.startswith("popfs: ") and said.count("\n") == 1, said
-        return None
-
-
-def read_or_errno(path):
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError as error:
-        assert error.errno in NETWORK, error
-        return None
-
-
-def read_at_last(path, seconds=20):
-    end = time.monotonic() + seconds
-    while (octets := read_or_errno(path)) is None:
-        assert time.monotonic() < end, f"{path} cannot be read any more"
-        time.sleep(0.1)
-    return octets
-
-
-def how_to_connect(place, server, cutter, secured, pipeline, authority):
-    more = f"timeout=5,pipeline={pipeline}"
-    tls = f"cafile={authority.folder}/ca.pem" if secured else "tls=off"
-    return script_source(cutter, "pops" if secured else "pop3"), script_options(place, server, more, tls)
-
-
-def whole_session(place, server, secured, pipeline, authority):
-    """Octets in either direction of a session that nobody cuts."""
-    with Cutter(server) as cutter:
-        source, options = how_to_connect(place, server, cutter, secured, pipeline, authority)
-        with mounting.mounted(place, source, options) as mount:
-            for mail in FEW:
-                assert read_at_last(mount.path / f"{mail.name}.eml") == mail.data
-        assert len(cutter.passed_down) == 1
-        return cutter.passed_down[0], cutter.passed_up[0]
-
-
-@pytest.mark.parametrize("pipeline", ["auto", "off"])
-@pytest.mark.parametrize("secured", [False, True], ids=["clear", "tls"])
-def test_a_session_cut_anywhere_gives_the_right_octets_or_an_errno(secured, pipeline, serve, place, one_place, authority, certificate):
-    server = serve(Script(messages=FEW), certificate=certificate, implicit_tls=secured)
-    octets, _ = whole_session(place, server, secured, pipeline, authority)
-
-    def case(point):
-        # Some lines are cut once and healed, others again and again.
-        times = 1 if point % 2 == 0 else 10**6
-        how = "reset" if point % 3 == 0 else "close"
-        with one_place() as own, Cutter(server, down=point, times=times, how=how) as cutter:
-            source, options = how_to_connect(own, server, cutter, secured, pipeline, authority)
-            mount = mount_or_refusal(own, source, options)
-            if mount is None:
-                return False
-            for mail in FEW:
-                assert read_or_errno(mount.path / f"{mail.name}.eml") in (mail.data, None), mail.name
-            assert len(os.listdir(mount.path)) == len(FEW)
-            cutter.down = None
-            for mail in FEW:
-                assert read_at_last(mount.path / f"{mail.name}.eml") == mail.data
-            assert mount.unmount() == 0
-            return cutter.cut_count > 0
-
-    healed_count = sum(everywhere(case, range(1, octets, max(1, octets // (45 if LONG else 12)))))
-    assert healed_count >= (5 if LONG else 3), "only the login was cut"
-    assert server.script.messages == FEW
-
-
-@pytest.mark.parametrize("direction", ["up", "down"])
-@pytest.mark.parametrize("pipeline", ["auto", "off"])
-def test_a_commit_cut_anywhere_deletes_what_was_removed_and_says_so(pipeline, direction, one_place):
-    """After the listing the line is cut `point` octets later, up or down, in the first session or in every one."""
-    mails = mailbox.many(8, octets=100)
-    goners = {mail.name for mail in mails[1:6]}
-
-    def case(point):
-        times = 1 if point % 2 == 0 else 10**6
-        with one_place() as place, Server(Script(messages=mails)) as server, Cutter(server, times=times) as cutter:
-            mount = mount_or_refusal(place, script_source(cutter), script_options(place, server, f"timeout=5,top=off,pipeline={pipeline}"))
-            for name in goners:
-                os.unlink(mount.path / f"{name}.eml")
-            after = cutter.passed_down[0] if direction == "down" else cutter.passed_up[0]
-            setattr(cutter, direction, after + point)
-            code = mount.unmount()
-            gone = {mail.name for mail in mails} - {mail.name for mail in server.script.messages}
-            assert gone in (set(), goners), "a commit is all or nothing"
-            assert (code == 0) == (gone == goners), f"exit code {code}, but {gone} are gone:\n{mount.log()}"
-            if times == 1:
-                assert gone == goners, mount.log()
-            for name in goners - gone:
-                assert name in mount.log()
-            if gone:
-                assert f"deleted {len(gone)} messages" in mount.log()
-            return cutter.cut_count
-
-    # The answers to five DELE and a QUIT are 33 octets, the commands 46.
-    assert sum(everywhere(case, range(0, 33 if direction == "down" else 46, 3))) >= 10
 
 
 def test_a_commit_does_not_wait_for_a_large_transfer_that_nobody_wants(serve, on_script):
@@ -403,7 +182,7 @@ def hammer(mount, mails, removed, end, seed, wrong, counts):
 def test_readers_rm_and_ls_side_by_side_while_the_line_is_reset_again_and_again(one_place):
     seconds = 20 if LONG else 6
     mails = [mailbox.plain(f"m{i:05}", (b"%05d " % i) * (1 + i * 37 % 9000) + b"\r\n") for i in range(2000)]
-    with one_place() as place, Server(Script(messages=mails)) as server, Cutter(server) as cutter:
+    with one_place() as place, Server(Script(messages=mails)) as server, FaultProxy(server) as cutter:
         # Sanitizers keep what was freed in quarantine, which is no leak.
         place.environment["ASAN_OPTIONS"] += ":quarantine_size_mb=1"
         mount = mount_or_refusal(place, script_source(cutter), script_options(place, server, "timeout=5"))
@@ -500,4 +279,4 @@ def test_kill_minus_nine_at_any_moment_deletes_nothing_but_a_whole_commit(one_pl
             assert len(server.commands("DELE")) in range(11)
             assert number % 2 == 0 or server.commands("DELE") == []
 
-    everywhere(case, range(24))
+    everywhere(case, range(24), AT_ONCE)
