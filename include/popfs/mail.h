@@ -21,4 +21,12 @@ enum {
  */
 bool mail_header_time(struct slice header, int64_t *ret_seconds);
 
+/*
+ * Sender (the name, else the address, of the first From) and Subject, decoded (RFC 2047), as UTF-8
+ * without control, format and bidirectional characters, runs of blanks as one; each at most
+ * `octets_max`, cut at a character. Empty where the field is missing. False for want of memory.
+ */
+bool mail_header_summary(struct slice header, size_t octets_max, struct buffer *ret_from,
+                         struct buffer *ret_subject);
+
 #endif
