@@ -8,6 +8,7 @@
  */
 #include "capability.h"
 #include "mechanism.h"
+#include "mechanisms.h"
 #include "target.h"
 
 #include <string.h>
@@ -61,9 +62,11 @@ static void check_choice(const struct pop3_capabilities *set, unsigned switches)
 {
     bool has_stamp = (switches & 1) != 0;
     bool tls = (switches & 2) != 0;
-    for (unsigned i = 0; i <= POP3_AUTH_SCRAM_SHA_256; i++) {
-        enum pop3_auth wanted = (enum pop3_auth)i;
+    for (unsigned i = 0; i < MECHANISM_WORDS_COUNT; i++) {
+        enum pop3_auth wanted;
         enum pop3_auth chosen = POP3_AUTH_AUTO;
+        if (!mechanism_pick(i, &wanted))
+            continue;
         if (!pop3_mechanism_choose(wanted, set, has_stamp, tls, &chosen)) {
             MUST(chosen == POP3_AUTH_AUTO);
             continue;

@@ -7,6 +7,7 @@
  * Must hold: a response is one line; a server that does not know the password is never believed by
  * a mechanism that proves it; no failure tells the password; the exchange has an end.
  */
+#include "mechanisms.h"
 #include "sasl.h"
 #include "target.h"
 
@@ -14,12 +15,6 @@
 #include <string.h>
 
 static const char password[] = "0pen-sesame";
-
-/* By word, so that a mechanism that this build does not have is passed over. */
-static const char *const words[] = {
-    "plain",   "login",       "cram-md5",           "scram-sha-1", "scram-sha-256",
-    "xoauth2", "oauthbearer", "scram-sha-256-plus", "external",
-};
 
 /* "r=…" of the client's first message, out of its base64; empty if there is none. */
 static void read_nonce(struct slice response, struct buffer *nonce)
@@ -122,9 +117,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 1)
         return 0;
-    const char *word = words[data[0] % (sizeof(words) / sizeof(words[0]))];
     enum pop3_auth auth;
-    if (!pop3_auth_from_word(word, &auth))
+    if (!mechanism_pick(data[0], &auth) || !pop3_mechanism(auth)->sasl)
         return 0;
     const struct pop3_options options = {
         .security = POP3_SECURITY_TLS,
