@@ -79,6 +79,23 @@ struct maildrop;
 struct maildrop *maildrop_new(void); /* NULL for want of memory */
 void maildrop_free(struct maildrop *maildrop);
 
+/* What is known from an earlier mount. */
+struct maildrop_known {
+    uint64_t id;                  /* above those restored before */
+    struct slice uidl;            /* no other has it */
+    uint64_t listed_octets;       /* 0: unknown */
+    const uint64_t *exact_octets; /* NULL: unknown */
+    const int64_t *time_s;        /* NULL: unknown */
+    int64_t first_seen_ns;
+    bool going;
+};
+
+/* Before the first listing: the message is in the snapshot from now on, to be confirmed by it.
+ * FAULT_MEMORY. */
+enum fault maildrop_restore(struct maildrop *maildrop, const struct maildrop_known *known);
+/* New messages get ids above this one. */
+void maildrop_begin_after(struct maildrop *maildrop, uint64_t last_id);
+
 /* One row of a complete listing, in the server's order. `uidl` is not empty. */
 struct maildrop_row {
     struct slice uidl;

@@ -1,39 +1,128 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * store: what popfs keeps on the local disk: the bodies of messages, as files.
+ * store: what popfs keeps on the local disk: the index (SQLite), the bodies of messages (files),
+ * and the journal of pending removals.
  *
- * Knows files. Refuses to know the network, POP3, FUSE, and when to do things.
+ * Knows files and SQL. Refuses to know the network, POP3, FUSE, and when to do things.
  *
- * A store is a private folder (0700) below the one it is given, held by a lock; folders that a
- * killed popfs left behind are swept when the next store is opened there. Bodies are keyed by
- * message id and live as long as the store. Reading (store_body_open) is for any thread, all else
- * for one.
+ * A store is the private folder (0700) of one account, held by a lock: there is one writer.
+ * Messages go by their id, which the index never gives to another one. Unless a line says "any
+ * thread", all calls come from one thread at a time.
  */
 #ifndef POPFS_STORE_H
 #define POPFS_STORE_H
 
 #include "popfs/base.h"
 
-struct store;
-struct store_body;
+enum {
+    STORE_TEXT_OCTETS_MAX = 200, /* of a sender or a subject in the index, cut at a character */
+};
 
-/* Makes `folder` and its parents (0700) where they are missing. FAULT_DISK, FAULT_MEMORY. */
-enum fault store_open(const char *folder, struct store **ret_store, struct failure *ret_failure);
-/* Removes every body from the disk. Descriptors that were given out stay readable. */
+#define STORE_OCTETS_UNKNOWN UINT64_MAX
+#define STORE_TIME_UNKNOWN INT64_MIN
+
+struct store;
+
+/* Strings are borrowed for the call. */
+struct store_options {
+    const char *folder;  /* holds the folders of all accounts; made (0700) with its parents */
+    const char *account; /* "user@host:port" */
+    const char *owner;   /* for whoever comes second: "mounted on /home/a/mail by process 12" */
+    bool temporary; /* cache=off: a folder that is nobody's, empty at first, removed at the end;
+                       what a killed popfs left of one is swept by the next */
+    bool lf;        /* bodies are kept with LF line ends: others, and their sizes, are dropped */
+    uint64_t octets_max; /* of all bodies together; 0: no limit */
+};
+
+/*
+ * FAULT_BUSY: another process has the account, and the text says who. FAULT_DISK, FAULT_MEMORY. An
+ * index that cannot be read or is of a newer version is set aside under another name and begun anew
+ * (logged by whoever gets *ret_notice, "" if nothing happened); bodies go with it, pending removals
+ * stay.
+ */
+enum fault store_open(const struct store_options *options, struct store **ret_store,
+                      char ret_notice[FAILURE_TEXT_OCTETS], struct failure *ret_failure);
+/* Flushes, evicts, closes; removes a temporary store. Descriptors that were given out stay
+ * readable. NULL is fine. */
 void store_close(struct store *store);
 
+/* ---- the index ---- */
+
+struct store_message {
+    uint64_t id;
+    struct slice uidl;      /* unique in the index */
+    uint64_t listed_octets; /* 0: LIST said nothing usable */
+    uint64_t exact_octets;  /* as kept; or STORE_OCTETS_UNKNOWN */
+    int64_t time_s;         /* or STORE_TIME_UNKNOWN */
+    int64_t first_seen_ns;
+    bool going; /* a pending removal */
+};
+
+/* No message has ever had a higher id than this. */
+uint64_t store_last_id(const struct store *store);
+/* Every message, by rising id. `each` borrows and returns false to stop (FAULT_MEMORY). */
+enum fault store_load(struct store *store,
+                      bool (*each)(void *context, const struct store_message *message),
+                      void *context, struct failure *ret_failure);
+
+/*
+ * These change the index in a transaction that store_flush() commits: what was not flushed when the
+ * process dies has not happened. FAULT_DISK leaves the store usable for reading, and later calls
+ * may work again. A message whose UIDL the index has already replaces that one.
+ */
+enum fault store_add(struct store *store, const struct store_message *message,
+                     struct failure *ret_failure);
+enum fault store_learn_octets(struct store *store, uint64_t id, uint64_t exact_octets,
+                              struct failure *ret_failure);
+/* Sender and subject are UTF-8 without control characters, at most STORE_TEXT_OCTETS_MAX octets. */
+enum fault store_learn_header(struct store *store, uint64_t id, int64_t time_s, struct slice from,
+                              struct slice subject, struct failure *ret_failure);
+/* The message has left the maildrop: its row, its body, its pending removal. */
+enum fault store_forget(struct store *store, uint64_t id, struct failure *ret_failure);
+enum fault store_flush(struct store *store, struct failure *ret_failure);
+
+struct store_summary {
+    char from[STORE_TEXT_OCTETS_MAX + 1];
+    char subject[STORE_TEXT_OCTETS_MAX + 1];
+};
+
+/* Empty texts where nothing is known. */
+void store_summary(struct store *store, uint64_t id, struct store_summary *ret_summary);
+
+/* What is known of the server and not of a message ("list-lies"). False if it was never set. */
+bool store_fact(struct store *store, const char *name, int64_t *ret_value);
+enum fault store_set_fact(struct store *store, const char *name, int64_t value,
+                          struct failure *ret_failure);
+
+/* ---- pending removals ---- */
+
+/*
+ * The user wishes that the message goes, or takes that back. When this returns the wish has been
+ * given to the kernel, so it outlives the process; store_flush() makes it outlive a power cut. Any
+ * thread; a write of some dozen octets. FAULT_DISK: the wish is not noted.
+ */
+enum fault store_note_removal(struct store *store, struct slice uidl, uint64_t listed_octets,
+                              bool going, struct failure *ret_failure);
+
+/* ---- bodies ---- */
+
+struct store_body;
+
 /* A body that is being written: it has no name until it is whole, so a killed popfs leaves nothing
- * of it. */
+ * of it. A full or broken disk is no fault as long as memory or another disk can take the bytes:
+ * such a body is then not kept. */
 enum fault store_body_new(struct store *store, struct store_body **ret_body,
                           struct failure *ret_failure);
 enum fault store_body_append(struct store_body *body, struct slice bytes,
                              struct failure *ret_failure);
 uint64_t store_body_octets(const struct store_body *body);
 /*
- * A descriptor, the caller's to close, of what has been appended and flushed, now and later: a body
- * that is read while it arrives.
+ * A descriptor of what has been appended and flushed, now and later: a body that is read while it
+ * arrives. The caller's to close, but not before the body is kept or freed: when the disk is full,
+ * the descriptor becomes one of another file with the same bytes, which a reader does not notice.
+ * Once for a body.
  */
-enum fault store_body_share(const struct store_body *body, int *ret_descriptor,
+enum fault store_body_share(struct store_body *body, int *ret_descriptor,
                             struct failure *ret_failure);
 enum fault store_body_flush(struct store_body *body, struct failure *ret_failure);
 /* *ret_equal: `bytes` are what the body holds at `offset`; both ends lie within it. Flushes. */
@@ -42,16 +131,29 @@ enum fault store_body_compare(struct store_body *body, uint64_t offset, struct s
 /* The body is not wanted: nothing stays. NULL is fine. */
 void store_body_free(struct store_body *body);
 /*
- * The body is whole: keeps it under `id` and frees the handle, also on failure. *ret_descriptor
- * reads the bytes and is the caller's to close, even when FAULT_DISK says that the body could not
- * be kept; it is -1 only if bytes are missing.
+ * The body is whole: keeps it under `id`, evicting what was used longest ago, and frees the handle,
+ * also on failure. *ret_descriptor reads the bytes and is the caller's to close, even when
+ * FAULT_DISK says that the body could not be kept; it is -1 only if bytes are missing.
  */
 enum fault store_body_keep(struct store_body *body, uint64_t id, int *ret_descriptor,
                            struct failure *ret_failure);
 
-/* A descriptor of a kept body, the caller's to close; FAULT_GONE if there is none. Any thread;
- * touches only the local disk. */
-enum fault store_body_open(const struct store *store, uint64_t id, int *ret_descriptor);
+/* A descriptor of a kept body of exactly `octets`, the caller's to close; FAULT_GONE if there is
+ * none. Any thread; touches only the local disk. */
+enum fault store_body_open(const struct store *store, uint64_t id, uint64_t octets,
+                           int *ret_descriptor);
+/* It was read: it is evicted later than others. */
+void store_body_note_used(struct store *store, uint64_t id);
 void store_body_remove(struct store *store, uint64_t id);
+/* False after the disk turned out to be full or broken, until a body could be kept again: reading
+ * ahead would fetch in vain. */
+bool store_is_keeping(const struct store *store);
+
+struct store_usage {
+    const char *folder; /* of the account; borrowed from the store */
+    uint64_t octets, octets_max;
+    size_t body_count;
+};
+void store_usage(const struct store *store, struct store_usage *ret_usage);
 
 #endif

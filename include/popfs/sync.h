@@ -31,9 +31,25 @@ struct sync_options {
     const char *auth; /* a word of the option auth=; NULL: auto */
     const char *user;
     const char *password; /* not copied: stays in the caller's locked memory until sync_free() */
-    const char *cache_folder;
+    /*
+     * Fetches the password anew into where `password` points, after it was refused or a token has
+     * expired; NULL: it cannot be had again. May block for a minute: it is called on a thread of
+     * its own, while no session is being made. False: it could not be fetched.
+     */
+    bool (*fetch_password)(void *context, struct failure *ret_failure);
+    void *fetch_context;
+    const char *account;      /* "user@host:port": what the cache goes by */
+    const char *mountpoint;   /* told to whoever mounts the account a second time */
+    const char *cache_folder; /* holds the folders of all accounts */
+    bool cache_off; /* nothing outlives the mount, and removals are remembered by it alone */
+    uint64_t cache_octets_max; /* of bodies; 0: no limit */
     int64_t timeout_s;
     int64_t keepalive_s;  /* 0: none */
+    int64_t refresh_s;    /* look for new mail so often; 0: only when asked */
+    int64_t idle_s;       /* end the session after so much idleness; 0: keep it */
+    bool noquit;          /* end a session that has nothing to delete by closing it */
+    bool strict;          /* no size that LIST said is believed */
+    bool lf;              /* bodies have LF where the server sends CRLF */
     bool pipeline;        /* false: never, even if offered */
     bool top;             /* false: never, even if offered */
     uint64_t lazy_octets; /* larger messages are read while they arrive; 0: none is */
@@ -79,7 +95,23 @@ void sync_set_listener(struct sync *sync, const struct sync_listener *listener);
  * is not there. */
 enum fault sync_body_open(struct sync *sync, struct maildrop_message *message, int *ret_descriptor);
 
-enum sync_link { SYNC_LINK_OFFLINE, SYNC_LINK_CONNECTING, SYNC_LINK_ONLINE };
+/*
+ * False: the only size known of the message is LIST's, and that must not be shown as its size: ask
+ * for SYNC_WANT_BODY. (size=strict, eol=lf, or a server whose LIST has been wrong.)
+ */
+bool sync_size_is_believed(const struct sync *sync, const struct maildrop_message *message);
+
+enum sync_link {
+    SYNC_LINK_OFFLINE,
+    SYNC_LINK_CONNECTING,
+    SYNC_LINK_ONLINE,
+    SYNC_LINK_IDLE, /* no session, because none is wanted: the next wish makes one */
+};
+
+/* Whether LIST's sizes can be believed. */
+enum sync_sizes { SYNC_SIZES_UNPROVEN, SYNC_SIZES_TRUSTED, SYNC_SIZES_WRONG };
+
+enum sync_work { SYNC_WORK_NONE, SYNC_WORK_REFRESH, SYNC_WORK_COMMIT, SYNC_WORK_PREFETCH };
 
 struct sync_status {
     enum sync_link link;
@@ -97,8 +129,34 @@ struct sync_status {
     uint64_t received_octets;
     int64_t failed_at_s; /* epoch seconds of `failure`; 0: none so far */
     struct failure failure;
+    int64_t offline_since_s; /* epoch seconds; 0: not offline */
+    int64_t next_attempt_s;  /* OFFLINE: seconds until the next attempt, if somebody wants one */
+    int64_t listed_at_s;     /* epoch seconds of the last complete listing */
+    enum sync_sizes sizes;
+    char cache_folder[300]; /* escaped; "" with cache_off */
+    uint64_t cache_octets, cache_octets_max;
+    size_t cache_body_count;
+    enum sync_work work; /* the longest of what goes on; `done` of `total` */
+    uint64_t work_done, work_total;
+    int64_t committed_at_s; /* epoch seconds of the end of the last commit; 0: none in this mount */
+    size_t commit_removed_count;
+    size_t commit_failed_count;
 };
 void sync_status(struct sync *sync, struct sync_status *ret_status);
+
+enum { SYNC_FAILURES_MAX = 100, SYNC_REASON_OCTETS = 200 };
+
+/* A removal that the last commit could not carry out. All texts are harmless on a terminal; `from`
+ * and `subject` are UTF-8 and may be empty. */
+struct sync_removal_failure {
+    struct maildrop_message *message; /* one reference, the caller's */
+    char reason[SYNC_REASON_OCTETS];
+    char from[204];
+    char subject[204];
+};
+/* The first `room` of them; returns how many were written. At most SYNC_FAILURES_MAX are kept. */
+size_t sync_commit_failures(struct sync *sync, struct sync_removal_failure *ret_failures,
+                            size_t room);
 
 /* ---- wishes ---- */
 
@@ -128,6 +186,14 @@ enum sync_want {
     SYNC_WANT_OPEN,   /* like BODY, but a large message may be answered early with a `stream` */
     SYNC_WANT_OCTETS, /* `upto` octets of `stream` available */
     SYNC_WANT_TIME,   /* maildrop_message_time() known */
+    /* Without a message: */
+    SYNC_WANT_COMMIT,   /* DELE for what is going, QUIT, and a new listing that proves it.
+                           FAULT_REFUSED   if any failed (sync_commit_failures()), or why no session
+                           could be had */
+    SYNC_WANT_REFRESH,  /* a listing that was begun after the request */
+    SYNC_WANT_PREFETCH, /* every body on the local disk; FAULT_REFUSED if some cannot be had */
+    SYNC_WANT_RESTORE,  /* like sync_restore(), for `message` or, if NULL, for all that are going;
+                           answered when the listener has been told of them as appeared */
 };
 
 /*
@@ -139,7 +205,7 @@ enum sync_want {
  */
 struct sync_request {
     enum sync_want want;
-    struct maildrop_message *message; /* borrowed until the answer */
+    struct maildrop_message *message; /* borrowed until the answer; NULL where none is meant */
     struct sync_stream
         *stream;   /* OCTETS: of what. OPEN: in the answer, the caller's to close, or NULL */
     uint64_t upto; /* OCTETS */
@@ -158,9 +224,16 @@ void sync_cancel(struct sync *sync, struct sync_request *request);
 
 /*
  * Marks the message as going (removed at the commit); FAULT_GONE if it has gone or is going
- * already, FAULT_REFUSED when read_only or when its UIDL cannot prove its identity. No network.
+ * already, FAULT_REFUSED when read_only, FAULT_DISK when the wish could not be written down. No
+ * network. From then on it is in the journal and outlives the process.
  */
 enum fault sync_remove(struct sync *sync, struct maildrop_message *message);
+/*
+ * Takes that back. FAULT_GONE if it is not going, or has gone; FAULT_REFUSED when read_only. If its
+ * DELE has been sent in a commit that is under way, that session is reset. The listener is not
+ * told.
+ */
+enum fault sync_restore(struct sync *sync, struct maildrop_message *message);
 
 /* ---- the end ---- */
 

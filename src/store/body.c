@@ -1,56 +1,101 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bodies: written to a file without a name and linked under their id when whole (where the file
- * system has no such files, under a passing name and renamed: that takes four times as long on
- * ext4), so that what has an id for a name is whole. The bytes are gathered in memory first, so
- * that most mails cost one write.
+ * A body that is being written: a file without a name that is linked under its name when whole
+ * (where the file system has no such files, under a passing name and renamed: that takes four times
+ * as long on ext4), so that what has the name of a body is whole. The bytes are gathered in memory
+ * first, so that most mails cost one write.
+ *
+ * When the disk takes no more, the other bodies make room for it; when that does not help, it goes
+ * on elsewhere (refuge.h) and is not kept. Each new body tries the disk again.
  */
 #include "store.h"
+
+#include "refuge.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 enum {
-    BODY_NAME_OCTETS = 32,
     BODY_GATHER_OCTETS = 65536, /* one write for a mail of usual size */
     COMPARE_OCTETS = 16384,
 };
 
 struct store_body {
-    const struct store *store;
+    struct store *store;
     int descriptor;
+    int shared;                  /* the caller's; -1: none was given out */
+    enum refuge refuge;          /* where it is; NONE: on the disk of the cache */
+    int disk_error;              /* why it is not there; 0: it is */
     char name[BODY_NAME_OCTETS]; /* "" if it has none, or is kept */
     uint64_t octets;
+    uint64_t written_octets; /* of them, in the file */
     size_t gathered_octets;
     char gathered[BODY_GATHER_OCTETS];
 };
 
-static void body_name(uint64_t id, char ret_name[BODY_NAME_OCTETS])
+static enum fault write_failure(struct failure *ret, int error)
 {
-    snprintf(ret_name, BODY_NAME_OCTETS, "%" PRIu64, id);
-}
-
-static enum fault write_failure(struct failure *ret)
-{
-    int error = errno;
     return failure_set(ret, FAULT_DISK, "cannot write to the cache: %s", strerror(error));
 }
 
-static void body_create(struct store *store, struct store_body *body)
+/* Whether dropping what is kept may help; it does not against a broken disk, or too many open
+ * files. */
+static bool make_room(struct store *store, int error)
 {
+    if ((error != ENOSPC && error != EDQUOT) || shelf_count(store->shelf) == 0)
+        return false;
+    bodies_evict(store, 0);
+    return true;
+}
+
+/* ---- making and moving ---- */
+
+static bool create(struct store_body *body)
+{
+    struct store *store = body->store;
     body->name[0] = '\0';
-    body->descriptor = openat(store->folder, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    body->descriptor = openat(store->bodies, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     /* EISDIR is what a kernel or file system says that does not know O_TMPFILE (open(2)). */
     if (body->descriptor >= 0 || (errno != EOPNOTSUPP && errno != EISDIR))
-        return;
+        return body->descriptor >= 0;
     snprintf(body->name, sizeof(body->name), "new-%" PRIu64, ++store->new_bodies_count);
     body->descriptor =
-        openat(store->folder, body->name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+        openat(store->bodies, body->name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+    if (body->descriptor < 0)
+        body->name[0] = '\0';
+    return body->descriptor >= 0;
+}
+
+static void remove_name(struct store_body *body)
+{
+    if (body->name[0] != '\0')
+        unlinkat(body->store->bodies, body->name, 0);
+    body->name[0] = '\0';
+}
+
+/* `upto` is what the body is to have. Who reads the shared descriptor sees the same bytes in
+ * another file from now on. */
+static bool move(struct store_body *body, uint64_t upto)
+{
+    if (body->disk_error == 0)
+        body->disk_error = errno;
+    body->store->is_keeping = false;
+    for (;;) {
+        body->refuge = refuge_after(body->refuge, upto);
+        if (body->refuge == REFUGE_NONE)
+            return false;
+        int file = refuge_open(body->refuge, body->descriptor, body->written_octets);
+        if (file < 0)
+            continue;
+        remove_name(body);
+        cleanup_close(&body->descriptor);
+        body->descriptor = file;
+        return body->shared < 0 || dup3(file, body->shared, O_CLOEXEC) >= 0;
+    }
 }
 
 enum fault store_body_new(struct store *store, struct store_body **ret_body,
@@ -60,27 +105,46 @@ enum fault store_body_new(struct store *store, struct store_body **ret_body,
     if (body == NULL)
         return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
     body->store = store;
+    body->shared = -1;
+    body->refuge = REFUGE_NONE;
+    body->disk_error = 0;
     body->octets = 0;
+    body->written_octets = 0;
     body->gathered_octets = 0;
-    body_create(store, body);
-    if (body->descriptor < 0) {
-        free(body);
-        return write_failure(ret_failure);
+    if (create(body) || (make_room(store, errno) && create(body)) || move(body, 0)) {
+        *ret_body = body;
+        return FAULT_NONE;
     }
-    *ret_body = body;
-    return FAULT_NONE;
+    enum fault fault = write_failure(ret_failure, body->disk_error);
+    free(body);
+    return fault;
 }
 
-static enum fault body_write(const struct store_body *body, struct slice bytes,
+/* ---- writing ---- */
+
+static bool write_some(struct store_body *body, struct slice *bytes)
+{
+    ssize_t count = pwrite(body->descriptor, bytes->data, bytes->len, (off_t)body->written_octets);
+    if (count < 0)
+        return errno == EINTR;
+    body->written_octets += (uint64_t)count;
+    *bytes = slice_skip(*bytes, (size_t)count);
+    return true;
+}
+
+static enum fault body_write(struct store_body *body, struct slice bytes,
                              struct failure *ret_failure)
 {
     while (bytes.len > 0) {
-        ssize_t count = write(body->descriptor, bytes.data, bytes.len);
-        if (count < 0 && errno == EINTR)
+        uint64_t upto = body->written_octets + bytes.len;
+        bool written = false;
+        errno = EFBIG;
+        if (body->refuge != REFUGE_MEMORY || upto <= REFUGE_MEMORY_OCTETS_MAX)
+            written = write_some(body, &bytes);
+        if (written || (body->refuge == REFUGE_NONE && make_room(body->store, errno)))
             continue;
-        if (count < 0)
-            return write_failure(ret_failure);
-        bytes = slice_skip(bytes, (size_t)count);
+        if (!move(body, upto))
+            return write_failure(ret_failure, body->disk_error);
     }
     return FAULT_NONE;
 }
@@ -114,12 +178,13 @@ uint64_t store_body_octets(const struct store_body *body)
     return body->octets;
 }
 
-enum fault store_body_share(const struct store_body *body, int *ret_descriptor,
+enum fault store_body_share(struct store_body *body, int *ret_descriptor,
                             struct failure *ret_failure)
 {
     int descriptor = fcntl(body->descriptor, F_DUPFD_CLOEXEC, 3);
     if (descriptor < 0)
-        return write_failure(ret_failure);
+        return write_failure(ret_failure, errno);
+    body->shared = descriptor;
     *ret_descriptor = descriptor;
     return FAULT_NONE;
 }
@@ -136,7 +201,8 @@ enum fault store_body_compare(struct store_body *body, uint64_t offset, struct s
         if (count < 0 && errno == EINTR)
             continue;
         if (count <= 0)
-            return write_failure(ret_failure);
+            return failure_set(ret_failure, FAULT_DISK, "cannot read from the cache: %s",
+                               strerror(count < 0 ? errno : EIO));
         equal = memcmp(held, bytes.data, (size_t)count) == 0;
         offset += (uint64_t)count;
         bytes = slice_skip(bytes, (size_t)count);
@@ -150,18 +216,18 @@ void store_body_free(struct store_body *body)
 {
     if (body == NULL)
         return;
-    if (body->descriptor >= 0)
-        close(body->descriptor);
-    if (body->name[0] != '\0')
-        unlinkat(body->store->folder, body->name, 0);
+    cleanup_close(&body->descriptor);
+    remove_name(body);
     free(body);
 }
+
+/* ---- keeping ---- */
 
 /* By /proc, because AT_EMPTY_PATH wants a privilege (open(2), O_TMPFILE). */
 static bool body_link(const struct store_body *body, const char *name)
 {
     char path[64];
-    int folder = body->store->folder;
+    int folder = body->store->bodies;
     snprintf(path, sizeof(path), "/proc/self/fd/%d", body->descriptor);
     if (linkat(AT_FDCWD, path, folder, name, AT_SYMLINK_FOLLOW) == 0)
         return true;
@@ -170,9 +236,9 @@ static bool body_link(const struct store_body *body, const char *name)
     return linkat(AT_FDCWD, path, folder, name, AT_SYMLINK_FOLLOW) == 0;
 }
 
-static bool body_publish(struct store_body *body, const char *name)
+static bool publish(struct store_body *body, const char *name)
 {
-    int folder = body->store->folder;
+    int folder = body->store->bodies;
     if (body->name[0] == '\0')
         return body_link(body, name);
     if (renameat(folder, body->name, folder, name) != 0)
@@ -181,16 +247,55 @@ static bool body_publish(struct store_body *body, const char *name)
     return true;
 }
 
+static void shelve(struct store *store, const struct shelf_entry *entry)
+{
+    char name[BODY_NAME_OCTETS];
+    struct shelf_entry old;
+    if (shelf_find(store->shelf, entry->id, &old) && old.opening != entry->opening) {
+        body_name(old.id, old.opening, name);
+        unlinkat(store->bodies, name, 0);
+    }
+    shelf_put(store->shelf, entry);
+    store->is_keeping = true;
+    store->is_synced = false;
+    bodies_evict_surplus(store);
+}
+
+/* One that is larger than the cache may be would drive out all others and then itself. */
+static enum fault keep(struct store_body *body, uint64_t id, struct failure *ret_failure)
+{
+    struct store *store = body->store;
+    char name[BODY_NAME_OCTETS];
+    if (body->refuge != REFUGE_NONE)
+        return write_failure(ret_failure, body->disk_error);
+    if (store->octets_max > 0 && body->octets > store->octets_max) {
+        store_body_remove(store, id);
+        return FAULT_NONE;
+    }
+    if (!shelf_reserve(store->shelf))
+        return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
+    body_name(id, store->state.opening, name);
+    if (!publish(body, name) && !(make_room(store, errno) && publish(body, name))) {
+        int error = errno;
+        store->is_keeping = false;
+        return write_failure(ret_failure, error);
+    }
+    const struct shelf_entry entry = {.id = id,
+                                      .octets = body->octets,
+                                      .used = shelf_tick(store->shelf),
+                                      .opening = store->state.opening,
+                                      .is_dirty = true};
+    shelve(store, &entry);
+    return FAULT_NONE;
+}
+
 enum fault store_body_keep(struct store_body *body, uint64_t id, int *ret_descriptor,
                            struct failure *ret_failure)
 {
-    char name[BODY_NAME_OCTETS];
-    body_name(id, name);
     enum fault fault = store_body_flush(body, ret_failure);
     *ret_descriptor = -1;
     if (fault == FAULT_NONE) {
-        if (!body_publish(body, name))
-            fault = write_failure(ret_failure);
+        fault = keep(body, id, ret_failure);
         *ret_descriptor = body->descriptor;
         body->descriptor = -1;
     }
@@ -198,20 +303,7 @@ enum fault store_body_keep(struct store_body *body, uint64_t id, int *ret_descri
     return fault;
 }
 
-enum fault store_body_open(const struct store *store, uint64_t id, int *ret_descriptor)
+bool store_is_keeping(const struct store *store)
 {
-    char name[BODY_NAME_OCTETS];
-    body_name(id, name);
-    int descriptor = openat(store->folder, name, O_RDONLY | O_CLOEXEC);
-    if (descriptor < 0)
-        return errno == ENOENT ? FAULT_GONE : FAULT_DISK;
-    *ret_descriptor = descriptor;
-    return FAULT_NONE;
-}
-
-void store_body_remove(struct store *store, uint64_t id)
-{
-    char name[BODY_NAME_OCTETS];
-    body_name(id, name);
-    unlinkat(store->folder, name, 0);
+    return store->is_keeping;
 }

@@ -1,145 +1,250 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The folder of a store: made, locked, swept, removed.
+ * Opens a store and closes it. In between the files of this folder work side by side: messages.c
+ * (rows), removals.c and journal.c (wishes), body.c (what is being written), bodies.c (what is
+ * kept).
  *
- *     FOLDER/mount-XXXXXX/           one store; flock()ed as long as its popfs lives
- *     FOLDER/mount-XXXXXX/<id>       a body, whole
- *     FOLDER/mount-XXXXXX/new-<n>    a body that is being written
- *
- * The lock is on the folder itself and dies with the process, so a folder whose lock can be had
- * belongs to nobody.
+ * Opening is one transaction that is on the disk before anything else happens: it takes the wishes
+ * of the journal in, and notes under which boot of the kernel bodies are kept from now on. A damage
+ * that is found on the way sets the index aside, and a new one is begun; one that is found later is
+ * a fault of the disk like another.
  */
 #include "store.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
+#include <sys/random.h>
 #include <unistd.h>
 
-#define STORE_PREFIX "mount-"
-
-static enum fault disk_failure(struct failure *ret, const char *what, const char *path)
+void notice_add(struct notice *notice, const char *format, ...)
 {
-    int error = errno;
-    return failure_set(ret, FAULT_DISK, "cannot %s %s: %s", what, path, strerror(error));
-}
-
-/* mkdir -p, 0700. */
-static bool make_folders(char *path)
-{
-    for (char *slash = strchr(path + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        bool there = mkdir(path, 0700) == 0 || errno == EEXIST;
-        *slash = '/';
-        if (!there)
-            return false;
+    va_list args;
+    size_t room = FAILURE_TEXT_OCTETS - notice->len;
+    if (notice->len > 0 && room > 2) {
+        memcpy(notice->text + notice->len, "; ", 3);
+        notice->len += 2;
+        room -= 2;
     }
-    return mkdir(path, 0700) == 0 || errno == EEXIST;
+    va_start(args, format);
+    int len = vsnprintf(notice->text + notice->len, room, format, args);
+    va_end(args);
+    if (len > 0)
+        notice->len += (size_t)len < room ? (size_t)len : room - 1;
 }
 
-static void remove_bodies(int folder)
+/* ---- the state of the store as a whole ---- */
+
+/* "" if the kernel does not tell, which is like another boot each time. */
+static void read_boot(char ret_boot[INDEX_WORD_OCTETS])
 {
-    /* A second descriptor, because closedir() closes the one it is given. */
-    int copy = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *list = copy < 0 ? NULL : fdopendir(copy);
-    if (list == NULL) {
-        if (copy >= 0)
-            close(copy);
-        return;
-    }
-    for (struct dirent *entry = readdir(list); entry != NULL; entry = readdir(list))
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            unlinkat(folder, entry->d_name, 0);
-    closedir(list);
+    ssize_t len = -1;
+    CLEANUP_CLOSE int file = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    if (file >= 0)
+        len = read(file, ret_boot, INDEX_WORD_OCTETS - 1);
+    ret_boot[len > 0 ? len : 0] = '\0';
+    ret_boot[strcspn(ret_boot, "\n")] = '\0';
 }
 
-/* Removes a store whose popfs has died; one that lives holds its lock. */
-static void sweep_one(int parent, const char *name)
+static enum fault draw_generation(struct index_state *state, struct failure *ret_failure)
 {
-    CLEANUP_CLOSE int folder =
-        openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (folder < 0 || flock(folder, LOCK_EX | LOCK_NB) != 0)
-        return;
-    remove_bodies(folder);
-    unlinkat(parent, name, AT_REMOVEDIR);
-}
-
-static void sweep(const char *path)
-{
-    DIR *list = opendir(path);
-    if (list == NULL)
-        return;
-    for (struct dirent *entry = readdir(list); entry != NULL; entry = readdir(list))
-        if (strncmp(entry->d_name, STORE_PREFIX, strlen(STORE_PREFIX)) == 0)
-            sweep_one(dirfd(list), entry->d_name);
-    closedir(list);
-}
-
-/*
- * Another popfs may sweep the new folder away between mkdtemp() and flock(): then the lock is on a
- * folder that has no name any more, and another is made.
- */
-static bool make_own_folder(struct store *store, const char *parent)
-{
-    for (int attempt = 0; attempt < 16; attempt++) {
-        struct stat stat;
-        free(store->path);
-        if (asprintf(&store->path, "%s/" STORE_PREFIX "XXXXXX", parent) < 0) {
-            store->path = NULL;
-            errno = ENOMEM;
-            return false;
-        }
-        if (mkdtemp(store->path) == NULL)
-            return false;
-        store->folder = open(store->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (store->folder >= 0 && flock(store->folder, LOCK_EX | LOCK_NB) == 0 &&
-            fstat(store->folder, &stat) == 0 && stat.st_nlink > 0)
-            return true;
-        if (store->folder >= 0)
-            close(store->folder);
-        store->folder = -1;
-    }
-    errno = EBUSY;
-    return false;
-}
-
-enum fault store_open(const char *folder, struct store **ret_store, struct failure *ret_failure)
-{
-    CLEANUP_FREE char *path = strdup(folder);
-    struct store *store = calloc(1, sizeof(*store));
-    if (path == NULL || store == NULL) {
-        free(store);
-        return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
-    }
-    store->folder = -1;
-    enum fault fault = FAULT_NONE;
-    if (!make_folders(path))
-        fault = disk_failure(ret_failure, "make the cache folder", folder);
-    else
-        sweep(folder);
-    if (fault == FAULT_NONE && !make_own_folder(store, folder))
-        fault = disk_failure(ret_failure, "make a folder in", folder);
-    if (fault != FAULT_NONE) {
-        free(store->path);
-        free(store);
-        return fault;
-    }
-    *ret_store = store;
+    uint64_t random;
+    /* So few octets come all or not at all. */
+    if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
+        return failure_set(ret_failure, FAULT_MEMORY, "getrandom: %s", strerror(errno));
+    snprintf(state->generation, sizeof(state->generation), "%016" PRIx64, random);
     return FAULT_NONE;
+}
+
+/* Bodies with other line ends are of no use, and neither are their sizes. */
+static enum fault begin_generation(struct store *store, bool lf, struct failure *ret_failure)
+{
+    enum fault fault = draw_generation(&store->state, ret_failure);
+    if (fault == FAULT_NONE)
+        fault = index_change(&store->index, INDEX_FORGET_SIZES, SQLITE_OK, ret_failure);
+    store->state.lf = lf;
+    return fault;
+}
+
+/* *ret_opening_max: bodies of this opening and those before are whole (bodies.c). */
+static enum fault begin_opening(struct store *store, bool lf, uint32_t *ret_opening_max,
+                                struct failure *ret_failure)
+{
+    struct index_state *state = &store->state;
+    char boot[INDEX_WORD_OCTETS];
+    enum fault fault = index_state(&store->index, state, ret_failure);
+    read_boot(boot);
+    if (fault != FAULT_NONE)
+        return fault;
+    bool same_boot = boot[0] != '\0' && strcmp(boot, state->boot) == 0;
+    if (!same_boot && state->synced != state->opening)
+        fault = index_check(&store->index, ret_failure);
+    if (fault == FAULT_NONE && (state->generation[0] == '\0' || state->lf != lf))
+        fault = begin_generation(store, lf, ret_failure);
+    *ret_opening_max = same_boot ? state->opening : state->synced;
+    store->is_synced = state->synced == state->opening;
+    state->opening++;
+    memcpy(state->boot, boot, sizeof(boot));
+    if (fault == FAULT_NONE)
+        fault = index_set_state(&store->index, state, ret_failure);
+    return fault;
+}
+
+/* Removals, and that all bodies are on the disk. Whatever fails is made up for at the next opening,
+ * and what is to be said of the journal is left to be said then. */
+static void end_opening(struct store *store)
+{
+    char text[FAILURE_TEXT_OCTETS];
+    struct notice notice = {text, 0};
+    bool is_tidy = true;
+    if (index_set_durable(&store->index, true, NULL) != FAULT_NONE)
+        return;
+    if (journal_notes(&store->journal) > 0 &&
+        removals_fold(store, &notice, &is_tidy, NULL) != FAULT_NONE)
+        return;
+    if (store->is_synced || syncfs(store->place.folder) == 0)
+        store->state.synced = store->state.opening;
+    if (index_set_state(&store->index, &store->state, NULL) == FAULT_NONE &&
+        index_commit(&store->index, NULL) == FAULT_NONE && !is_tidy && notice.len == 0)
+        removals_tidy(store, NULL);
+}
+
+/* ---- opening ---- */
+
+static enum fault read_last_id(struct store *store, struct failure *ret_failure)
+{
+    bool row;
+    enum fault fault = index_row(&store->index, INDEX_LAST_ID, SQLITE_OK, &row, ret_failure);
+    if (fault != FAULT_NONE || !row)
+        return fault;
+    store->last_id = index_column_octets(index_use(&store->index, INDEX_LAST_ID), 0);
+    index_end(&store->index, INDEX_LAST_ID);
+    return FAULT_NONE;
+}
+
+static enum fault open_index(struct store *store, bool lf, struct notice *notice,
+                             uint32_t *ret_opening_max, struct failure *ret_failure)
+{
+    bool is_tidy;
+    enum fault fault =
+        index_open(&store->index, store->place.path, store->is_temporary, ret_failure);
+    if (fault == FAULT_NONE)
+        fault = begin_opening(store, lf, ret_opening_max, ret_failure);
+    if (fault == FAULT_NONE)
+        fault = removals_fold(store, notice, &is_tidy, ret_failure);
+    if (fault == FAULT_NONE)
+        fault = index_commit(&store->index, ret_failure);
+    if (fault == FAULT_NONE && !is_tidy)
+        fault = removals_tidy(store, ret_failure);
+    if (fault == FAULT_NONE && !store->is_temporary)
+        fault = index_set_durable(&store->index, false, ret_failure);
+    if (fault == FAULT_NONE)
+        fault = read_last_id(store, ret_failure);
+    return fault;
+}
+
+static enum fault open_parts(struct store *store, bool lf, struct notice *notice,
+                             struct failure *ret_failure)
+{
+    uint32_t opening_max = 0;
+    enum fault fault = open_index(store, lf, notice, &opening_max, ret_failure);
+    if (fault == FAULT_NONE)
+        fault = bodies_open(store, opening_max, ret_failure);
+    if (fault != FAULT_NONE)
+        return fault;
+    bodies_evict_surplus(store);
+    fault = bodies_write_uses(store, ret_failure);
+    return fault == FAULT_NONE ? index_commit(&store->index, ret_failure) : fault;
+}
+
+static void close_parts(struct store *store)
+{
+    bodies_close(store);
+    index_close(&store->index);
+}
+
+/* Once more, without the bodies if they have filled the disk, with a new index if the one that is
+ * there is no good. */
+static enum fault open_repairing(struct store *store, bool lf, char ret_notice[FAILURE_TEXT_OCTETS],
+                                 struct failure *ret_failure)
+{
+    char name[INDEX_NAME_OCTETS];
+    struct failure failure = {0};
+    struct notice notice = {ret_notice, 0};
+    ret_notice[0] = '\0';
+    enum fault fault = open_parts(store, lf, &notice, &failure);
+    if (fault == FAULT_NONE)
+        return fault;
+    close_parts(store);
+    if (store->index.is_full) {
+        place_sweep(store->place.folder, BODIES_PREFIX, NULL);
+        return open_parts(store, lf, &notice, ret_failure);
+    }
+    if (!store->index.is_unreadable)
+        return failure_set(ret_failure, fault, "%s", failure.text);
+    fault = index_set_aside(store->place.folder, name, ret_failure);
+    if (fault != FAULT_NONE)
+        return fault;
+    notice.len = 0;
+    notice_add(&notice, "%s; it is kept as %s, and a new one is begun", failure.text, name);
+    return open_parts(store, lf, &notice, ret_failure);
+}
+
+static void destroy(struct store *store)
+{
+    close_parts(store);
+    journal_close(&store->journal);
+    place_close(&store->place);
+    free(store);
+}
+
+enum fault store_open(const struct store_options *options, struct store **ret_store,
+                      char ret_notice[FAILURE_TEXT_OCTETS], struct failure *ret_failure)
+{
+    struct store *store = calloc(1, sizeof(*store));
+    if (store == NULL)
+        return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
+    store->place = (struct place){.folder = -1, .lock = -1};
+    store->journal.descriptor = -1;
+    store->bodies = -1;
+    store->octets_max = options->octets_max;
+    store->is_temporary = options->temporary;
+    store->is_keeping = true;
+    enum fault fault = place_open(options, &store->place, ret_failure);
+    if (fault == FAULT_NONE)
+        fault = open_repairing(store, options->lf, ret_notice, ret_failure);
+    if (fault == FAULT_NONE)
+        fault = journal_open(&store->journal, store->place.folder, ret_failure);
+    /* New files: their names must be on the disk as well. */
+    if (fault == FAULT_NONE && store->state.opening == 1 && !store->is_temporary)
+        fsync(store->place.folder);
+    if (fault == FAULT_NONE)
+        *ret_store = store;
+    else
+        destroy(store);
+    return fault;
+}
+
+enum fault store_flush(struct store *store, struct failure *ret_failure)
+{
+    /* In this order: see removals.c. */
+    enum fault fault =
+        store->is_temporary ? FAULT_NONE : journal_sync(&store->journal, ret_failure);
+    if (fault == FAULT_NONE)
+        fault = bodies_write_uses(store, ret_failure);
+    if (fault == FAULT_NONE)
+        fault = index_commit(&store->index, ret_failure);
+    return fault;
 }
 
 void store_close(struct store *store)
 {
     if (store == NULL)
         return;
-    remove_bodies(store->folder);
-    rmdir(store->path);
-    close(store->folder);
-    free(store->path);
-    free(store);
+    if (!store->is_temporary && store_flush(store, NULL) == FAULT_NONE)
+        end_opening(store);
+    destroy(store);
 }

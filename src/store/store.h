@@ -5,10 +5,56 @@
 
 #include "popfs/store.h"
 
+#include "index.h"
+#include "journal.h"
+#include "place.h"
+#include "shelf.h"
+
 struct store {
-    char *path;
-    int folder;                /* a descriptor that holds the lock */
+    struct place place;
+    struct index index;
+    struct index_state state;
+    struct journal journal;
+    struct shelf *shelf;
+    int bodies; /* the folder of the bodies; -1: not open */
+    uint64_t octets_max;
+    uint64_t last_id;
     uint64_t new_bodies_count; /* names those that are being written */
+    bool is_temporary;
+    bool is_keeping;
+    bool is_synced; /* no body has been kept that is not known to be on the disk */
 };
+
+/* What a person should know of the opening, in one line. */
+struct notice {
+    char *text;
+    size_t len;
+};
+void notice_add(struct notice *notice, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Of the name of their folder. */
+#define BODIES_PREFIX "bodies-"
+
+/* Opens the folder of the bodies and takes those in whose message the index knows. Bodies of an
+ * opening after `opening_max` are not trusted. FAULT_DISK, FAULT_MEMORY. */
+enum fault bodies_open(struct store *store, uint32_t opening_max, struct failure *ret_failure);
+void bodies_close(struct store *store);
+/* Drops what was used longest ago until `octets` are left. */
+void bodies_evict(struct store *store, uint64_t octets);
+/* Like bodies_evict(), down to nine tenths, if there is too much. */
+void bodies_evict_surplus(struct store *store);
+/* Writes into the index what it does not know yet. */
+enum fault bodies_write_uses(struct store *store, struct failure *ret_failure);
+
+enum { BODY_NAME_OCTETS = 40 };
+void body_name(uint64_t id, uint32_t opening, char ret_name[BODY_NAME_OCTETS]);
+
+/* Brings the wishes of the journal into the index, within the transaction. *ret_is_tidy: the
+ * journal holds no line but those of what is going now. */
+enum fault removals_fold(struct store *store, struct notice *notice, bool *ret_is_tidy,
+                         struct failure *ret_failure);
+/* Makes the journal tidy; what was folded is to be on the disk already. */
+enum fault removals_tidy(struct store *store, struct failure *ret_failure);
 
 #endif

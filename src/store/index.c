@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The database: opened, checked, and its statements run. What the rows mean is for others.
+ *
+ * There is one connection, for as long as the store is open, and it locks the file: a curious
+ * sqlite3(1) is turned away instead of taking the write-ahead log from under us. A transaction
+ * begins with the first change and ends when store_flush() says so. After a power cut the last
+ * transactions may be missing, but those that are there are whole, and in order.
+ */
+#include "index.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define INDEX_NAME "index.sqlite"
+
+enum {
+    INDEX_APPLICATION = 0x706f7066, /* "popf" */
+    INDEX_VERSION = 1,
+};
+
+static const char configuration[] =
+    "PRAGMA page_size = 4096;"
+    "PRAGMA locking_mode = EXCLUSIVE;"
+    "PRAGMA cache_size = -4096;" /* KiB */
+    "PRAGMA temp_store = MEMORY;"
+    "PRAGMA journal_mode = WAL;"
+    /* Few and large checkpoints, since each waits for the disk; the log is cut back after one. */
+    "PRAGMA wal_autocheckpoint = 4000;"
+    "PRAGMA journal_size_limit = 16777216;"
+    "CREATE TEMP TABLE wish(uidl BLOB NOT NULL, listed INTEGER NOT NULL, going INTEGER NOT NULL,"
+    " UNIQUE(uidl, listed));";
+
+/*
+ * AUTOINCREMENT keeps the highest id that there ever was. `flags` are the Maildir's. `used` counts
+ * up with each use of a body and is NULL where none is known to be kept. `fact` is for the caller,
+ * `state` for the store itself.
+ */
+static const char schema[] =
+    "BEGIN;"
+    "CREATE TABLE message(id INTEGER PRIMARY KEY AUTOINCREMENT, uidl BLOB NOT NULL UNIQUE,"
+    " listed INTEGER NOT NULL, exact INTEGER, time INTEGER, first_seen INTEGER NOT NULL,"
+    " sender TEXT, subject TEXT, going INTEGER NOT NULL DEFAULT 0,"
+    " flags INTEGER NOT NULL DEFAULT 0, used INTEGER);"
+    "CREATE INDEX message_going ON message(id) WHERE going = 1;"
+    "CREATE TABLE fact(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE state(generation TEXT NOT NULL, boot TEXT NOT NULL, opening INTEGER NOT NULL,"
+    " synced INTEGER NOT NULL, lf INTEGER NOT NULL);"
+    "INSERT INTO state VALUES('', '', 0, 0, 0);"
+    "PRAGMA application_id = %d;"
+    "PRAGMA user_version = %d;"
+    "COMMIT;";
+
+/* A listed size of 0 says nothing, so it contradicts none. */
+#define SAME_MESSAGE "uidl = ?1 AND (listed = ?2 OR listed = 0 OR ?2 = 0)"
+
+static const char *const statement_texts[INDEX_STATEMENTS_COUNT] = {
+    [INDEX_BEGIN] = "BEGIN",
+    [INDEX_COMMIT] = "COMMIT",
+    [INDEX_LOAD] = "SELECT id, uidl, listed, exact, time, first_seen, going FROM message"
+                   " ORDER BY id",
+    [INDEX_SIZES] = "SELECT id, exact, used FROM message ORDER BY id",
+    [INDEX_ADD] = "INSERT INTO message(id, uidl, listed, exact, time, first_seen, going)"
+                  " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    [INDEX_FIND_ID] = "SELECT id, uidl, listed, going FROM message WHERE id = ?1",
+    [INDEX_FIND_UIDL] = "SELECT id, uidl, listed, going FROM message WHERE uidl = ?1",
+    [INDEX_DELETE] = "DELETE FROM message WHERE id = ?1",
+    [INDEX_LEARN_OCTETS] = "UPDATE message SET exact = ?2 WHERE id = ?1",
+    [INDEX_LEARN_HEADER] = "UPDATE message SET time = ?2, sender = ?3, subject = ?4 WHERE id = ?1",
+    [INDEX_SUMMARY] = "SELECT sender, subject FROM message WHERE id = ?1",
+    [INDEX_FACT] = "SELECT value FROM fact WHERE name = ?1",
+    [INDEX_SET_FACT] = "INSERT OR REPLACE INTO fact VALUES(?1, ?2)",
+    [INDEX_LAST_ID] = "SELECT seq FROM sqlite_sequence WHERE name = 'message'",
+    [INDEX_STATE] = "SELECT generation, boot, opening, synced, lf FROM state",
+    [INDEX_SET_STATE] = "UPDATE state SET generation = ?1, boot = ?2, opening = ?3, synced = ?4,"
+                        " lf = ?5",
+    [INDEX_FORGET_SIZES] = "UPDATE message SET exact = NULL, used = NULL"
+                           " WHERE exact IS NOT NULL OR used IS NOT NULL",
+    [INDEX_USED] = "UPDATE message SET used = ?2, exact = ?3 WHERE id = ?1",
+    [INDEX_WISH] = "INSERT OR REPLACE INTO wish VALUES(?1, ?2, ?3)",
+    [INDEX_WISHES] = "SELECT uidl, listed, going FROM wish ORDER BY rowid",
+    [INDEX_CLEAR_WISHES] = "DELETE FROM wish",
+    [INDEX_SET_GOING] = "UPDATE message SET going = ?3 WHERE " SAME_MESSAGE,
+    [INDEX_MAKE_GOING] = "INSERT INTO message(uidl, listed, first_seen, going)"
+                         " VALUES(?1, ?2, ?3, 1) ON CONFLICT(uidl) DO NOTHING",
+    [INDEX_GOING] = "SELECT uidl, listed FROM message WHERE going = 1 ORDER BY id",
+};
+
+/* ---- faults ---- */
+
+/* Why, in the words of the system where it has any. */
+static enum fault index_failure(struct index *index, struct failure *ret)
+{
+    int code = index->db == NULL ? SQLITE_NOMEM : sqlite3_errcode(index->db);
+    int error = index->db == NULL ? 0 : sqlite3_system_errno(index->db);
+    if (code == SQLITE_NOMEM)
+        return failure_set(ret, FAULT_MEMORY, "out of memory");
+    index->is_unreadable |= code == SQLITE_CORRUPT || code == SQLITE_NOTADB;
+    index->is_full |= code == SQLITE_FULL;
+    if (error == 0 || (code != SQLITE_IOERR && code != SQLITE_FULL && code != SQLITE_CANTOPEN))
+        return failure_set(ret, FAULT_DISK, "the index: %s", sqlite3_errmsg(index->db));
+    return failure_set(ret, FAULT_DISK, "the index: %s: %s", sqlite3_errmsg(index->db),
+                       strerror(error));
+}
+
+static enum fault unreadable(struct index *index, struct failure *ret, const char *why)
+{
+    index->is_unreadable = true;
+    return failure_set(ret, FAULT_DISK, "the index: %s", why);
+}
+
+static enum fault run(struct index *index, const char *sql, struct failure *ret_failure)
+{
+    if (sqlite3_exec(index->db, sql, NULL, NULL, NULL) == SQLITE_OK)
+        return FAULT_NONE;
+    return index_failure(index, ret_failure);
+}
+
+/* ---- statements ---- */
+
+sqlite3_stmt *index_use(struct index *index, enum index_statement which)
+{
+    return index->statements[which];
+}
+
+void index_end(struct index *index, enum index_statement which)
+{
+    /* What they return is the fault of the last step, which was seen then. */
+    sqlite3_reset(index->statements[which]);
+    sqlite3_clear_bindings(index->statements[which]);
+}
+
+enum fault index_row(struct index *index, enum index_statement which, int bad, bool *ret_row,
+                     struct failure *ret_failure)
+{
+    int code = bad != SQLITE_OK ? SQLITE_ERROR : sqlite3_step(index->statements[which]);
+    enum fault fault = FAULT_NONE;
+    *ret_row = code == SQLITE_ROW;
+    if (code != SQLITE_ROW && code != SQLITE_DONE)
+        fault = index_failure(index, ret_failure);
+    if (code != SQLITE_ROW)
+        index_end(index, which);
+    return fault;
+}
+
+static enum fault index_begin(struct index *index, struct failure *ret_failure)
+{
+    bool row;
+    if (sqlite3_get_autocommit(index->db) == 0)
+        return FAULT_NONE;
+    return index_row(index, INDEX_BEGIN, SQLITE_OK, &row, ret_failure);
+}
+
+enum fault index_try(struct index *index, enum index_statement which, int bad, bool *ret_conflict,
+                     struct failure *ret_failure)
+{
+    bool row;
+    enum fault fault = index_begin(index, ret_failure);
+    if (fault == FAULT_NONE)
+        fault = index_row(index, which, bad, &row, ret_failure);
+    *ret_conflict = fault == FAULT_DISK && sqlite3_errcode(index->db) == SQLITE_CONSTRAINT;
+    index_end(index, which);
+    return *ret_conflict ? FAULT_NONE : fault;
+}
+
+enum fault index_change(struct index *index, enum index_statement which, int bad,
+                        struct failure *ret_failure)
+{
+    bool row;
+    enum fault fault = index_begin(index, ret_failure);
+    if (fault == FAULT_NONE)
+        fault = index_row(index, which, bad, &row, ret_failure);
+    index_end(index, which);
+    return fault;
+}
+
+enum fault index_commit(struct index *index, struct failure *ret_failure)
+{
+    bool row;
+    if (sqlite3_get_autocommit(index->db) != 0)
+        return FAULT_NONE;
+    enum fault fault = index_row(index, INDEX_COMMIT, SQLITE_OK, &row, ret_failure);
+    if (fault != FAULT_NONE)
+        index_rollback(index);
+    return fault;
+}
+
+void index_rollback(struct index *index)
+{
+    /* A full disk makes SQLite do it by itself. */
+    if (index->db != NULL && sqlite3_get_autocommit(index->db) == 0)
+        sqlite3_exec(index->db, "ROLLBACK", NULL, NULL, NULL);
+}
+
+enum fault index_set_durable(struct index *index, bool durable, struct failure *ret_failure)
+{
+    return run(index, durable ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL",
+               ret_failure);
+}
+
+/* ---- values ---- */
+
+int index_bind_octets(sqlite3_stmt *statement, int at, uint64_t octets)
+{
+    if (octets > INT64_MAX)
+        return sqlite3_bind_null(statement, at);
+    return sqlite3_bind_int64(statement, at, (int64_t)octets);
+}
+
+int index_bind_time(sqlite3_stmt *statement, int at, int64_t time_s)
+{
+    if (time_s == STORE_TIME_UNKNOWN)
+        return sqlite3_bind_null(statement, at);
+    return sqlite3_bind_int64(statement, at, time_s);
+}
+
+int index_bind_uidl(sqlite3_stmt *statement, int at, struct slice uidl)
+{
+    return sqlite3_bind_blob64(statement, at, uidl.data, uidl.len, SQLITE_STATIC);
+}
+
+struct slice index_column_bytes(sqlite3_stmt *statement, int at)
+{
+    const char *data = sqlite3_column_blob(statement, at);
+    int len = sqlite3_column_bytes(statement, at);
+    return (struct slice){data == NULL ? "" : data, data == NULL ? 0 : (size_t)len};
+}
+
+uint64_t index_column_octets(sqlite3_stmt *statement, int at)
+{
+    if (sqlite3_column_type(statement, at) == SQLITE_NULL)
+        return STORE_OCTETS_UNKNOWN;
+    return (uint64_t)sqlite3_column_int64(statement, at);
+}
+
+static void column_word(sqlite3_stmt *statement, int at, char ret_word[INDEX_WORD_OCTETS])
+{
+    struct slice text = index_column_bytes(statement, at);
+    snprintf(ret_word, INDEX_WORD_OCTETS, "%.*s", (int)text.len, text.data);
+}
+
+enum fault index_state(struct index *index, struct index_state *ret_state,
+                       struct failure *ret_failure)
+{
+    bool row;
+    sqlite3_stmt *statement = index_use(index, INDEX_STATE);
+    enum fault fault = index_row(index, INDEX_STATE, SQLITE_OK, &row, ret_failure);
+    if (fault != FAULT_NONE)
+        return fault;
+    if (!row)
+        return unreadable(index, ret_failure, "its state is missing");
+    column_word(statement, 0, ret_state->generation);
+    column_word(statement, 1, ret_state->boot);
+    ret_state->opening = (uint32_t)sqlite3_column_int64(statement, 2);
+    ret_state->synced = (uint32_t)sqlite3_column_int64(statement, 3);
+    ret_state->lf = sqlite3_column_int(statement, 4) != 0;
+    index_end(index, INDEX_STATE);
+    return FAULT_NONE;
+}
+
+enum fault index_set_state(struct index *index, const struct index_state *state,
+                           struct failure *ret_failure)
+{
+    sqlite3_stmt *statement = index_use(index, INDEX_SET_STATE);
+    int bad = sqlite3_bind_text(statement, 1, state->generation, -1, SQLITE_STATIC) |
+              sqlite3_bind_text(statement, 2, state->boot, -1, SQLITE_STATIC) |
+              sqlite3_bind_int64(statement, 3, state->opening) |
+              sqlite3_bind_int64(statement, 4, state->synced) |
+              sqlite3_bind_int(statement, 5, state->lf);
+    return index_change(index, INDEX_SET_STATE, bad, ret_failure);
+}
+
+/* ---- opening ---- */
+
+static enum fault number_of(struct index *index, const char *sql, int64_t *ret_number,
+                            struct failure *ret_failure)
+{
+    sqlite3_stmt *statement = NULL;
+    enum fault fault = FAULT_NONE;
+    if (sqlite3_prepare_v2(index->db, sql, -1, &statement, NULL) != SQLITE_OK ||
+        sqlite3_step(statement) != SQLITE_ROW)
+        fault = index_failure(index, ret_failure);
+    else
+        *ret_number = sqlite3_column_int64(statement, 0);
+    sqlite3_finalize(statement);
+    return fault;
+}
+
+static enum fault make_schema(struct index *index, struct failure *ret_failure)
+{
+    char text[sizeof(schema) + 32];
+    snprintf(text, sizeof(text), schema, INDEX_APPLICATION, INDEX_VERSION);
+    enum fault fault = run(index, text, ret_failure);
+    if (fault != FAULT_NONE)
+        index_rollback(index);
+    return fault;
+}
+
+/* An empty file is an index that is new. */
+static enum fault check_version(struct index *index, struct failure *ret_failure)
+{
+    int64_t application = 0, version = 0, tables = 0;
+    enum fault fault = number_of(index, "PRAGMA application_id", &application, ret_failure);
+    if (fault == FAULT_NONE)
+        fault = number_of(index, "PRAGMA user_version", &version, ret_failure);
+    if (fault == FAULT_NONE)
+        fault = number_of(index, "SELECT count(*) FROM sqlite_master", &tables, ret_failure);
+    if (fault != FAULT_NONE)
+        return fault;
+    if (application == 0 && version == 0 && tables == 0)
+        return make_schema(index, ret_failure);
+    if (application != INDEX_APPLICATION)
+        return unreadable(index, ret_failure, "it is not one of popfs");
+    if (version != INDEX_VERSION)
+        return unreadable(index, ret_failure, "it is of another version of popfs");
+    return FAULT_NONE;
+}
+
+static enum fault prepare_all(struct index *index, struct failure *ret_failure)
+{
+    for (size_t i = 0; i < INDEX_STATEMENTS_COUNT; i++) {
+        int code = sqlite3_prepare_v3(index->db, statement_texts[i], -1, SQLITE_PREPARE_PERSISTENT,
+                                      &index->statements[i], NULL);
+        if (code == SQLITE_OK)
+            continue;
+        index->is_unreadable |= code == SQLITE_ERROR; /* no such table or column */
+        return index_failure(index, ret_failure);
+    }
+    return FAULT_NONE;
+}
+
+/* SQLite would make it readable for everybody; its log gets the rights of the database. */
+static bool make_file(const char *path)
+{
+    CLEANUP_CLOSE int file = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    return file >= 0;
+}
+
+enum fault index_open(struct index *index, const char *folder, bool temporary,
+                      struct failure *ret_failure)
+{
+    CLEANUP_FREE char *path = NULL;
+    *index = (struct index){0};
+    if (asprintf(&path, "%s/" INDEX_NAME, folder) < 0) {
+        path = NULL;
+        return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
+    }
+    if (!make_file(path))
+        return failure_set(ret_failure, FAULT_DISK, "cannot open %s: %s", path, strerror(errno));
+    if (sqlite3_open_v2(path, &index->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) !=
+        SQLITE_OK)
+        return index_failure(index, ret_failure);
+    enum fault fault = run(index, configuration, ret_failure);
+    if (fault == FAULT_NONE && temporary)
+        fault = run(index, "PRAGMA synchronous = OFF", ret_failure);
+    if (fault == FAULT_NONE)
+        fault = check_version(index, ret_failure);
+    if (fault == FAULT_NONE)
+        fault = prepare_all(index, ret_failure);
+    return fault;
+}
+
+void index_close(struct index *index)
+{
+    struct index closed = {.is_unreadable = index->is_unreadable, .is_full = index->is_full};
+    index_rollback(index);
+    for (size_t i = 0; i < INDEX_STATEMENTS_COUNT; i++)
+        sqlite3_finalize(index->statements[i]);
+    sqlite3_close(index->db);
+    *index = closed;
+}
+
+enum fault index_check(struct index *index, struct failure *ret_failure)
+{
+    sqlite3_stmt *statement = NULL;
+    enum fault fault = FAULT_NONE;
+    if (sqlite3_prepare_v2(index->db, "PRAGMA quick_check(1)", -1, &statement, NULL) != SQLITE_OK ||
+        sqlite3_step(statement) != SQLITE_ROW)
+        fault = index_failure(index, ret_failure);
+    else if (!slice_equal(index_column_bytes(statement, 0), SLICE_LITERAL("ok")))
+        fault = unreadable(index, ret_failure, "it is damaged");
+    sqlite3_finalize(statement);
+    return fault;
+}
+
+enum fault index_set_aside(int folder, char ret_name[INDEX_NAME_OCTETS],
+                           struct failure *ret_failure)
+{
+    static const char *const suffixes[] = {"-wal", "-shm", ""};
+    char from[INDEX_NAME_OCTETS], to[INDEX_NAME_OCTETS + 4];
+    snprintf(ret_name, INDEX_NAME_OCTETS, INDEX_NAME ".unreadable-%lld", (long long)time(NULL));
+    for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+        snprintf(from, sizeof(from), INDEX_NAME "%s", suffixes[i]);
+        snprintf(to, sizeof(to), "%s%s", ret_name, suffixes[i]);
+        if (renameat(folder, from, folder, to) != 0 && errno != ENOENT)
+            return failure_set(ret_failure, FAULT_DISK, "cannot rename %s: %s", from,
+                               strerror(errno));
+    }
+    return FAULT_NONE;
+}

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT */
+/* The rows of the index: messages and facts. */
+#include "store.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* A message as far as it matters when it leaves. */
+struct leaving {
+    uint64_t id;
+    uint64_t listed_octets;
+    bool going;
+};
+
+uint64_t store_last_id(const struct store *store)
+{
+    return store->last_id;
+}
+
+static void read_message(sqlite3_stmt *statement, struct store_message *ret_message)
+{
+    *ret_message = (struct store_message){
+        .id = index_column_octets(statement, 0),
+        .uidl = index_column_bytes(statement, 1),
+        .listed_octets = index_column_octets(statement, 2),
+        .exact_octets = index_column_octets(statement, 3),
+        .time_s = STORE_TIME_UNKNOWN,
+        .first_seen_ns = sqlite3_column_int64(statement, 5),
+        .going = sqlite3_column_int(statement, 6) != 0,
+    };
+    if (sqlite3_column_type(statement, 4) != SQLITE_NULL)
+        ret_message->time_s = sqlite3_column_int64(statement, 4);
+}
+
+enum fault store_load(struct store *store,
+                      bool (*each)(void *context, const struct store_message *message),
+                      void *context, struct failure *ret_failure)
+{
+    sqlite3_stmt *statement = index_use(&store->index, INDEX_LOAD);
+    struct store_message message;
+    bool row;
+    for (;;) {
+        enum fault fault = index_row(&store->index, INDEX_LOAD, SQLITE_OK, &row, ret_failure);
+        if (fault != FAULT_NONE || !row)
+            return fault;
+        read_message(statement, &message);
+        if (!each(context, &message)) {
+            index_end(&store->index, INDEX_LOAD);
+            return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
+        }
+    }
+}
+
+/* ---- leaving ---- */
+
+/*
+ * In this order: see removals.c. A message that was not going when the store was opened, and since
+ * when nothing has been noted, has no line in the journal.
+ */
+static enum fault leave(struct store *store, const struct leaving *leaving, struct slice uidl,
+                        bool is_wished, struct failure *ret_failure)
+{
+    enum fault fault = FAULT_NONE;
+    store_body_remove(store, leaving->id);
+    if (!is_wished && (leaving->going || journal_notes(&store->journal) > 0))
+        fault = store_note_removal(store, uidl, leaving->listed_octets, false, ret_failure);
+    if (fault != FAULT_NONE)
+        return fault;
+    sqlite3_stmt *statement = index_use(&store->index, INDEX_DELETE);
+    int bad = sqlite3_bind_int64(statement, 1, (int64_t)leaving->id);
+    return index_change(&store->index, INDEX_DELETE, bad, ret_failure);
+}
+
+static void read_leaving(sqlite3_stmt *statement, struct leaving *ret_leaving)
+{
+    ret_leaving->id = index_column_octets(statement, 0);
+    ret_leaving->listed_octets = index_column_octets(statement, 2);
+    ret_leaving->going = sqlite3_column_int(statement, 3) != 0;
+}
+
+enum fault store_forget(struct store *store, uint64_t id, struct failure *ret_failure)
+{
+    sqlite3_stmt *statement = index_use(&store->index, INDEX_FIND_ID);
+    struct leaving leaving;
+    bool row;
+    int bad = sqlite3_bind_int64(statement, 1, (int64_t)id);
+    enum fault fault = index_row(&store->index, INDEX_FIND_ID, bad, &row, ret_failure);
+    if (fault != FAULT_NONE || !row) {
+        store_body_remove(store, id);
+        return fault;
+    }
+    read_leaving(statement, &leaving);
+    /* The UIDL is borrowed from the row. */
+    fault = leave(store, &leaving, index_column_bytes(statement, 1), false, ret_failure);
+    index_end(&store->index, INDEX_FIND_ID);
+    return fault;
+}
+
+/* ---- coming ---- */
+
+static enum fault insert(struct store *store, const struct store_message *message,
+                         bool *ret_conflict, struct failure *ret_failure)
+{
+    sqlite3_stmt *statement = index_use(&store->index, INDEX_ADD);
+    int bad = sqlite3_bind_int64(statement, 1, (int64_t)message->id) |
+              index_bind_uidl(statement, 2, message->uidl) |
+              sqlite3_bind_int64(statement, 3, (int64_t)message->listed_octets) |
+              index_bind_octets(statement, 4, message->exact_octets) |
+              index_bind_time(statement, 5, message->time_s) |
+              sqlite3_bind_int64(statement, 6, message->first_seen_ns) |
+              sqlite3_bind_int(statement, 7, message->going);
+    return index_try(&store->index, INDEX_ADD, bad, ret_conflict, ret_failure);
+}
+
+/* A wish for the new message reads like one for the old, if their sizes agree: it stays. */
+static enum fault make_way(struct store *store, const struct store_message *message,
+                           struct failure *ret_failure)
+{
+    sqlite3_stmt *statement = index_use(&store->index, INDEX_FIND_UIDL);
+    struct leaving leaving;
+    bool row;
+    int bad = index_bind_uidl(statement, 1, message->uidl);
+    enum fault fault = index_row(&store->index, INDEX_FIND_UIDL, bad, &row, ret_failure);
+    if (fault != FAULT_NONE || !row)
+        return fault;
+    read_leaving(statement, &leaving);
+    index_end(&store->index, INDEX_FIND_UIDL);
+    bool is_wished = message->going && message->listed_octets == leaving.listed_octets;
+    return leave(store, &leaving, message->uidl, is_wished, ret_failure);
+}
+
+enum fault store_add(struct store *store, const struct store_message *message,
+                     struct failure *ret_failure)
+{
+    bool conflict;
+    enum fault fault = insert(store, message, &conflict, ret_failure);
+    if (fault == FAULT_NONE && conflict) {
+        fault = make_way(store, message, ret_failure);
+        if (fault == FAULT_NONE)
+            fault = insert(store, message, &conflict, ret_failure);
+        if (fault == FAULT_NONE && conflict)
+            fault = failure_set(ret_failure, FAULT_DISK, "the index has another message %lld",
+                                (long long)message->id);
+    }
+    if (fault == FAULT_NONE && store->last_id < message->id)
+        store->last_id = message->id;
+    return fault;
+}
+
+/* ---- learning ---- */
+
+enum fault store_learn_octets(struct store *store, uint64_t id, uint64_t exact_octets,
+                              struct failure *ret_failure)
+{
+    sqlite3_stmt *statement = index_use(&store->index, INDEX_LEARN_OCTETS);
+    int bad = sqlite3_bind_int64(statement, 1, (int64_t)id) |
+              index_bind_octets(statement, 2, exact_octets);
+    return index_change(&store->index, INDEX_LEARN_OCTETS, bad, ret_failure);
+}
+
+static int bind_text(sqlite3_stmt *statement, int at, struct slice text)
+{
+    return sqlite3_bind_text64(statement, at, text.len > 0 ? text.data : "", text.len,
+                               SQLITE_STATIC, SQLITE_UTF8);
+}
+
+enum fault store_learn_header(struct store *store, uint64_t id, int64_t time_s, struct slice from,
+                              struct slice subject, struct failure *ret_failure)
+{
+    sqlite3_stmt *statement = index_use(&store->index, INDEX_LEARN_HEADER);
+    int bad = sqlite3_bind_int64(statement, 1, (int64_t)id) |
+              index_bind_time(statement, 2, time_s) | bind_text(statement, 3, from) |
+              bind_text(statement, 4, subject);
+    return index_change(&store->index, INDEX_LEARN_HEADER, bad, ret_failure);
+}
+
+static void copy_text(sqlite3_stmt *statement, int at, char ret_text[STORE_TEXT_OCTETS_MAX + 1])
+{
+    struct slice text = index_column_bytes(statement, at);
+    if (text.len > STORE_TEXT_OCTETS_MAX)
+        text.len = 0;
+    memcpy(ret_text, text.data, text.len);
+    ret_text[text.len] = '\0';
+}
+
+void store_summary(struct store *store, uint64_t id, struct store_summary *ret_summary)
+{
+    sqlite3_stmt *statement = index_use(&store->index, INDEX_SUMMARY);
+    bool row;
+    int bad = sqlite3_bind_int64(statement, 1, (int64_t)id);
+    *ret_summary = (struct store_summary){.from = "", .subject = ""};
+    if (index_row(&store->index, INDEX_SUMMARY, bad, &row, NULL) != FAULT_NONE || !row)
+        return;
+    copy_text(statement, 0, ret_summary->from);
+    copy_text(statement, 1, ret_summary->subject);
+    index_end(&store->index, INDEX_SUMMARY);
+}
+
+/* ---- facts ---- */
+
+bool store_fact(struct store *store, const char *name, int64_t *ret_value)
+{
+    sqlite3_stmt *statement = index_use(&store->index, INDEX_FACT);
+    bool row;
+    int bad = sqlite3_bind_text(statement, 1, name, -1, SQLITE_STATIC);
+    if (index_row(&store->index, INDEX_FACT, bad, &row, NULL) != FAULT_NONE || !row)
+        return false;
+    *ret_value = sqlite3_column_int64(statement, 0);
+    index_end(&store->index, INDEX_FACT);
+    return true;
+}
+
+enum fault store_set_fact(struct store *store, const char *name, int64_t value,
+                          struct failure *ret_failure)
+{
+    sqlite3_stmt *statement = index_use(&store->index, INDEX_SET_FACT);
+    int bad = sqlite3_bind_text(statement, 1, name, -1, SQLITE_STATIC) |
+              sqlite3_bind_int64(statement, 2, value);
+    return index_change(&store->index, INDEX_SET_FACT, bad, ret_failure);
+}

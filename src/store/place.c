@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where a store lies, and whose it is.
+ *
+ *     FOLDER/alice@host:995/          one account, 0700; what is not [A-Za-z0-9._@:+-] is %XX
+ *         lock                        flock()ed as long as its popfs lives; says whose it is
+ *         index.sqlite                what is known of the messages (index.c)
+ *         removals                    pending removals (journal.c)
+ *         bodies-GENERATION/          bodies (shelf.c)
+ *     FOLDER/mount~XXXXXX/            the same, of a mount that keeps nothing; the lock is on the
+ *                                     folder itself, and no account's folder has a ~ in its name
+ *
+ * A lock dies with its process, so a temporary folder whose lock can be had belongs to nobody. An
+ * account's lock is a file because NFS has none for folders. No name here comes from a server.
+ */
+#include "place.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define TEMPORARY_PREFIX "mount~"
+
+enum { OWNER_OCTETS_MAX = 300 };
+
+static enum fault disk_failure(struct failure *ret, const char *what, const char *path)
+{
+    int error = errno;
+    return failure_set(ret, FAULT_DISK, "cannot %s %s: %s", what, path, strerror(error));
+}
+
+/* ---- removing ---- */
+
+static DIR *list_open(int folder)
+{
+    /* A second descriptor, because closedir() closes the one it is given. */
+    int copy = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *list = copy < 0 ? NULL : fdopendir(copy);
+    if (list == NULL && copy >= 0)
+        close(copy);
+    return list;
+}
+
+static bool is_dots(const char *name)
+{
+    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
+static int inner_open(int folder, const char *name)
+{
+    return openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+static void remove_files(int folder)
+{
+    DIR *list = list_open(folder);
+    if (list == NULL)
+        return;
+    for (struct dirent *entry = readdir(list); entry != NULL; entry = readdir(list))
+        if (!is_dots(entry->d_name))
+            unlinkat(folder, entry->d_name, 0);
+    closedir(list);
+}
+
+void place_sweep(int folder, const char *prefix, const char *except)
+{
+    DIR *list = list_open(folder);
+    if (list == NULL)
+        return;
+    for (struct dirent *entry = readdir(list); entry != NULL; entry = readdir(list)) {
+        const char *name = entry->d_name;
+        if (is_dots(name) || strncmp(name, prefix, strlen(prefix)) != 0 ||
+            (except != NULL && strcmp(name, except) == 0))
+            continue;
+        CLEANUP_CLOSE int inner = inner_open(folder, name);
+        if (inner < 0)
+            continue;
+        remove_files(inner);
+        unlinkat(folder, name, AT_REMOVEDIR);
+    }
+    closedir(list);
+}
+
+static void remove_all(int folder)
+{
+    remove_files(folder);
+    place_sweep(folder, "", NULL);
+}
+
+/* Removes the folder of a mount whose popfs has died; one that lives holds its lock. */
+static void sweep_temporary(int parent, const char *name)
+{
+    CLEANUP_CLOSE int folder = inner_open(parent, name);
+    if (folder < 0 || flock(folder, LOCK_EX | LOCK_NB) != 0)
+        return;
+    remove_all(folder);
+    unlinkat(parent, name, AT_REMOVEDIR);
+}
+
+static void sweep_temporaries(int parent)
+{
+    DIR *list = list_open(parent);
+    if (list == NULL)
+        return;
+    for (struct dirent *entry = readdir(list); entry != NULL; entry = readdir(list))
+        if (strncmp(entry->d_name, TEMPORARY_PREFIX, strlen(TEMPORARY_PREFIX)) == 0)
+            sweep_temporary(parent, entry->d_name);
+    closedir(list);
+}
+
+/* ---- the folder of all accounts ---- */
+
+/* mkdir -p, 0700. */
+static bool make_folders(char *path)
+{
+    for (char *slash = strchr(path + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        bool there = mkdir(path, 0700) == 0 || errno == EEXIST;
+        *slash = '/';
+        if (!there)
+            return false;
+    }
+    return mkdir(path, 0700) == 0 || errno == EEXIST;
+}
+
+/* Whoever else could write there could give us mail that nobody sent, or our removals to come. */
+static enum fault check_ours(int folder, const char *path, struct failure *ret_failure)
+{
+    struct stat stat;
+    if (fstat(folder, &stat) != 0)
+        return disk_failure(ret_failure, "look at", path);
+    if (stat.st_uid != geteuid())
+        return failure_set(ret_failure, FAULT_DISK, "the cache folder %s belongs to another user",
+                           path);
+    if ((stat.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+        return failure_set(ret_failure, FAULT_DISK,
+                           "others may write to the cache folder %s: chmod go-w it", path);
+    return FAULT_NONE;
+}
+
+/*
+ * A link to another disk is fine if it is ours or root's. Anybody may make one in /tmp, where this
+ * name can be foreseen, but not put it in the place of ours.
+ */
+static enum fault parent_open(const char *path, int *ret_folder, struct failure *ret_failure)
+{
+    struct stat stat;
+    CLEANUP_FREE char *copy = strdup(path);
+    if (copy == NULL)
+        return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
+    if (!make_folders(copy) || lstat(path, &stat) != 0)
+        return disk_failure(ret_failure, "make the cache folder", path);
+    bool is_link = S_ISLNK(stat.st_mode) && (stat.st_uid == geteuid() || stat.st_uid == 0);
+    CLEANUP_CLOSE int folder =
+        open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | (is_link ? 0 : O_NOFOLLOW));
+    if (folder < 0)
+        return disk_failure(ret_failure, "open the cache folder", path);
+    enum fault fault = check_ours(folder, path, ret_failure);
+    if (fault != FAULT_NONE)
+        return fault;
+    *ret_folder = folder;
+    folder = -1;
+    return FAULT_NONE;
+}
+
+/* ---- the folder of one account ---- */
+
+static bool is_plain(char c)
+{
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+           (c != '\0' && strchr("._@:+-", c) != NULL);
+}
+
+/* FOLDER/ACCOUNT; NULL for want of memory. */
+static char *account_path(const char *folder, const char *account)
+{
+    struct buffer path = {0};
+    bool done = buffer_printf(&path, "%s/", folder);
+    for (const char *c = account; done && *c != '\0'; c++) {
+        if (is_plain(*c) && (c > account || *c != '.'))
+            done = buffer_append(&path, (struct slice){c, 1});
+        else
+            done = buffer_printf(&path, "%%%02X", (unsigned)(unsigned char)*c);
+    }
+    if (done && buffer_append(&path, (struct slice){"", 1}))
+        return path.data;
+    buffer_done(&path);
+    return NULL;
+}
+
+/* "alice@host:995 is mounted on /home/a/mail by process 12 already", in the words of whoever has
+ * it. */
+static enum fault busy_failure(int lock, const char *account, struct failure *ret_failure)
+{
+    char owner[OWNER_OCTETS_MAX], shown_account[OWNER_OCTETS_MAX], shown[OWNER_OCTETS_MAX];
+    ssize_t count = pread(lock, owner, sizeof(owner), 0);
+    struct slice text = {owner, count > 0 ? (size_t)count : 0};
+    text_escape(slice_from_string(account), shown_account, sizeof(shown_account));
+    /* The lock is taken a moment before the text is written. */
+    if (text.len == 0)
+        return failure_set(ret_failure, FAULT_BUSY, "%s is mounted already", shown_account);
+    return failure_set(ret_failure, FAULT_BUSY, "%s is %s already", shown_account,
+                       text_escape(text, shown, sizeof(shown)));
+}
+
+static enum fault account_lock(struct place *place, const struct store_options *options,
+                               struct failure *ret_failure)
+{
+    place->lock = openat(place->folder, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (place->lock < 0)
+        return disk_failure(ret_failure, "make a lock in", place->path);
+    if (flock(place->lock, LOCK_EX | LOCK_NB) != 0) {
+        if (errno == EWOULDBLOCK)
+            return busy_failure(place->lock, options->account, ret_failure);
+        return disk_failure(ret_failure, "lock", place->path);
+    }
+    /* The text is a courtesy: that it cannot be written is no reason to refuse. */
+    if (ftruncate(place->lock, 0) == 0)
+        dprintf(place->lock, "%.*s", OWNER_OCTETS_MAX, options->owner);
+    return FAULT_NONE;
+}
+
+static enum fault account_open(struct place *place, const struct store_options *options,
+                               struct failure *ret_failure)
+{
+    place->path = account_path(options->folder, options->account);
+    if (place->path == NULL)
+        return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
+    if (mkdir(place->path, 0700) != 0 && errno != EEXIST)
+        return disk_failure(ret_failure, "make", place->path);
+    place->folder = open(place->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (place->folder < 0)
+        return disk_failure(ret_failure, "open", place->path);
+    enum fault fault = check_ours(place->folder, place->path, ret_failure);
+    if (fault != FAULT_NONE)
+        return fault;
+    return account_lock(place, options, ret_failure);
+}
+
+/*
+ * Another popfs may sweep the new folder away between mkdtemp() and flock(): then the lock is on a
+ * folder that has no name any more, and another is made.
+ */
+static bool make_temporary(struct place *place, const char *parent)
+{
+    for (int attempt = 0; attempt < 16; attempt++) {
+        struct stat stat;
+        free(place->path);
+        if (asprintf(&place->path, "%s/" TEMPORARY_PREFIX "XXXXXX", parent) < 0) {
+            place->path = NULL;
+            errno = ENOMEM;
+            return false;
+        }
+        if (mkdtemp(place->path) == NULL)
+            return false;
+        place->folder = open(place->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (place->folder >= 0 && flock(place->folder, LOCK_EX | LOCK_NB) == 0 &&
+            fstat(place->folder, &stat) == 0 && stat.st_nlink > 0)
+            return true;
+        if (place->folder >= 0)
+            close(place->folder);
+        place->folder = -1;
+    }
+    errno = EBUSY;
+    return false;
+}
+
+static void release(struct place *place)
+{
+    cleanup_close(&place->lock);
+    cleanup_close(&place->folder);
+    free(place->path);
+    *place = (struct place){.folder = -1, .lock = -1};
+}
+
+enum fault place_open(const struct store_options *options, struct place *ret_place,
+                      struct failure *ret_failure)
+{
+    struct place place = {.folder = -1, .lock = -1};
+    CLEANUP_CLOSE int parent = -1;
+    enum fault fault = parent_open(options->folder, &parent, ret_failure);
+    if (fault != FAULT_NONE)
+        return fault;
+    sweep_temporaries(parent);
+    if (!options->temporary)
+        fault = account_open(&place, options, ret_failure);
+    else if (!make_temporary(&place, options->folder))
+        fault = disk_failure(ret_failure, "make a folder in", options->folder);
+    if (fault == FAULT_NONE)
+        *ret_place = place;
+    else
+        release(&place);
+    return fault;
+}
+
+void place_close(struct place *place)
+{
+    if (place->folder >= 0 && place->lock < 0) {
+        remove_all(place->folder);
+        rmdir(place->path);
+    }
+    release(place);
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/* The folder of a store: made, checked, locked, swept, removed. */
+#ifndef STORE_PLACE_H
+#define STORE_PLACE_H
+
+#include "popfs/store.h"
+
+struct place {
+    char *path;
+    int folder;
+    int lock; /* of an account's folder; -1 for a temporary one, whose lock is on `folder` */
+};
+
+/* FAULT_BUSY, FAULT_DISK, FAULT_MEMORY; then there is nothing to close. */
+enum fault place_open(const struct store_options *options, struct place *ret_place,
+                      struct failure *ret_failure);
+/* A temporary one is removed with all that is in it. */
+void place_close(struct place *place);
+
+/* Removes what is in a folder, and in the folders in it, but not deeper. */
+void place_empty(int folder);
+/* Removes the folders in `folder` whose names begin with `prefix`, but for `except` (or NULL). */
+void place_sweep(int folder, const char *prefix, const char *except);
+
+#endif

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Pending removals: noted in the journal at once, brought into the index when the store is opened
+ * and closed. Both then hold them all, so that one can be lost.
+ *
+ * A wish goes by UIDL and listed size and not by id, since it may be older than the index. What a
+ * crash may never leave is a wish for a message that has gone, because a new one may come to have
+ * its UIDL and size; so store_forget() takes the wish back by a line of its own before it touches
+ * the row, and store_flush() syncs the journal before it commits:
+ *
+ *     killed before the line       the row is there, and so is the wish; the message has gone,
+ * which the caller learned a moment ago and the next listing tells again killed after it the row
+ * may be there, without a wish power cut                    if the row's end is on the disk, so is
+ * the line
+ */
+#include "store.h"
+
+#include <time.h>
+
+struct fold {
+    struct store *store;
+    size_t lines_count, wishes_count, going_count, replaced_count;
+    int64_t now_ns;
+};
+
+enum fault store_note_removal(struct store *store, struct slice uidl, uint64_t listed_octets,
+                              bool going, struct failure *ret_failure)
+{
+    const struct wish wish = {uidl, listed_octets, going};
+    return journal_note(&store->journal, &wish, ret_failure);
+}
+
+/* The later of two lines for one message takes the place of the earlier. */
+static enum fault collect(void *context, const struct wish *wish, struct failure *ret_failure)
+{
+    struct fold *fold = context;
+    struct index *index = &fold->store->index;
+    sqlite3_stmt *statement = index_use(index, INDEX_WISH);
+    int bad = index_bind_uidl(statement, 1, wish->uidl) |
+              sqlite3_bind_int64(statement, 2, (int64_t)wish->listed_octets) |
+              sqlite3_bind_int(statement, 3, wish->going);
+    fold->lines_count++;
+    return index_change(index, INDEX_WISH, bad, ret_failure);
+}
+
+static enum fault set_going(struct index *index, const struct wish *wish, bool *ret_found,
+                            struct failure *ret_failure)
+{
+    sqlite3_stmt *statement = index_use(index, INDEX_SET_GOING);
+    int bad = index_bind_uidl(statement, 1, wish->uidl) |
+              sqlite3_bind_int64(statement, 2, (int64_t)wish->listed_octets) |
+              sqlite3_bind_int(statement, 3, wish->going);
+    enum fault fault = index_change(index, INDEX_SET_GOING, bad, ret_failure);
+    *ret_found = sqlite3_changes(index->db) > 0;
+    return fault;
+}
+
+/* Of a message that the index does not know. If it knows another with this UIDL, nothing is done.
+ */
+static enum fault make_going(struct index *index, const struct wish *wish, int64_t now_ns,
+                             bool *ret_made, struct failure *ret_failure)
+{
+    sqlite3_stmt *statement = index_use(index, INDEX_MAKE_GOING);
+    int bad = index_bind_uidl(statement, 1, wish->uidl) |
+              sqlite3_bind_int64(statement, 2, (int64_t)wish->listed_octets) |
+              sqlite3_bind_int64(statement, 3, now_ns);
+    enum fault fault = index_change(index, INDEX_MAKE_GOING, bad, ret_failure);
+    *ret_made = sqlite3_changes(index->db) > 0;
+    return fault;
+}
+
+static enum fault apply(struct fold *fold, const struct wish *wish, struct failure *ret_failure)
+{
+    struct index *index = &fold->store->index;
+    bool found = false, made = false;
+    enum fault fault = set_going(index, wish, &found, ret_failure);
+    fold->wishes_count += wish->going;
+    if (fault != FAULT_NONE || found || !wish->going)
+        return fault;
+    fault = make_going(index, wish, fold->now_ns++, &made, ret_failure);
+    fold->replaced_count += !made;
+    return fault;
+}
+
+static enum fault apply_all(struct fold *fold, struct failure *ret_failure)
+{
+    struct index *index = &fold->store->index;
+    sqlite3_stmt *statement = index_use(index, INDEX_WISHES);
+    enum fault fault = FAULT_NONE;
+    bool row = true;
+    while (fault == FAULT_NONE && row) {
+        fault = index_row(index, INDEX_WISHES, SQLITE_OK, &row, ret_failure);
+        if (fault != FAULT_NONE || !row)
+            break;
+        const struct wish wish = {index_column_bytes(statement, 0),
+                                  index_column_octets(statement, 1),
+                                  sqlite3_column_int(statement, 2) != 0};
+        fault = apply(fold, &wish, ret_failure);
+    }
+    index_end(index, INDEX_WISHES);
+    return fault;
+}
+
+static enum fault each_going(struct index *index, FILE *file, size_t *ret_count,
+                             struct failure *ret_failure)
+{
+    sqlite3_stmt *statement = index_use(index, INDEX_GOING);
+    bool row = true;
+    *ret_count = 0;
+    while (row) {
+        enum fault fault = index_row(index, INDEX_GOING, SQLITE_OK, &row, ret_failure);
+        if (fault != FAULT_NONE)
+            return fault;
+        if (!row)
+            break;
+        ++*ret_count;
+        const struct wish wish = {index_column_bytes(statement, 0),
+                                  index_column_octets(statement, 1), true};
+        if (file != NULL)
+            journal_put(file, &wish);
+    }
+    return FAULT_NONE;
+}
+
+static void say(const struct fold *fold, size_t damaged_count, struct notice *notice)
+{
+    if (damaged_count > 0)
+        notice_add(notice, "%zu damaged line%s in the journal of removals ignored", damaged_count,
+                   damaged_count == 1 ? "" : "s");
+    if (fold->replaced_count > 0)
+        notice_add(notice, "%zu pending removal%s dropped: another message has its UIDL",
+                   fold->replaced_count, fold->replaced_count == 1 ? "" : "s");
+}
+
+enum fault removals_fold(struct store *store, struct notice *notice, bool *ret_is_tidy,
+                         struct failure *ret_failure)
+{
+    struct timespec now;
+    size_t damaged_count;
+    clock_gettime(CLOCK_REALTIME, &now);
+    struct fold fold = {.store = store, .now_ns = now.tv_sec * 1000000000LL + now.tv_nsec};
+    enum fault fault =
+        journal_read(store->place.folder, collect, &fold, &damaged_count, ret_failure);
+    if (fault == FAULT_NONE)
+        fault = apply_all(&fold, ret_failure);
+    if (fault == FAULT_NONE)
+        fault = index_change(&store->index, INDEX_CLEAR_WISHES, SQLITE_OK, ret_failure);
+    if (fault == FAULT_NONE)
+        fault = each_going(&store->index, NULL, &fold.going_count, ret_failure);
+    if (fault != FAULT_NONE)
+        return fault;
+    say(&fold, damaged_count, notice);
+    /* Each line is a wish, no two are for one message, and nothing else is going. */
+    *ret_is_tidy = damaged_count == 0 && fold.replaced_count == 0 &&
+                   fold.lines_count == fold.wishes_count && fold.lines_count == fold.going_count;
+    return FAULT_NONE;
+}
+
+enum fault removals_tidy(struct store *store, struct failure *ret_failure)
+{
+    FILE *file;
+    size_t count;
+    enum fault fault = journal_begin(store->place.folder, &file, ret_failure);
+    if (fault != FAULT_NONE)
+        return fault;
+    fault = each_going(&store->index, file, &count, ret_failure);
+    if (fault == FAULT_NONE)
+        return journal_replace(store->place.folder, file, ret_failure);
+    fclose(file);
+    return fault;
+}

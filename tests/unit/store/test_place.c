@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+/* Whose folder it is: locks, owners, names, and mounts that keep nothing. */
+#include "fixture.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+static void a_second_opener_is_told_who_has_the_account(void **state)
+{
+    struct fixture *f = *state;
+    struct store *other;
+    struct failure failure;
+    char notice[FAILURE_TEXT_OCTETS];
+    assert_int_equal(store_open(&f->options, &other, notice, &failure), FAULT_BUSY);
+    assert_string_equal(failure.text, "alice@host:995 is mounted on /home/a/mail by process 12"
+                                      " already");
+    assert_true(add(f->store, 1, "a", 0)); /* the first is not disturbed */
+}
+
+/* In a process of its own, as it is in life. */
+static int fault_in_child(struct fixture *f)
+{
+    int status;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct store *store;
+        _exit((int)store_open(&f->options, &store, f->notice, NULL));
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static void the_lock_holds_between_processes_until_it_is_closed(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(fault_in_child(f), FAULT_BUSY);
+    f->options.account = "bob@host:995";
+    assert_int_equal(fault_in_child(f), FAULT_NONE);
+    f->options.account = ACCOUNT;
+    store_must_close(f);
+    assert_int_equal(fault_in_child(f), FAULT_NONE);
+}
+
+static void nothing(struct fixture *f)
+{
+    (void)f;
+}
+
+static void the_lock_dies_with_its_process(void **state)
+{
+    struct fixture *f = *state;
+    store_must_close(f);
+    killed_after(f, nothing);
+    store_must_open(f);
+}
+
+static void everything_is_for_the_owner_alone(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const names[] = {"lock", "index.sqlite", "index.sqlite-wal", "removals"};
+    struct stat stat;
+    assert_true(add(f->store, 1, "a", 0) && note(f->store, "a", 0, true));
+    assert_true(keep(f->store, 1, "x"));
+    assert_int_equal(store_flush(f->store, NULL), FAULT_NONE);
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        assert_int_equal(lstat(path_of(names[i], f), &stat), 0);
+        assert_int_equal(stat.st_mode, S_IFREG | 0600);
+    }
+    assert_int_equal(lstat(body_path(1, f), &stat), 0);
+    assert_int_equal(stat.st_mode, S_IFREG | 0600);
+    assert_int_equal(lstat(bodies_folder(f), &stat), 0);
+    assert_int_equal(stat.st_mode, S_IFDIR | 0700);
+    assert_int_equal(lstat(path_of("", f), &stat), 0);
+    assert_int_equal(stat.st_mode, S_IFDIR | 0700);
+    assert_int_equal(lstat(f->folder, &stat), 0);
+    assert_int_equal(stat.st_mode, S_IFDIR | 0700);
+}
+
+static void assert_account_is_kept_in(struct fixture *f, const char *account, const char *name)
+{
+    char path[300];
+    store_must_close(f);
+    f->options.account = account;
+    store_must_open(f);
+    snprintf(path, sizeof(path), "%s/%s/lock", f->folder, name);
+    assert_int_equal(access(path, F_OK), 0);
+}
+
+static void an_account_cannot_leave_its_folder(void **state)
+{
+    struct fixture *f = *state;
+    assert_account_is_kept_in(f, "../../x@host:995", "%2E.%2F..%2Fx@host:995");
+    assert_account_is_kept_in(f, "..", "%2E.");
+    assert_account_is_kept_in(f, "a/b@[::1]:995", "a%2Fb@%5B::1%5D:995");
+    assert_account_is_kept_in(f, "j%2F\xc3\xa1~@h:1", "j%252F%C3%A1%7E@h:1");
+}
+
+static void refused_with(struct fixture *f, const char *text)
+{
+    struct store *store;
+    struct failure failure = {0};
+    char notice[FAILURE_TEXT_OCTETS];
+    assert_int_equal(store_open(&f->options, &store, notice, &failure), FAULT_DISK);
+    if (strstr(failure.text, text) == NULL)
+        fail_msg("%s", failure.text);
+}
+
+static void a_folder_of_another_user_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    store_must_close(f);
+    assert_int_equal(chown(f->folder, 12345, 0), 0);
+    refused_with(f, "/a/b belongs to another user");
+    assert_int_equal(chown(f->folder, 0, 0), 0);
+    assert_int_equal(chown(path_of("", f), 12345, 0), 0);
+    refused_with(f, "belongs to another user");
+}
+
+static void a_folder_that_others_may_write_to_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    store_must_close(f);
+    assert_int_equal(chmod(f->folder, 0720), 0);
+    refused_with(f, "others may write");
+    assert_int_equal(chmod(f->folder, 0702), 0);
+    refused_with(f, "others may write");
+    assert_int_equal(chmod(f->folder, 0755), 0);
+    store_must_open(f);
+}
+
+static void a_link_is_followed_if_it_is_ours(void **state)
+{
+    struct fixture *f = *state;
+    char link[90];
+    snprintf(link, sizeof(link), "%s/link", f->base);
+    assert_int_equal(symlink(f->folder, link), 0);
+    store_must_close(f);
+    f->options.folder = link;
+    store_must_open(f);
+    store_must_close(f);
+    assert_int_equal(lchown(link, 12345, 12345), 0);
+    refused_with(f, "link");
+}
+
+static void links_in_our_folder_are_not_followed(void **state)
+{
+    struct fixture *f = *state;
+    char elsewhere[90];
+    store_must_close(f);
+    snprintf(elsewhere, sizeof(elsewhere), "%s/elsewhere", f->base);
+    assert_int_equal(unlink(path_of("lock", f)), 0);
+    assert_int_equal(symlink(elsewhere, path_of("lock", f)), 0);
+    refused_with(f, "lock");
+    assert_int_equal(access(elsewhere, F_OK), -1);
+}
+
+static void a_folder_that_cannot_be_made_is_a_disk_fault_with_its_name(void **state)
+{
+    struct fixture *f = *state;
+    f->options.folder = "/proc/popfs/cache";
+    refused_with(f, "/proc/popfs/cache");
+}
+
+/* ---- mounts that keep nothing ---- */
+
+static void nothing_is_left_of_a_temporary_store(void **state)
+{
+    struct fixture *f = *state;
+    struct loaded loaded;
+    f->options.temporary = true;
+    store_must_open(f);
+    assert_int_equal(entries_count(f->folder), 1);
+    assert_true(add(f->store, 1, "a", 3) && keep(f->store, 1, "one"));
+    assert_true(note(f->store, "a", 3, true));
+    assert_int_equal(store_flush(f->store, NULL), FAULT_NONE);
+    assert_kept(f->store, 1, "one");
+    load(f->store, &loaded);
+    assert_int_equal(loaded.count, 1);
+    store_must_close(f);
+    assert_int_equal(entries_count(f->folder), 0);
+}
+
+static void two_temporary_stores_of_one_account_go_side_by_side(void **state)
+{
+    struct fixture *f = *state;
+    struct store *other;
+    char notice[FAILURE_TEXT_OCTETS];
+    store_must_open(f); /* nor does one that lasts mind */
+    f->options.temporary = true;
+    assert_int_equal(store_open(&f->options, &other, notice, NULL), FAULT_NONE);
+    assert_true(add(f->store, 1, "a", 3) && keep(f->store, 1, "one"));
+    assert_true(add(other, 1, "b", 3) && keep(other, 1, "two"));
+    struct store *third;
+    assert_int_equal(store_open(&f->options, &third, notice, NULL), FAULT_NONE);
+    assert_int_equal(entries_count(f->folder), 3);
+    assert_kept(f->store, 1, "one");
+    assert_kept(other, 1, "two");
+    assert_false(is_kept(third, 1, 3));
+    store_close(third);
+    store_close(other);
+    assert_int_equal(entries_count(f->folder), 1);
+}
+
+static void keep_one(struct fixture *f)
+{
+    CHILD_MUST(add(f->store, 1, "a", 3) && keep(f->store, 1, "one"));
+    CHILD_MUST(store_flush(f->store, NULL) == FAULT_NONE);
+}
+
+static void a_temporary_store_of_a_dead_popfs_is_swept_and_that_of_a_living_one_is_not(void **state)
+{
+    struct fixture *f = *state;
+    f->options.temporary = true;
+    killed_after(f, keep_one);
+    assert_int_equal(entries_count(f->folder), 1);
+    store_must_open(f);
+    assert_int_equal(entries_count(f->folder), 1);
+    assert_true(keep(f->store, 1, "one"));
+    assert_int_equal(fault_in_child(f), FAULT_NONE);
+    assert_kept(f->store, 1, "one");
+}
+
+static void what_is_not_ours_is_not_swept(void **state)
+{
+    struct fixture *f = *state;
+    char letters[128], file[160];
+    store_must_open(f);
+    snprintf(letters, sizeof(letters), "%s/mount-letters", f->folder);
+    snprintf(file, sizeof(file), "%s/1", letters);
+    assert_int_equal(mkdir(letters, 0700), 0);
+    file_write(file, SLICE_LITERAL("dear"));
+    store_must_reopen(f);
+    f->options.temporary = true;
+    f->options.account = "carol@host:995";
+    store_must_reopen(f);
+    assert_int_equal(access(file, F_OK), 0);
+    assert_int_equal(access(path_of("index.sqlite", f), F_OK), 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST_CLOSED(name) cmocka_unit_test_setup_teardown(name, set_up_closed, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_second_opener_is_told_who_has_the_account),
+        TEST(the_lock_holds_between_processes_until_it_is_closed),
+        TEST(the_lock_dies_with_its_process),
+        TEST(everything_is_for_the_owner_alone),
+        TEST(an_account_cannot_leave_its_folder),
+        TEST(a_folder_of_another_user_is_refused),
+        TEST(a_folder_that_others_may_write_to_is_refused),
+        TEST(a_link_is_followed_if_it_is_ours),
+        TEST(links_in_our_folder_are_not_followed),
+        TEST_CLOSED(a_folder_that_cannot_be_made_is_a_disk_fault_with_its_name),
+        TEST_CLOSED(nothing_is_left_of_a_temporary_store),
+        TEST_CLOSED(two_temporary_stores_of_one_account_go_side_by_side),
+        TEST_CLOSED(a_temporary_store_of_a_dead_popfs_is_swept_and_that_of_a_living_one_is_not),
+        TEST_CLOSED(what_is_not_ours_is_not_swept),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: MIT */
+/* Pending removals: what outlives the process, and what must not. */
+#include "fixture.h"
+
+#include <pthread.h>
+#include <sys/stat.h>
+
+enum { THREADS_COUNT = 4, NOTES_COUNT = 500 };
+
+static void a_wish_is_there_at_the_next_opening(void **state)
+{
+    struct fixture *f = *state;
+    assert_true(add(f->store, 1, "a", 3) && add(f->store, 2, "b", 3));
+    assert_true(note(f->store, "a", 3, true));
+    store_must_reopen(f);
+    assert_loads(f->store, "a+ b- ");
+    store_must_reopen(f);
+    assert_loads(f->store, "a+ b- ");
+    assert_string_equal(f->notice, "");
+}
+
+static void a_wish_can_be_taken_back(void **state)
+{
+    struct fixture *f = *state;
+    assert_true(add(f->store, 1, "a", 3) && add(f->store, 2, "b", 3));
+    assert_true(note(f->store, "a", 3, true) && note(f->store, "b", 3, true));
+    assert_true(note(f->store, "a", 3, false));
+    store_must_reopen(f);
+    assert_loads(f->store, "a- b+ ");
+    assert_true(note(f->store, "b", 3, false));
+    store_must_reopen(f);
+    assert_loads(f->store, "a- b- ");
+}
+
+static void of_many_wishes_for_one_message_the_last_counts(void **state)
+{
+    struct fixture *f = *state;
+    assert_true(add(f->store, 1, "a", 3) && add(f->store, 2, "b", 3));
+    for (int i = 0; i < 7; i++)
+        assert_true(note(f->store, "a", 3, i % 2 == 0) && note(f->store, "b", 3, i % 2 == 1));
+    store_must_reopen(f);
+    assert_loads(f->store, "a+ b- ");
+}
+
+static void any_octet_may_be_in_a_uidl(void **state)
+{
+    struct fixture *f = *state;
+    struct loaded loaded;
+    char uidl[255];
+    for (size_t i = 0; i < sizeof(uidl); i++)
+        uidl[i] = (char)(i + 1);
+    struct store_message message = message_of(1, "", 3);
+    message.uidl = (struct slice){uidl, sizeof(uidl)};
+    assert_int_equal(store_add(f->store, &message, NULL), FAULT_NONE);
+    assert_int_equal(store_note_removal(f->store, message.uidl, 3, true, NULL), FAULT_NONE);
+    store_must_reopen(f);
+    load(f->store, &loaded);
+    assert_int_equal(loaded.count, 1);
+    assert_int_equal(loaded.going_count, 1);
+}
+
+static void a_uidl_beyond_all_measure_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    char uidl[1001];
+    struct failure failure;
+    memset(uidl, 0xff, sizeof(uidl));
+    assert_int_equal(store_note_removal(f->store, (struct slice){uidl, 1001}, 3, true, &failure),
+                     FAULT_DISK);
+    assert_non_null(strstr(failure.text, "1001"));
+    assert_int_equal(store_note_removal(f->store, (struct slice){uidl, 1000}, 3, true, NULL),
+                     FAULT_NONE);
+    assert_int_equal(store_note_removal(f->store, (struct slice){uidl, 0}, 3, true, NULL),
+                     FAULT_DISK);
+}
+
+static void a_size_that_says_nothing_contradicts_none(void **state)
+{
+    struct fixture *f = *state;
+    assert_true(add(f->store, 1, "a", 0) && add(f->store, 2, "b", 3));
+    assert_true(note(f->store, "a", 3, true) && note(f->store, "b", 0, true));
+    store_must_reopen(f);
+    assert_loads(f->store, "a+ b+ ");
+}
+
+static void a_wish_for_another_message_of_the_same_uidl_is_dropped(void **state)
+{
+    struct fixture *f = *state;
+    assert_true(add(f->store, 1, "a", 3));
+    assert_true(note(f->store, "a", 4, true));
+    store_must_reopen(f);
+    assert_loads(f->store, "a- ");
+    assert_non_null(strstr(f->notice, "1 pending removal dropped"));
+    store_must_reopen(f);
+    assert_string_equal(f->notice, "");
+}
+
+/* ---- after a kill ---- */
+
+static void add_and_note(struct fixture *f)
+{
+    CHILD_MUST(add(f->store, 1, "a", 3) && add(f->store, 2, "b", 3));
+    CHILD_MUST(store_flush(f->store, NULL) == FAULT_NONE);
+    CHILD_MUST(add(f->store, 3, "c", 3) && add(f->store, 4, "d", 3)); /* not flushed */
+    CHILD_MUST(note(f->store, "a", 3, true) && note(f->store, "c", 3, true));
+    CHILD_MUST(note(f->store, "d", 3, true) && note(f->store, "d", 3, false));
+}
+
+static void what_was_noted_outlives_a_kill_and_what_was_not_flushed_does_not(void **state)
+{
+    struct fixture *f = *state;
+    struct loaded loaded;
+    killed_after(f, add_and_note);
+    store_must_open(f);
+    assert_loads(f->store, "a+ b- c+ ");
+    assert_string_equal(f->notice, "");
+    load(f->store, &loaded);
+    assert_int_equal(loaded.last.id, 3);
+    assert_int_equal(loaded.last.listed_octets, 3);
+    assert_true(loaded.last.first_seen_ns > 1700000000000000000);
+    assert_int_equal(store_last_id(f->store), 3);
+}
+
+static void forget_noted(struct fixture *f)
+{
+    CHILD_MUST(add(f->store, 1, "a", 3) && add(f->store, 2, "b", 3));
+    CHILD_MUST(note(f->store, "a", 3, true));
+    CHILD_MUST(store_flush(f->store, NULL) == FAULT_NONE);
+    CHILD_MUST(store_forget(f->store, 1, NULL) == FAULT_NONE);
+}
+
+static void forget_noted_and_flush(struct fixture *f)
+{
+    forget_noted(f);
+    CHILD_MUST(store_flush(f->store, NULL) == FAULT_NONE);
+}
+
+static void add_and_forget_unflushed(struct fixture *f)
+{
+    CHILD_MUST(add(f->store, 1, "a", 3) && note(f->store, "a", 3, true));
+    CHILD_MUST(store_forget(f->store, 1, NULL) == FAULT_NONE);
+}
+
+static void a_forgotten_message_leaves_no_wish_however_late_the_kill_comes(void **state)
+{
+    struct fixture *f = *state;
+    killed_after(f, forget_noted);
+    store_must_open(f);
+    assert_loads(f->store, "a- b- ");
+    assert_int_equal(store_forget(f->store, 1, NULL), FAULT_NONE);
+    store_must_reopen(f);
+    assert_loads(f->store, "b- ");
+}
+
+static void a_forgotten_message_leaves_neither_row_nor_wish_after_a_flush(void **state)
+{
+    struct fixture *f = *state;
+    killed_after(f, forget_noted_and_flush);
+    store_must_open(f);
+    assert_loads(f->store, "b- ");
+    /* A new message that gets the same UIDL and size is nobody's to remove. */
+    assert_true(add(f->store, 3, "a", 3));
+    store_must_reopen(f);
+    assert_loads(f->store, "b- a- ");
+}
+
+static void a_message_that_the_index_never_knew_is_not_made_up_when_it_was_forgotten(void **state)
+{
+    struct fixture *f = *state;
+    killed_after(f, add_and_forget_unflushed);
+    store_must_open(f);
+    assert_loads(f->store, "");
+}
+
+static void forget_what_was_going_before(struct fixture *f)
+{
+    CHILD_MUST(store_forget(f->store, 1, NULL) == FAULT_NONE);
+    CHILD_MUST(store_flush(f->store, NULL) == FAULT_NONE);
+}
+
+static void a_wish_of_an_earlier_mount_goes_with_its_message(void **state)
+{
+    struct fixture *f = *state;
+    store_must_open(f);
+    assert_true(add(f->store, 1, "a", 3) && note(f->store, "a", 3, true));
+    store_must_reopen(f);
+    assert_loads(f->store, "a+ ");
+    store_must_close(f);
+    killed_after(f, forget_what_was_going_before);
+    store_must_open(f);
+    assert_loads(f->store, "");
+    assert_true(add(f->store, 2, "a", 3));
+    store_must_reopen(f);
+    assert_loads(f->store, "a- ");
+}
+
+static void the_wish_for_a_replaced_message_does_not_pass_to_the_new_one(void **state)
+{
+    struct fixture *f = *state;
+    store_must_open(f);
+    assert_true(add(f->store, 1, "a", 3) && note(f->store, "a", 3, true));
+    assert_true(add(f->store, 2, "a", 4));
+    store_must_reopen(f);
+    assert_loads(f->store, "a- ");
+    assert_string_equal(f->notice, "");
+    /* And a wish for the new one that comes before the old one is replaced stays. */
+    assert_true(note(f->store, "a", 4, true) && note(f->store, "a", 5, true));
+    assert_true(add(f->store, 3, "a", 5));
+    store_must_reopen(f);
+    assert_loads(f->store, "a+ ");
+}
+
+/* ---- a journal that is damaged, or the only thing left ---- */
+
+static void append(const char *path, struct slice bytes)
+{
+    FILE *file = fopen(path, "ae");
+    assert_non_null(file);
+    assert_int_equal(fwrite(bytes.data, 1, bytes.len, file), bytes.len);
+    fclose(file);
+}
+
+static void note_three(struct fixture *f)
+{
+    CHILD_MUST(add(f->store, 1, "a", 3) && add(f->store, 2, "b", 3) && add(f->store, 3, "c", 3));
+    CHILD_MUST(store_flush(f->store, NULL) == FAULT_NONE);
+    CHILD_MUST(note(f->store, "a", 3, true) && note(f->store, "b", 3, true) &&
+               note(f->store, "c", 3, true));
+}
+
+static void a_torn_last_line_is_ignored_at_every_length(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP_BUFFER struct buffer whole = {0};
+    killed_after(f, note_three);
+    file_read(path_of("removals", f), &whole);
+    size_t line = whole.len / 3;
+    for (size_t cut = 1; cut <= line; cut++) {
+        file_write(path_of("removals", f), (struct slice){whole.data, whole.len - cut});
+        sql_run(f, "UPDATE message SET going = 0");
+        store_must_open(f);
+        /* Without its last line end the line is still whole. */
+        assert_loads(f->store, cut == 1 ? "a+ b+ c+ " : "a+ b+ c- ");
+        bool nothing_left = cut == line || cut == line - 1;
+        assert_int_equal(strstr(f->notice, "1 damaged line in") != NULL, cut > 1 && !nothing_left);
+        store_must_close(f);
+    }
+}
+
+static void a_torn_line_does_not_spoil_the_next(void **state)
+{
+    struct fixture *f = *state;
+    store_must_open(f);
+    assert_true(add(f->store, 1, "a", 3) && add(f->store, 2, "b", 3));
+    assert_true(note(f->store, "a", 3, true));
+    append(path_of("removals", f), SLICE_LITERAL("\n+ 3 x"));
+    assert_true(note(f->store, "b", 3, true));
+    store_must_reopen(f);
+    assert_loads(f->store, "a+ b+ ");
+    assert_non_null(strstr(f->notice, "1 damaged line in the journal of removals"));
+    store_must_reopen(f);
+    assert_string_equal(f->notice, "");
+}
+
+static void garbage_in_the_journal_is_ignored(void **state)
+{
+    struct fixture *f = *state;
+    static char zeros[5000];
+    killed_after(f, note_three);
+    append(path_of("removals", f), (struct slice){zeros, sizeof(zeros)});
+    append(path_of("removals", f), SLICE_LITERAL("\n+ 3 a 00000000\n- 3 b\n \n%%%\xff\n"));
+    store_must_open(f);
+    assert_loads(f->store, "a+ b+ c+ ");
+    assert_non_null(strstr(f->notice, "5 damaged lines"));
+}
+
+static void a_flipped_bit_is_noticed(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP_BUFFER struct buffer journal = {0};
+    killed_after(f, note_three);
+    file_read(path_of("removals", f), &journal);
+    char *sign = memchr(journal.data, '+', journal.len);
+    assert_non_null(sign);
+    sign[2] ^= 1; /* its size */
+    file_write(path_of("removals", f), buffer_slice(&journal));
+    store_must_open(f);
+    assert_loads(f->store, "a- b+ c+ ");
+}
+
+static void wishes_outlive_the_index(void **state)
+{
+    struct fixture *f = *state;
+    killed_after(f, note_three);
+    store_must_open(f); /* the index has them now, and so has the journal */
+    store_must_close(f);
+    assert_int_equal(unlink(path_of("index.sqlite", f)), 0);
+    store_must_open(f);
+    assert_loads(f->store, "a+ b+ c+ ");
+}
+
+static void wishes_outlive_the_journal(void **state)
+{
+    struct fixture *f = *state;
+    killed_after(f, note_three);
+    store_must_open(f);
+    store_must_close(f);
+    assert_int_equal(unlink(path_of("removals", f)), 0);
+    store_must_open(f);
+    assert_loads(f->store, "a+ b+ c+ ");
+}
+
+static void the_journal_does_not_grow_over_mounts(void **state)
+{
+    struct fixture *f = *state;
+    struct stat first, later;
+    store_must_open(f);
+    assert_true(add(f->store, 1, "a", 3) && add(f->store, 2, "b", 3));
+    assert_true(note(f->store, "a", 3, true));
+    store_must_reopen(f);
+    assert_int_equal(stat(path_of("removals", f), &first), 0);
+    for (int i = 0; i < 3; i++) {
+        assert_true(note(f->store, "b", 3, true) && note(f->store, "b", 3, false));
+        assert_true(note(f->store, "a", 3, true));
+        store_must_reopen(f);
+        assert_int_equal(stat(path_of("removals", f), &later), 0);
+        assert_int_equal(later.st_size, first.st_size);
+    }
+    assert_int_equal(store_forget(f->store, 1, NULL), FAULT_NONE);
+    store_must_reopen(f);
+    assert_int_equal(stat(path_of("removals", f), &later), 0);
+    assert_int_equal(later.st_size, 0);
+}
+
+static void a_tidy_journal_is_left_alone(void **state)
+{
+    struct fixture *f = *state;
+    struct stat first, later;
+    store_must_open(f);
+    assert_true(add(f->store, 1, "a", 3) && note(f->store, "a", 3, true));
+    store_must_reopen(f);
+    assert_int_equal(stat(path_of("removals", f), &first), 0);
+    store_must_reopen(f);
+    assert_int_equal(stat(path_of("removals", f), &later), 0);
+    assert_int_equal(later.st_ino, first.st_ino);
+}
+
+/* ---- threads ---- */
+
+struct noter {
+    struct store *store;
+    int number;
+    bool failed;
+};
+
+static void *note_many(void *argument)
+{
+    struct noter *noter = argument;
+    char uidl[40];
+    for (int i = 0; i < NOTES_COUNT; i++) {
+        snprintf(uidl, sizeof(uidl), "%d-%d", noter->number, i);
+        noter->failed |= !note(noter->store, uidl, 3, true);
+        if (i % 2 == 1)
+            noter->failed |= !note(noter->store, uidl, 3, false);
+    }
+    return NULL;
+}
+
+static bool count_going(void *context, const struct store_message *message)
+{
+    *(size_t *)context += message->going;
+    return true;
+}
+
+static void wishes_of_several_threads_do_not_mix(void **state)
+{
+    struct fixture *f = *state;
+    pthread_t threads[THREADS_COUNT];
+    struct noter noters[THREADS_COUNT];
+    size_t going_count = 0;
+    store_must_open(f);
+    for (int i = 0; i < THREADS_COUNT; i++) {
+        noters[i] = (struct noter){f->store, i, false};
+        assert_int_equal(pthread_create(&threads[i], NULL, note_many, &noters[i]), 0);
+    }
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(store_flush(f->store, NULL), FAULT_NONE);
+    for (int i = 0; i < THREADS_COUNT; i++) {
+        pthread_join(threads[i], NULL);
+        assert_false(noters[i].failed);
+    }
+    store_must_reopen(f);
+    assert_string_equal(f->notice, "");
+    assert_int_equal(store_load(f->store, count_going, &going_count, NULL), FAULT_NONE);
+    assert_int_equal(going_count, THREADS_COUNT * NOTES_COUNT / 2);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST_CLOSED(name) cmocka_unit_test_setup_teardown(name, set_up_closed, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_wish_is_there_at_the_next_opening),
+        TEST(a_wish_can_be_taken_back),
+        TEST(of_many_wishes_for_one_message_the_last_counts),
+        TEST(any_octet_may_be_in_a_uidl),
+        TEST(a_uidl_beyond_all_measure_is_refused),
+        TEST(a_size_that_says_nothing_contradicts_none),
+        TEST(a_wish_for_another_message_of_the_same_uidl_is_dropped),
+        TEST_CLOSED(what_was_noted_outlives_a_kill_and_what_was_not_flushed_does_not),
+        TEST_CLOSED(a_forgotten_message_leaves_no_wish_however_late_the_kill_comes),
+        TEST_CLOSED(a_forgotten_message_leaves_neither_row_nor_wish_after_a_flush),
+        TEST_CLOSED(a_message_that_the_index_never_knew_is_not_made_up_when_it_was_forgotten),
+        TEST_CLOSED(a_wish_of_an_earlier_mount_goes_with_its_message),
+        TEST_CLOSED(the_wish_for_a_replaced_message_does_not_pass_to_the_new_one),
+        TEST_CLOSED(a_torn_last_line_is_ignored_at_every_length),
+        TEST_CLOSED(a_torn_line_does_not_spoil_the_next),
+        TEST_CLOSED(garbage_in_the_journal_is_ignored),
+        TEST_CLOSED(a_flipped_bit_is_noticed),
+        TEST_CLOSED(wishes_outlive_the_index),
+        TEST_CLOSED(wishes_outlive_the_journal),
+        TEST_CLOSED(the_journal_does_not_grow_over_mounts),
+        TEST_CLOSED(a_tidy_journal_is_left_alone),
+        TEST_CLOSED(wishes_of_several_threads_do_not_mix),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
