@@ -60,7 +60,10 @@ if [[ $long == yes ]]; then
         name=${fuzzer##*/}
         say "fuzz: $name, one minute"
         found=$(mktemp -d)
-        "$fuzzer" -max_total_time=60 -artifact_prefix=build/fuzz/ "$found" "tests/fuzz/corpus/${name#fuzz_}" >"build/$name.log" 2>&1 ||
+        limits=(-max_total_time=60 -rss_limit_mb=1024 -timeout=10 -artifact_prefix=build/fuzz/)
+        dictionary=tests/fuzz/dictionaries/${name#fuzz_}
+        [[ ! -f $dictionary ]] || limits+=("-dict=$dictionary")
+        "$fuzzer" "${limits[@]}" "$found" "tests/fuzz/corpus/${name#fuzz_}" >"build/$name.log" 2>&1 ||
             { tail -30 "build/$name.log"; give_up "$name found something, see build/$name.log."; }
         rm -rf "$found"
     done

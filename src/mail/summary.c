@@ -17,63 +17,73 @@ static char *replace_all(const char *text, const char *from, const char *to)
     return joined;
 }
 
-static bool clean_text(const char *utf8, size_t octets_max, struct buffer *text)
+static char *clean_text(const char *utf8)
 {
     char *decoded = words_decode(utf8);
-    bool done = words_clean(decoded, octets_max, text);
+    char *clean = words_clean(decoded);
     g_free(decoded);
-    return done;
+    return clean;
 }
 
-static bool clean_hidden(const char *hidden, size_t octets_max, struct buffer *text)
+static char *clean_hidden(const char *hidden)
 {
     char *shown = replace_all(hidden, hidden_question_mark, "?");
-    bool done = clean_text(shown, octets_max, text);
+    char *clean = clean_text(shown);
     g_free(shown);
-    return done;
+    return clean;
 }
 
 /* A name may be given and yet show nothing. */
-static bool clean_address(InternetAddress *address, size_t octets_max, struct buffer *from)
+static char *clean_address(InternetAddress *address)
 {
     const char *name = internet_address_get_name(address);
-    if (name != NULL && !clean_hidden(name, octets_max, from))
-        return false;
-    if (from->len > 0 || !INTERNET_ADDRESS_IS_MAILBOX(address))
-        return true;
+    char *clean = clean_hidden(name == NULL ? "" : name);
+    if (*clean != '\0' || !INTERNET_ADDRESS_IS_MAILBOX(address))
+        return clean;
+    g_free(clean);
     const char *mailbox = internet_address_mailbox_get_addr(INTERNET_ADDRESS_MAILBOX(address));
-    return mailbox == NULL || clean_hidden(mailbox, octets_max, from);
+    return clean_hidden(mailbox == NULL ? "" : mailbox);
 }
 
-static bool read_first_address(const char *utf8, size_t octets_max, struct buffer *from)
+/* Empty if GMime can read none. */
+static char *read_first_address(const char *utf8)
 {
     char *hidden = replace_all(utf8, "?", hidden_question_mark);
     InternetAddressList *list = internet_address_list_parse(words_options(), hidden);
-    bool done = true;
-    if (list != NULL && internet_address_list_length(list) > 0)
-        done = clean_address(internet_address_list_get_address(list, 0), octets_max, from);
+    bool found = list != NULL && internet_address_list_length(list) > 0;
+    char *clean = found ? clean_address(internet_address_list_get_address(list, 0)) : g_strdup("");
     if (list != NULL)
         g_object_unref(list);
     g_free(hidden);
-    return done;
+    return clean;
 }
 
-static bool read_from(const char *text, size_t octets_max, struct buffer *from)
+static char *read_from(const char *text)
 {
     char *utf8 = words_to_utf8(text);
-    bool done = read_first_address(utf8, octets_max, from);
-    /* What GMime cannot read may still tell a person something. */
-    if (done && from->len == 0)
-        done = clean_text(utf8, octets_max, from);
+    char *clean = read_first_address(utf8);
+    if (*clean == '\0') {
+        /* What is no address may still tell a person something. */
+        g_free(clean);
+        clean = clean_text(utf8);
+    }
     g_free(utf8);
-    return done;
+    return clean;
 }
 
-static bool read_subject(const char *text, size_t octets_max, struct buffer *subject)
+static char *read_subject(const char *text)
 {
     char *utf8 = words_to_utf8(text);
-    bool done = clean_text(utf8, octets_max, subject);
+    char *clean = clean_text(utf8);
     g_free(utf8);
+    return clean;
+}
+
+/* Takes the string over. */
+static bool append_cut(char *clean, size_t octets_max, struct buffer *buffer)
+{
+    bool done = buffer_append(buffer, words_cut(clean, octets_max));
+    g_free(clean);
     return done;
 }
 
@@ -102,8 +112,8 @@ bool mail_header_summary(struct slice header, size_t octets_max, struct buffer *
 
     CLEANUP_BUFFER struct buffer from = {0};
     CLEANUP_BUFFER struct buffer subject = {0};
-    if ((has_from && !read_from(from_text, octets_max, &from)) ||
-        (has_subject && !read_subject(subject_text, octets_max, &subject)))
+    if ((has_from && !append_cut(read_from(from_text), octets_max, &from)) ||
+        (has_subject && !append_cut(read_subject(subject_text), octets_max, &subject)))
         return false;
     replace(ret_from, &from);
     replace(ret_subject, &subject);

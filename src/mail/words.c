@@ -140,7 +140,17 @@ static void drop_tricks(char *text)
     *out = '\0';
 }
 
-static struct slice cut(const char *text, size_t octets_max)
+char *words_clean(const char *text)
+{
+    char *valid = g_utf8_make_valid(text, -1);
+    drop_tricks(valid);
+    /* After the dropping, which may bring together what composes. */
+    char *composed = g_utf8_normalize(valid, -1, G_NORMALIZE_NFC);
+    g_free(valid);
+    return composed;
+}
+
+struct slice words_cut(const char *text, size_t octets_max)
 {
     struct slice kept = {text, 0};
     for (const char *at = text; *at != '\0'; at += character_octets(at)) {
@@ -149,16 +159,4 @@ static struct slice cut(const char *text, size_t octets_max)
         kept.len += character_octets(at);
     }
     return slice_trim(kept);
-}
-
-bool words_clean(const char *text, size_t octets_max, struct buffer *ret_clean)
-{
-    char *valid = g_utf8_make_valid(text, -1);
-    drop_tricks(valid);
-    /* After the dropping, which may bring together what composes. */
-    char *composed = g_utf8_normalize(valid, -1, G_NORMALIZE_NFC);
-    bool done = buffer_append(ret_clean, cut(composed, octets_max));
-    g_free(composed);
-    g_free(valid);
-    return done;
 }

@@ -16,8 +16,10 @@ GMimeParserOptions *words_options(void);
 char *words_to_utf8(const char *text);
 /* Reads the encoded words in UTF-8; a new string. */
 char *words_decode(const char *text);
-/* Appends at most `octets_max` of it, cut at a character, without control, format and bidirectional
- * characters, in NFC, blanks as one space and none at either end. False for want of memory. */
-bool words_clean(const char *text, size_t octets_max, struct buffer *ret_clean);
+/* Without control, format and bidirectional characters, in NFC, blanks as one space and none at
+ * either end; a new string. */
+char *words_clean(const char *text);
+/* At most `octets_max` of what words_clean() gave, cut at a character; no blank at the end. */
+struct slice words_cut(const char *text, size_t octets_max);
 
 #endif

@@ -92,6 +92,16 @@ static const char *const statement_texts[INDEX_STATEMENTS_COUNT] = {
 
 /* ---- faults ---- */
 
+/*
+ * What SQLite says of a file that is not what this popfs wrote: another schema gives SQLITE_ERROR,
+ * a constraint that ours has not SQLITE_CONSTRAINT. The rest is the machine's trouble, and passes.
+ */
+static bool is_of_the_file(int code)
+{
+    return code == SQLITE_CORRUPT || code == SQLITE_NOTADB || code == SQLITE_ERROR ||
+           code == SQLITE_CONSTRAINT || code == SQLITE_MISMATCH || code == SQLITE_TOOBIG;
+}
+
 /* Why, in the words of the system where it has any. */
 static enum fault index_failure(struct index *index, struct failure *ret)
 {
@@ -99,7 +109,7 @@ static enum fault index_failure(struct index *index, struct failure *ret)
     int error = index->db == NULL ? 0 : sqlite3_system_errno(index->db);
     if (code == SQLITE_NOMEM)
         return failure_set(ret, FAULT_MEMORY, "out of memory");
-    index->is_unreadable |= code == SQLITE_CORRUPT || code == SQLITE_NOTADB;
+    index->is_unreadable |= is_of_the_file(code);
     index->is_full |= code == SQLITE_FULL;
     if (error == 0 || (code != SQLITE_IOERR && code != SQLITE_FULL && code != SQLITE_CANTOPEN))
         return failure_set(ret, FAULT_DISK, "the index: %s", sqlite3_errmsg(index->db));
@@ -259,6 +269,9 @@ enum fault index_state(struct index *index, struct index_state *ret_state,
     ret_state->synced = (uint32_t)sqlite3_column_int64(statement, 3);
     ret_state->lf = sqlite3_column_int(statement, 4) != 0;
     index_end(index, INDEX_STATE);
+    /* It becomes a part of a path. */
+    if (ret_state->generation[strspn(ret_state->generation, "0123456789abcdef")] != '\0')
+        return unreadable(index, ret_failure, "its state makes no sense");
     return FAULT_NONE;
 }
 
@@ -323,12 +336,9 @@ static enum fault check_version(struct index *index, struct failure *ret_failure
 static enum fault prepare_all(struct index *index, struct failure *ret_failure)
 {
     for (size_t i = 0; i < INDEX_STATEMENTS_COUNT; i++) {
-        int code = sqlite3_prepare_v3(index->db, statement_texts[i], -1, SQLITE_PREPARE_PERSISTENT,
-                                      &index->statements[i], NULL);
-        if (code == SQLITE_OK)
-            continue;
-        index->is_unreadable |= code == SQLITE_ERROR; /* no such table or column */
-        return index_failure(index, ret_failure);
+        if (sqlite3_prepare_v3(index->db, statement_texts[i], -1, SQLITE_PREPARE_PERSISTENT,
+                               &index->statements[i], NULL) != SQLITE_OK)
+            return index_failure(index, ret_failure);
     }
     return FAULT_NONE;
 }

@@ -197,6 +197,8 @@ static void long_texts_are_cut_at_a_character(void **state)
     check(header, 3, "Jö", "ab");
     check(header, 2, "J", "ab");
     check(header, 0, "", "");
+    /* A name that does not fit is no reason to show the address. */
+    check(SLICE_LITERAL("From: \343\200\212 <a@b>\r\n"), 2, "", "");
 }
 
 static void a_field_beyond_any_sense_is_cut_at_a_character_too(void **state)

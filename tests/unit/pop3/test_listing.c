@@ -110,6 +110,34 @@ static void a_size_that_makes_no_sense_is_unknown(void **state)
     }
 }
 
+static void what_stat_says_is_taken_or_unknown(void **state)
+{
+    static const struct {
+        const char *text;
+        uint32_t count;
+        uint64_t octets;
+    } rows[] = {
+        {"2 320", 2, 320},
+        {" 2 \t320 and more", 2, 320},
+        {"0 0", 0, 0},
+        {"0", 0, 0},
+        {"2 -320", 2, 0},
+        {"-2 320", UINT32_MAX, 320},
+        {"", UINT32_MAX, 0},
+        {"two messages", UINT32_MAX, 0},
+        {"4294967295 9223372036854775807", UINT32_MAX, INT64_MAX},
+        {"4294967296 9223372036854775808", UINT32_MAX, 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        uint32_t count = 77;
+        uint64_t octets = 78;
+        pop3_listing_parse_stat(slice_from_string(rows[i].text), &count, &octets);
+        assert_int_equal(count, rows[i].count);
+        assert_int_equal(octets, rows[i].octets);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -118,6 +146,7 @@ int main(void)
         cmocka_unit_test(rows_that_make_no_sense_are_told),
         cmocka_unit_test(a_uidl_may_have_500_octets_and_no_more),
         cmocka_unit_test(a_size_that_makes_no_sense_is_unknown),
+        cmocka_unit_test(what_stat_says_is_taken_or_unknown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

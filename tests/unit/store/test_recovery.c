@@ -325,6 +325,32 @@ static void an_index_without_its_state_is_set_aside(void **state)
     assert_begun_anew(f, "state is missing");
 }
 
+static void an_index_whose_state_would_lead_elsewhere_is_set_aside(void **state)
+{
+    struct fixture *f = *state;
+    note_and_keep(f);
+    sql_run(f, "UPDATE state SET generation = '../../elsewhere'");
+    assert_begun_anew(f, "makes no sense");
+}
+
+static void an_index_that_refuses_what_ours_takes_is_set_aside(void **state)
+{
+    struct fixture *f = *state;
+    note_and_keep(f);
+    sql_run(f, "CREATE TRIGGER never BEFORE UPDATE ON state BEGIN SELECT RAISE(ABORT, 'no'); END");
+    assert_begun_anew(f, "the index: no");
+}
+
+static void an_index_in_a_format_of_the_future_is_set_aside(void **state)
+{
+    struct fixture *f = *state;
+    note_and_keep(f);
+    /* SQLite's header: the schema format, of which it knows four. */
+    CLEANUP_CLOSE int file = open(path_of("index.sqlite", f), O_WRONLY | O_CLOEXEC);
+    assert_int_equal(pwrite(file, "\0\0\0\x09", 4, 44), 4);
+    assert_begun_anew(f, "unsupported file format");
+}
+
 /* All but the first page. */
 static void spoil(const struct fixture *f)
 {
@@ -446,6 +472,9 @@ int main(void)
         TEST(a_database_of_another_program_is_set_aside),
         TEST(an_index_without_a_table_is_set_aside),
         TEST(an_index_without_its_state_is_set_aside),
+        TEST(an_index_whose_state_would_lead_elsewhere_is_set_aside),
+        TEST(an_index_that_refuses_what_ours_takes_is_set_aside),
+        TEST(an_index_in_a_format_of_the_future_is_set_aside),
         TEST(an_index_with_bad_pages_is_set_aside),
         TEST(after_a_power_cut_damage_is_looked_for),
         TEST(damage_that_is_found_later_is_a_fault),
