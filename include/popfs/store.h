@@ -67,9 +67,9 @@ enum fault store_load(struct store *store,
 
 /*
  * These change the index in a transaction that store_flush() commits: what was not flushed when the
- * process dies has not happened. FAULT_DISK, also that of store_flush(), may undo all since the last
- * flush; it leaves the store usable for reading, and later calls may work again. A message whose
- * UIDL the index has already replaces that one.
+ * process dies has not happened. FAULT_DISK, also that of store_flush(), may undo all since the
+ * last flush; it leaves the store usable for reading, and later calls may work again. A message
+ * whose UIDL the index has already replaces that one.
  */
 enum fault store_add(struct store *store, const struct store_message *message,
                      struct failure *ret_failure);

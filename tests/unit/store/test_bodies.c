@@ -244,6 +244,27 @@ static void thousands_of_bodies_are_found_and_evicted(void **state)
         assert_int_equal(is_kept(f->store, id * 7, 10), id > 5000 - usage.body_count);
 }
 
+/* Ids that fall where they like, as those of a long-lived index may. */
+static void no_body_is_lost_when_others_are_removed(void **state)
+{
+    struct fixture *f = *state;
+    enum { IDS_COUNT = 1500 };
+    uint64_t ids[IDS_COUNT], seed = 1;
+    for (size_t i = 0; i < IDS_COUNT; i++) {
+        seed = seed * 6364136223846793005U + 1442695040888963407U;
+        ids[i] = seed >> 20;
+        assert_true(keep(f->store, ids[i], "x"));
+        if (i % 3 == 2)
+            store_body_remove(f->store, ids[i / 2]);
+    }
+    for (size_t i = 0; i < IDS_COUNT; i++) {
+        bool removed = false;
+        for (size_t j = 2; j < IDS_COUNT; j += 3)
+            removed |= j / 2 == i;
+        assert_int_equal(is_kept(f->store, ids[i], 1), !removed);
+    }
+}
+
 /* ---- threads ---- */
 
 struct reader {
@@ -321,6 +342,7 @@ int main(void)
         TEST_SMALL(an_evicted_body_stays_readable_where_it_is_open),
         TEST_SMALL(a_body_larger_than_the_cache_is_readable_and_drives_nobody_out),
         TEST_SMALL(thousands_of_bodies_are_found_and_evicted),
+        TEST(no_body_is_lost_when_others_are_removed),
         TEST_SMALL(bodies_are_opened_while_others_are_kept_and_evicted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 static void flush(struct fixture *f)
 {
@@ -198,6 +199,11 @@ static void look(struct fixture *f)
     CHILD_MUST(is_kept(f->store, 2, 3));
 }
 
+static void look_at_one(struct fixture *f)
+{
+    CHILD_MUST(is_kept(f->store, 1, 3));
+}
+
 static void bodies_of_a_killed_popfs_stay_unsynced_through_the_next(void **state)
 {
     struct fixture *f = *state;
@@ -208,6 +214,30 @@ static void bodies_of_a_killed_popfs_stay_unsynced_through_the_next(void **state
     store_must_open(f);
     assert_kept(f->store, 1, "one");
     assert_false(is_kept(f->store, 2, 3) || is_kept(f->store, 3, 5));
+}
+
+/* The tests are linked with this one. */
+static size_t syncs_count;
+int syncfs(int descriptor)
+{
+    syncs_count++;
+    return (int)syscall(SYS_syncfs, descriptor);
+}
+
+static void closing_syncs_what_this_popfs_has_kept_or_a_killed_one_has_left(void **state)
+{
+    struct fixture *f = *state;
+    syncs_count = 0;
+    begin_with_one(f);
+    assert_int_equal(syncs_count, 1);
+    store_must_open(f);
+    assert_true(is_kept(f->store, 1, 3));
+    store_must_close(f);
+    assert_int_equal(syncs_count, 1);
+    killed_after(f, look_at_one);
+    store_must_open(f);
+    store_must_close(f);
+    assert_int_equal(syncs_count, 2);
 }
 
 static void fetch_again_without_a_word(struct fixture *f)
@@ -378,34 +408,45 @@ static void die(struct fixture *f)
     (void)f;
 }
 
+static void add_twenty_thousand(struct fixture *f)
+{
+    char uidl[16];
+    for (uint64_t id = 1; id <= 20000; id++) {
+        snprintf(uidl, sizeof(uidl), "%d", (int)id);
+        CHILD_MUST(add(f->store, id, uidl, 3));
+    }
+    flush(f);
+}
+
+/* One page of the table, where no query of an opening looks. */
 static void after_a_power_cut_damage_is_looked_for(void **state)
 {
     struct fixture *f = *state;
-    note_and_keep(f);
+    struct stat stat;
+    const char junk[64] = {0x5a};
+    killed_after(f, add_twenty_thousand);
+    cut_power(f);
+    store_must_open(f);
+    assert_string_equal(f->notice, "");
+    store_must_close(f);
     killed_after(f, die);
     cut_power(f);
-    /* An index that lacks what its table has: no query of an opening would notice. */
-    sql_run(f, "PRAGMA writable_schema = ON;"
-               "CREATE TABLE other(a);"
-               "UPDATE sqlite_master SET rootpage ="
-               " (SELECT rootpage FROM sqlite_master WHERE name = 'other')"
-               " WHERE name = 'message_going';"
-               "DELETE FROM sqlite_master WHERE name = 'other'");
+    int file = open(path_of("index.sqlite", f), O_WRONLY | O_CLOEXEC);
+    assert_true(file >= 0);
+    assert_int_equal(fstat(file, &stat), 0);
+    assert_int_equal(pwrite(file, junk, sizeof(junk), stat.st_size / 8192 * 4096), sizeof(junk));
+    close(file);
     store_must_open(f);
-    assert_non_null(strstr(f->notice, "index.sqlite.unreadable-"));
-    assert_loads(f->store, "b+ ");
+    assert_non_null(strstr(f->notice, "damaged"));
+    assert_loads(f->store, "");
 }
 
 static void damage_that_is_found_later_is_a_fault(void **state)
 {
     struct fixture *f = *state;
     struct failure failure = {0};
-    char uidl[16];
+    killed_after(f, add_twenty_thousand);
     store_must_open(f);
-    for (uint64_t id = 1; id <= 20000; id++) {
-        snprintf(uidl, sizeof(uidl), "%d", (int)id);
-        assert_true(add(f->store, id, uidl, 3));
-    }
     store_must_reopen(f);
     spoil(f);
     assert_int_equal(store_forget(f->store, 10000, &failure), FAULT_DISK);
@@ -465,6 +506,7 @@ int main(void)
         TEST(bodies_that_were_not_synced_are_dropped_and_those_that_were_stay),
         TEST(without_a_power_cut_all_stay),
         TEST(bodies_of_a_killed_popfs_stay_unsynced_through_the_next),
+        TEST(closing_syncs_what_this_popfs_has_kept_or_a_killed_one_has_left),
         TEST(a_body_that_was_fetched_again_does_not_pass_for_the_synced_one),
         TEST(a_truncated_body_is_fetched_anew),
         TEST(an_index_that_is_a_text_is_set_aside),
