@@ -23,10 +23,10 @@ static bool take(int letter, struct arguments *arguments)
         arguments->quiet = true;
         return true;
     case 'l':
-        arguments->how = UMOUNT_LAZY;
+        arguments->how |= UMOUNT_LAZY;
         return true;
     case 'f':
-        arguments->how = UMOUNT_FORCE;
+        arguments->how |= UMOUNT_FORCE;
         return true;
     case 'N':
         arguments->namespace = optarg;

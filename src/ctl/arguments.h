@@ -8,7 +8,7 @@
 struct arguments {
     bool help, version;
     bool json, quiet;
-    enum umount_how how;
+    unsigned how;          /* UMOUNT_LAZY and UMOUNT_FORCE */
     const char *namespace; /* -N; NULL: this one */
     char **operands;       /* part of argv */
     int operand_count;

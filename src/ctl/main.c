@@ -122,7 +122,7 @@ static int run(struct job *job, const struct arguments *arguments)
         return complain(job, "which messages?");
     if (job->name_count > command->names_max)
         return complain(job, "one mount point, and no names");
-    if (arguments->how != UMOUNT_PLAIN && command->run != NULL)
+    if (arguments->how != 0 && command->run != NULL)
         return complain(job, "-l and -f are for umount");
     if (command->run == NULL)
         return run_umount(job, arguments, arguments->operands[1]);

@@ -32,22 +32,22 @@ static int fail(struct job *job, const char *why)
 
 /* ---- taking the mount away ---- */
 
-static int unmount_as_root(struct job *job, enum umount_how how)
+static int unmount_as_root(struct job *job, unsigned how)
 {
-    int flags = how == UMOUNT_LAZY ? MNT_DETACH : how == UMOUNT_FORCE ? MNT_FORCE : 0;
+    int flags = (how & UMOUNT_LAZY ? MNT_DETACH : 0) | (how & UMOUNT_FORCE ? MNT_FORCE : 0);
     if (umount2(job->place.path, flags | UMOUNT_NOFOLLOW) == 0)
         return EXIT_DONE;
     return fail(job, errno == EBUSY ? "target is busy" : strerror(errno));
 }
 
 /* fusermount3 says itself what it does not like. */
-static int unmount_as_user(struct job *job, enum umount_how how)
+static int unmount_as_user(struct job *job, unsigned how)
 {
     char program[] = "fusermount3", plain[] = "-u", lazy[] = "-uz", end[] = "--";
-    char *words[] = {program, how == UMOUNT_LAZY ? lazy : plain, end, job->place.path, NULL};
+    char *words[] = {program, how & UMOUNT_LAZY ? lazy : plain, end, job->place.path, NULL};
     pid_t child;
     int status;
-    if (how == UMOUNT_FORCE)
+    if (how & UMOUNT_FORCE)
         return fail(job, "only root can force it");
     int error = posix_spawnp(&child, program, NULL, NULL, words, environ);
     if (error != 0)
@@ -58,7 +58,7 @@ static int unmount_as_user(struct job *job, enum umount_how how)
     return status == 0 ? EXIT_DONE : EXIT_MOUNT;
 }
 
-static int unmount(struct job *job, enum umount_how how)
+static int unmount(struct job *job, unsigned how)
 {
     int code = geteuid() == 0 ? unmount_as_root(job, how) : unmount_as_user(job, how);
     report_set(&job->report, "unmounted", json_object_new_boolean(code == EXIT_DONE));
@@ -116,7 +116,7 @@ static int finish(struct job *job, struct json_object *status)
     if (code >= EXIT_SIGNAL)
         return code;
     CLEANUP_CLOSE int watch = ending_watch(status_number(status, "/pid"));
-    if (unmount(job, UMOUNT_PLAIN) != EXIT_DONE)
+    if (unmount(job, 0) != EXIT_DONE)
         return EXIT_MOUNT;
     if (watch >= 0 && !ending_wait(watch, &job->report))
         return EXIT_INCOMPLETE;
@@ -134,10 +134,10 @@ static int unmount_plainly(struct job *job)
     if (error != ENOTCONN && error != ECONNABORTED)
         report_problem(&job->report, "%s: no word from popfs (%s); what it deletes is in the log",
                        job->place.path, strerror(error));
-    return unmount(job, UMOUNT_PLAIN);
+    return unmount(job, 0);
 }
 
-static int unmount_at_once(struct job *job, enum umount_how how)
+static int unmount_at_once(struct job *job, unsigned how)
 {
     CLEANUP_STATUS struct json_object *status = NULL;
     /* Not for long: status.json is answered from memory, or by nobody. */
@@ -152,9 +152,9 @@ static int unmount_at_once(struct job *job, enum umount_how how)
     return code;
 }
 
-int umount_run(struct job *job, enum umount_how how)
+int umount_run(struct job *job, unsigned how)
 {
-    return how == UMOUNT_PLAIN ? unmount_plainly(job) : unmount_at_once(job, how);
+    return how == 0 ? unmount_plainly(job) : unmount_at_once(job, how);
 }
 
 bool umount_enter_namespace(struct job *job, const char *path)

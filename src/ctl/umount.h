@@ -5,14 +5,14 @@
 
 #include "job.h"
 
-enum umount_how {
-    UMOUNT_PLAIN, /* commits, unmounts, waits */
-    UMOUNT_LAZY,  /* detaches, and does neither of the others */
-    UMOUNT_FORCE, /* likewise, and what waits for the mount gets an error */
+/* Neither: commits, unmounts, waits for the end. Either or both: only unmounts. */
+enum {
+    UMOUNT_LAZY = 1,  /* even if it is in use */
+    UMOUNT_FORCE = 2, /* and what waits for the mount gets an error */
 };
 
 /* Returns the code to exit with. */
-int umount_run(struct job *job, enum umount_how how);
+int umount_run(struct job *job, unsigned how);
 
 /* For -N of umount(8): goes on in the mount namespace that the file `path` stands for. */
 bool umount_enter_namespace(struct job *job, const char *path);

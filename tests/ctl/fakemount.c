@@ -2,8 +2,8 @@
 /*
  * A file system of type fuse.popfs with no mail in it: what lies in .popfs is what lies in a folder
  * of the test. A write to control appends its line to the file `commands` there, runs the program
- * `answer` with the line as its argument, and fails with the errno that this exits with; killed by
- * `interrupt`, with EINTR.
+ * `answer` with the line as its argument, and fails with the errno that this exits with, or with
+ * EINTR if the writer was interrupted.
  *     popfs-fake FOLDER MOUNTPOINT [-o ...]
  */
 #define FUSE_USE_VERSION 312
@@ -81,8 +81,9 @@ static int answer(const char *line)
     }
     while (waitpid(child, &status, 0) < 0)
         if (fuse_interrupted()) {
-            kill(child, SIGTERM);
-            waitpid(child, &status, 0);
+            kill(child, SIGKILL); /* libfuse's threads block the milder ones, and so does a child */
+            while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+                continue;
             return EINTR;
         }
     return WIFEXITED(status) ? WEXITSTATUS(status) : EINTR;

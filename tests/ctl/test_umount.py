@@ -139,9 +139,10 @@ def test_lazily_or_by_force_nothing_is_committed(flag, pending):
     assert pending.commands() == [] and not pending.is_mounted()
 
 
-def test_lazily_works_while_somebody_uses_it(pending):
+@pytest.mark.parametrize("flags", ["-l", "-lf"])
+def test_lazily_works_while_somebody_uses_it(flags, pending):
     with open(pending.mountpoint / ".popfs/status"):
-        pending.run("umount", "-l")
+        pending.run("umount", flags)
         assert not pending.is_mounted()
 
 
