@@ -44,8 +44,20 @@ static void raise_descriptor_limit(void)
         log_write(LOG_LEVEL_WARNING, "descriptor limit: %s", strerror(errno));
 }
 
+struct refetch {
+    struct secret *secret;
+    struct secret_sources sources;
+};
+
+/* On a thread of sync's, while nobody reads the secret. */
+static bool refetch(void *context, struct failure *ret_failure)
+{
+    struct refetch *refetch = context;
+    return secret_refetch(refetch->secret, &refetch->sources, ret_failure) == FAULT_NONE;
+}
+
 static enum fault make_sync(const struct options *options, const struct account *account,
-                            const struct secret *secret, struct sync **ret_sync,
+                            struct refetch *context, struct sync **ret_sync,
                             struct failure *ret_failure)
 {
     const struct sync_options wanted = {
@@ -58,7 +70,9 @@ static enum fault make_sync(const struct options *options, const struct account 
         .pin = options->pin,
         .auth = options->auth,
         .user = account->user,
-        .password = secret->text,
+        .password = context->secret->text,
+        .fetch_password = secret_can_refetch(context->secret) ? refetch : NULL,
+        .fetch_context = context,
         .account = account->shown,
         .mountpoint = account->mountpoint,
         .cache_folder = account->cache,
@@ -210,9 +224,10 @@ static int mount_and_serve(const struct options *options, const struct account *
     return code;
 }
 
-int life_run(const struct options *options, const struct account *account,
-             const struct secret *secret, struct daemon *daemon)
+int life_run(const struct options *options, const struct account *account, struct secret *secret,
+             struct daemon *daemon)
 {
+    struct refetch context = {secret, account_secret_sources(options, account)};
     struct failure failure = {0};
     struct sync *sync = NULL;
     CLEANUP_CLOSE int stop = take_signals();
@@ -223,7 +238,7 @@ int life_run(const struct options *options, const struct account *account,
     if (stop < 0)
         fault = failure_set(&failure, FAULT_MEMORY, "signalfd: %s", strerror(errno));
     else
-        fault = make_sync(options, account, secret, &sync, &failure);
+        fault = make_sync(options, account, &context, &sync, &failure);
     if (fault != FAULT_NONE) {
         int code = fault == FAULT_REFUSED ? EXIT_USAGE : code_of(fault); /* a word of an option */
         daemon_report_failure(daemon, code, failure.text);

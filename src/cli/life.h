@@ -9,10 +9,11 @@
 #include "secret.h"
 
 /*
- * Logs in, mounts, reports to `daemon`, answers until the end, commits. Wipes the secret as soon as
- * sync has its own copy. Returns the code to exit with. Call it in the process that stays.
+ * Logs in, mounts, reports to `daemon`, answers until the end, commits. The
+ * secret is fetched anew when the server has refused it. Returns the code to exit with. Call it in
+ * the process that stays.
  */
-int life_run(const struct options *options, const struct account *account,
-             const struct secret *secret, struct daemon *daemon);
+int life_run(const struct options *options, const struct account *account, struct secret *secret,
+             struct daemon *daemon);
 
 #endif

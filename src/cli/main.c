@@ -99,7 +99,7 @@ static enum fault obtain_secret(const struct options *options, const struct acco
 }
 
 static int fork_and_run(const struct options *options, const struct account *account,
-                        const struct secret *secret)
+                        struct secret *secret)
 {
     struct daemon daemon = {.pipe = -1};
     if (!options->foreground) {

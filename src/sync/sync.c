@@ -56,6 +56,8 @@ static enum fault account_init(struct account *account, const struct sync_option
     if (!pop3_auth_from_word(word, &account->auth))
         return failure_set(ret_failure, FAULT_REFUSED, "auth=%s is not a mechanism that popfs has",
                            word);
+    account->is_token =
+        account->auth == POP3_AUTH_XOAUTH2 || account->auth == POP3_AUTH_OAUTHBEARER;
     if (options->tls == SYNC_TLS_OFF)
         return FAULT_NONE;
     struct net_trust_options trust = {options->cafile, options->cert, options->key, options->pin};

@@ -27,10 +27,14 @@ static unsigned offers(const struct pop3_capabilities *set)
         set->resp_codes,
         set->sasl_plain,
         set->sasl_login,
-        set->sasl_other,
+        set->sasl,
         set->sasl_cram_md5,
         set->sasl_scram_sha_1,
         set->sasl_scram_sha_256,
+        set->sasl_scram_sha_256_plus,
+        set->sasl_xoauth2,
+        set->sasl_oauthbearer,
+        set->sasl_external,
     };
     unsigned bits = 0;
     for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)

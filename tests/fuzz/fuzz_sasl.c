@@ -127,10 +127,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .user = "alice",
         .password = password,
     };
+    const struct pop3_binding binding = {
+        .kind = "tls-exporter", .data = "0123456789abcdef0123456789abcdef", .octets = 32};
     struct pop3_sasl *sasl = NULL;
     struct failure failure = {0};
     const struct pop3_mechanism *mechanism = pop3_mechanism(auth);
-    enum fault fault = pop3_sasl_new(mechanism, &options, &sasl, &failure);
+    enum fault fault = pop3_sasl_new(mechanism, &options, &binding, &sasl, &failure);
     if (fault == FAULT_NONE)
         converse(mechanism, sasl, (struct slice){(const char *)data + 1, size - 1});
     else
