@@ -54,7 +54,7 @@ static void check_refusal(const struct failure *failure, enum fault fault)
     static const char *const starts[] = {
         "the source must be ",           "no password in the source",
         "the user in the source ",       "the source names no usable host",
-        "after the host in the source ",
+        "after the host in the source ", "the host in the source is no international domain name: ",
     };
     MUST(fault == FAULT_REFUSED && failure->fault == fault);
     bool known = false;

@@ -51,7 +51,12 @@ static void die(struct daemon *daemon)
 
 static void succeed(struct daemon *daemon)
 {
-    daemon_report_success(daemon, "a note");
+    daemon_report_success(daemon, "");
+}
+
+static void succeed_with_a_notice(struct daemon *daemon)
+{
+    daemon_report_success(daemon, "3 messages are to go");
 }
 
 static void the_users_process_prints_the_failure_and_ends_with_its_code(void **state)
@@ -77,6 +82,14 @@ static void success_is_silent(void **state)
     char said[256];
     assert_int_equal(fork_and_listen(succeed, said, sizeof(said)), EXIT_OK);
     assert_string_equal(said, "");
+}
+
+static void the_users_process_prints_what_a_success_has_to_say(void **state)
+{
+    (void)state;
+    char said[256];
+    assert_int_equal(fork_and_listen(succeed_with_a_notice, said, sizeof(said)), EXIT_OK);
+    assert_string_equal(said, "popfs: 3 messages are to go\n");
 }
 
 static void success_leaves_the_session_the_folder_and_the_terminal(void **state)
@@ -175,6 +188,7 @@ int main(void)
         cmocka_unit_test(the_users_process_prints_the_failure_and_ends_with_its_code),
         cmocka_unit_test(a_child_that_dies_is_noticed),
         cmocka_unit_test(success_is_silent),
+        cmocka_unit_test(the_users_process_prints_what_a_success_has_to_say),
         cmocka_unit_test(success_leaves_the_session_the_folder_and_the_terminal),
         cmocka_unit_test(a_child_whose_parent_was_killed_gives_up),
         cmocka_unit_test(in_the_foreground_success_changes_nothing),
