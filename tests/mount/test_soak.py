@@ -15,10 +15,10 @@ import time
 from pathlib import Path
 
 import mailbox
+from faultproxy import FaultProxy
 from mounting import unmount_hard
 from reading import names
 from scripted import Script
-from test_resilience import Cutter
 
 LONG = "POPFS_LONG" in os.environ
 SOAK_S = 600 if LONG else 15
@@ -109,7 +109,7 @@ def test_a_line_that_breaks_every_few_seconds(serve, place, on_script):
         mailbox.plain(f"big{i}", random.Random(i).randbytes(300_000).hex().encode() + b"\r\n") for i in range(3)]
     truth = {f"{mail.name}.eml": mail.data for mail in mails}
     server = serve(Script(mails))
-    with Cutter(server) as line:
+    with FaultProxy(server) as line:
         with on_script(line, "refresh=3,keepalive=1,lazy=100K,cache_size=1M", expect_exit=0) as mount:
             dice = random.Random(4)
             end = time.monotonic() + SOAK_S
