@@ -6,6 +6,7 @@
 #include "umount.h"
 
 #include "commands.h"
+#include "control.h"
 #include "ending.h"
 #include "exit.h"
 #include "status.h"
@@ -144,6 +145,9 @@ static int unmount_at_once(struct job *job, unsigned how)
     int64_t pending = status_load(&job->place, &status) == 0
                           ? status_number(status, "/pending_removal_count")
                           : 0;
+    /* A mount that nobody uses cannot tell this from a plain unmount. */
+    if (pending > 0)
+        (void)control_run(&job->place, "keep", NULL);
     int code = unmount(job, how);
     report_set_count(&job->report, "pending_removal_count", pending);
     if (code == EXIT_DONE && pending > 0)

@@ -13,6 +13,7 @@ static const struct {
     [COMMAND_ROLLBACK] = {"rollback", true, false, false},
     [COMMAND_UNDELETE] = {"undelete", true, true, true},
     [COMMAND_PREFETCH] = {"prefetch", false, true, false},
+    [COMMAND_KEEP] = {"keep", true, false, false},
 };
 
 static struct slice without_line_end(struct slice line)

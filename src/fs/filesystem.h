@@ -51,6 +51,7 @@ struct fs {
 
     /* The FUSE thread's own. */
     struct inodes inodes;
+    bool keeps; /* the end of the mount is to delete nothing */
     uint64_t commands_ino_last;
     struct mountwatch mountwatch;
     struct handle *handles;

@@ -172,6 +172,14 @@ static void warn_of_no_commit(struct fs *fs, const char *why)
               status.going_count, status.going_count == 1 ? " stays" : "s stay");
 }
 
+/* Whoever ended the mount wants what is going to be deleted. */
+static bool is_to_commit(struct fs *fs)
+{
+    if (fs->keeps)
+        warn_of_no_commit(fs, "as was asked for");
+    return !fs->keeps;
+}
+
 /* The connection to the kernel has come to its end. */
 static bool was_unmounted_in_order(struct fs *fs)
 {
@@ -179,7 +187,7 @@ static bool was_unmounted_in_order(struct fs *fs)
     switch (mountwatch_state(&fs->mountwatch)) {
     case MOUNTWATCH_NOTHING_KNOWN:
     case MOUNTWATCH_UNMOUNTED:
-        return true;
+        return is_to_commit(fs);
     case MOUNTWATCH_MOUNTED:
         warn_of_no_commit(fs, "the connection was cut while the file system was mounted");
         return false;
@@ -213,7 +221,8 @@ enum fault fs_run(struct fs *fs, int stop_descriptor, bool *ret_may_commit,
             *ret_may_commit = was_unmounted_in_order(fs);
             return FAULT_NONE;
         case SERVE_STOPPED:
-            *ret_may_commit = mountwatch_state(&fs->mountwatch) != MOUNTWATCH_UNMOUNTED_LAZILY;
+            *ret_may_commit = mountwatch_state(&fs->mountwatch) != MOUNTWATCH_UNMOUNTED_LAZILY &&
+                              is_to_commit(fs);
             return FAULT_NONE;
         case SERVE_BROKEN:
             return failure_set(ret_failure, FAULT_DISK, "lost the connection to the kernel: %s",

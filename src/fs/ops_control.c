@@ -57,6 +57,7 @@ static enum sync_want want_of(const struct command *command)
     case COMMAND_UNDELETE:
         return SYNC_WANT_RESTORE;
     case COMMAND_PREFETCH:
+    case COMMAND_KEEP:
         break;
     }
     return command->name.len > 0 ? SYNC_WANT_BODY : SYNC_WANT_PREFETCH;
@@ -86,6 +87,13 @@ static void submit(fuse_req_t req, struct fs *fs, const struct command *command,
     parked_submit(parked);
 }
 
+/* `umount -l` of a mount that nobody uses looks like `umount` to us: umount.fuse.popfs says so. */
+static void keep(fuse_req_t req, struct fs *fs, size_t size)
+{
+    fs->keeps = true;
+    fuse_reply_write(req, size);
+}
+
 void ops_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
                struct fuse_file_info *info)
 {
@@ -99,6 +107,8 @@ void ops_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, of
         fuse_reply_err(req, EINVAL);
     else if (fs->owner.read_only && command_is_about_removal(command.verb))
         fuse_reply_err(req, EROFS);
+    else if (command.verb == COMMAND_KEEP)
+        keep(req, fs, size);
     else
         submit(req, fs, &command, size);
 }

@@ -270,12 +270,15 @@ def installed(installation, monkeypatch, place):
     run(*undo)
 
 
-def test_an_installation_has_the_program_and_its_manual(installation):
-    assert sorted(installation) == ["bin/popfs", "share/man/man1/popfs.1"]
-    assert os.access(installation["bin/popfs"], os.X_OK)
+def test_an_installation_has_the_programs_and_their_manuals(installation):
+    assert {"bin/popfs", "bin/popfsctl", "sbin/umount.fuse.popfs", "share/man/man1/popfs.1", "share/man/man1/popfsctl.1",
+            "share/bash-completion/completions/popfs"} <= set(installation)
+    for name in ("bin/popfs", "bin/popfsctl", "sbin/umount.fuse.popfs"):
+        assert os.access(installation[name], os.X_OK)
     assert run(installation["bin/popfs"], "-V").stdout == run(binary(), "-V").stdout
-    manual = Path(__file__).parents[2] / "man/popfs.1"
-    assert installation["share/man/man1/popfs.1"].read_bytes() == manual.read_bytes()
+    for name in ("popfs.1", "popfsctl.1"):
+        manual = Path(__file__).parents[2] / "man" / name
+        assert installation[f"share/man/man1/{name}"].read_bytes() == manual.read_bytes()
     page = run("mandoc", "-T", "ascii", "-O", "width=78", installation["share/man/man1/popfs.1"]).stdout
     assert b"mount a POP3 maildrop as files" in page
 

@@ -95,7 +95,7 @@ class Crowd:
 
     def _look(self):
         self.over.wait(0.02)
-        found = names(self.path)
+        found = os.listdir(self.path)
         for name in self.random.sample(found, min(5, len(found))):
             os.stat(self.path / name)
 

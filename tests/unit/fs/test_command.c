@@ -28,6 +28,7 @@ static void a_word_is_a_command_with_or_without_a_line_end(void **state)
     assert_int_equal(parsed(SLICE_LITERAL("refresh\n")).verb, COMMAND_REFRESH);
     assert_int_equal(parsed(SLICE_LITERAL(" rollback \n")).verb, COMMAND_ROLLBACK);
     assert_int_equal(parsed(SLICE_LITERAL("prefetch\n")).verb, COMMAND_PREFETCH);
+    assert_int_equal(parsed(SLICE_LITERAL("keep\n")).verb, COMMAND_KEEP);
     assert_int_equal(parsed(SLICE_LITERAL("prefetch\n")).name.len, 0);
 }
 
@@ -77,6 +78,7 @@ static void what_a_read_only_mount_refuses_is_about_removal(void **state)
     assert_true(command_is_about_removal(COMMAND_COMMIT));
     assert_true(command_is_about_removal(COMMAND_ROLLBACK));
     assert_true(command_is_about_removal(COMMAND_UNDELETE));
+    assert_true(command_is_about_removal(COMMAND_KEEP));
     assert_false(command_is_about_removal(COMMAND_REFRESH));
     assert_false(command_is_about_removal(COMMAND_PREFETCH));
 }
