@@ -2,8 +2,8 @@
 """Rule 20: a line that breaks at any octet of a session gives the right octets or an errno; never wrong ones, a hang or a leak.
 
 The session is that of a user: mount, list, read three messages, remove one, unmount. At octet k of what the server sends, or of what
-it receives, the line is cut, reset, falls silent, turns to nonsense, or flips a bit. The normal run takes every 96th octet, the faults
-taking turns; POPFS_LONG takes every one.
+it receives, the line is cut, reset, falls silent, turns to nonsense, or flips a bit; faults and ways to ask take turns. The normal run
+takes every 97th octet, POPFS_LONG every one.
 
 Two faults are left out because nobody could see them: a flipped bit in the clear (TCP's checksum and the mail itself are all there is;
 under TLS each is found), and nonsense in the clear that is followed by the rest of the mail, for which it is followed by a cut here.
@@ -11,6 +11,7 @@ under TLS each is found), and nonsense in the clear that is followed by the rest
 
 import os
 import time
+from dataclasses import dataclass
 
 import mailbox
 import mounting
@@ -22,7 +23,7 @@ from reading import read_at_last, read_or_errno
 from scripted import Script, Server
 
 LONG = "POPFS_LONG" in os.environ
-STEP = 2 if LONG else 96  # of each way to ask: pipelined at even octets, one by one at odd ones
+STEP = 1 if LONG else 97
 AT_ONCE = 16 if LONG else 8  # mounts; most of their time is back-off and silence
 EVERY_LINE = 10**6
 
@@ -35,48 +36,56 @@ GONER = mailbox.plain("goner", b"to be removed\r\n")
 MAILS = [*READ, GONER]
 
 # The answer to QUIT is waited for a minute, however short the time-out: silence there has a test of its own.
-QUIT_OCTETS = {"up": {False: 8, True: 64}, "down": {False: 12, True: 40}}
+QUIT_OCTETS = {"clear": {"up": 8, "down": 12}, "stls": {"up": 64, "down": 40}, "tls": {"up": 64, "down": 40}}
+
+
+@dataclass(frozen=True)
+class Fault:
+    direction: str
+    octet: int
+    how: str
+    times: int  # connections
+    pipeline: str
 
 
 class Sessions:
-    """Makes cells: what is the same for all octets of one transport."""
+    """Those over one transport."""
 
-    def __init__(self, one_place, secured, pipeline, authority, certificate):
-        self.one_place, self.secured, self.pipeline = one_place, secured, pipeline
-        self.trust = f"cafile={authority.cert}" if secured else "tls=off"
+    def __init__(self, one_place, transport, authority, certificate):
+        self.one_place, self.transport = one_place, transport
+        self.trust = "tls=off" if transport == "clear" else f"cafile={authority.cert}"
         self.certificate = certificate
 
     def server(self):
-        return Server(Script(messages=list(MAILS)), certificate=self.certificate, implicit_tls=self.secured)
+        return Server(Script(messages=list(MAILS)), certificate=self.certificate, implicit_tls=self.transport == "tls")
 
-    def how_to_connect(self, place, server, proxy):
+    def how_to_connect(self, place, server, proxy, pipeline):
         seconds = 1 if proxy.how in ("silence", "flip") else 5  # a flipped length makes either side wait for more
-        options = script_options(place, server, f"timeout={seconds},pipeline={self.pipeline}", self.trust)
-        return script_source(proxy, "pops" if self.secured else "pop3"), options
+        options = script_options(place, server, f"timeout={seconds},pipeline={pipeline}", self.trust)
+        return script_source(proxy, "pops" if self.transport == "tls" else "pop3"), options
 
-    def whole(self):
+    def whole(self, pipeline):
         """Octets down and up of a session that nobody disturbs."""
         with self.one_place() as place, self.server() as server, FaultProxy(server) as proxy:
-            with mounting.mounted(place, *self.how_to_connect(place, server, proxy)) as mount:
+            with mounting.mounted(place, *self.how_to_connect(place, server, proxy, pipeline)) as mount:
                 for mail in READ:
                     assert read_at_last(mount.path / f"{mail.name}.eml") == mail.data
                 os.unlink(mount.path / "goner.eml")
             assert server.script.messages == READ and len(proxy.passed_down) == 1
             return {"down": proxy.passed_down[0], "up": proxy.passed_up[0]}
 
-    def faulty(self, point):
+    def faulty(self, fault):
         """One session with one fault; True if popfs was mounted when the line broke."""
-        direction, octet, fault, times = point
         begin = time.monotonic()
         with self.one_place() as place, self.server() as server, \
-                FaultProxy(server, times=times, how=fault, **{direction: octet}) as proxy:
-            mount = mount_or_refusal(place, *self.how_to_connect(place, server, proxy))
+                FaultProxy(server, times=fault.times, how=fault.how, **{fault.direction: fault.octet}) as proxy:
+            mount = mount_or_refusal(place, *self.how_to_connect(place, server, proxy, fault.pipeline))
             if mount is None:
                 assert server.commands("DELE") == []
                 return False
             before = proxy.cut_count
-            self.use(mount, healed=times == 1)
-            self.judge(mount, server, healed=times == 1)
+            self.use(mount, healed=fault.times == 1)
+            self.judge(mount, server, healed=fault.times == 1)
             assert time.monotonic() - begin < 60
             return before < proxy.cut_count
 
@@ -108,26 +117,28 @@ class Sessions:
             assert "goner" in mount.log(), said
 
 
-def points(octets, secured, first):
-    """(direction, octet, fault, connections): faults and directions take turns; each fourth point breaks every line."""
-    faults = [fault for fault in FAULTS if secured or fault != "flip"]
+def faults(sessions):
+    """In each third turn every line breaks, and not the first alone."""
+    hows = [how for how in FAULTS if sessions.transport != "clear" or how != "flip"]
     found = []
-    for direction, total in octets.items():
-        step = STEP if direction == "down" else min(STEP, 30)  # the commands are short
-        for octet in range(first, total, step):
-            fault = faults[len(found) % len(faults)]
-            times = EVERY_LINE if len(found) % 4 == 3 and fault in ("reset", "close") else 1
-            if fault == "silence" and octet > total - QUIT_OCTETS[direction][secured] - 1:
-                fault = "close"
-            found.append((direction, octet, fault, times))
+    octets = {pipeline: sessions.whole(pipeline) for pipeline in ("auto", "off")}
+    for direction in ("down", "up"):
+        total = max(of[direction] for of in octets.values())
+        step = STEP if direction == "down" else min(STEP, 31)  # the commands are short
+        for octet in range(0, total, step):
+            turn, place = divmod(len(found), len(hows))
+            how, pipeline = hows[place], ("auto", "off")[turn % 2]
+            times = EVERY_LINE if turn % 3 == 2 and how in ("reset", "close") else 1
+            if how == "silence" and octet >= octets[pipeline][direction] - QUIT_OCTETS[sessions.transport][direction]:
+                how = "close"
+            found.append(Fault(direction, octet, how, times, pipeline))
     return found
 
 
-@pytest.mark.parametrize("pipeline", ["auto", "off"])
-@pytest.mark.parametrize("secured", [False, True], ids=["clear", "tls"])
-def test_a_session_that_breaks_anywhere(secured, pipeline, one_place, authority, certificate):
-    sessions = Sessions(one_place, secured, pipeline, authority, certificate)
-    chosen = points(sessions.whole(), secured, first=0 if pipeline == "auto" else 1)
+@pytest.mark.parametrize("transport", QUIT_OCTETS)
+def test_a_session_that_breaks_anywhere(transport, one_place, authority, certificate):
+    sessions = Sessions(one_place, transport, authority, certificate)
+    chosen = faults(sessions)
     mounted_count = sum(everywhere(sessions.faulty, chosen, AT_ONCE))
     assert mounted_count >= len(chosen) // 8, "only the login was disturbed"
 

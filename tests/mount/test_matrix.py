@@ -30,7 +30,7 @@ TRANSPORTS = ("plain", "stls", "tls")
 FAILS = {errno.EIO, errno.ETIMEDOUT, errno.EBUSY}
 
 A, B, C, D, E = (  # small, but with all that framing can get wrong
-    mailbox.plain("dots", b".\r\n..\r\n.x\r\nLF\n.\nno end\r\n.\r\n"),
+    mailbox.plain("dots", b".\r\n..\r\n.x\r\nLF\n.\nno\n.\r\nend\r\n.\r\n"),
     mailbox.plain("octets", bytes(range(1, 10)) + b"\0\0\r\n" + bytes(range(128, 256)) + b"\r\na\rb\r\r\nc\r\n"),
     mailbox.plain("lines", b"The quick brown fox, number 12345.\r\n" * 90),
     mailbox.plain("one-line", b"0123456789abcdef" * 600 + b"\r\n"),
@@ -89,7 +89,8 @@ CASES = {
     "uidl-garbled": Case("1", switches(garbled={"UIDL": b"\0\r\n"}), refused=NOT_POP3, logins=2),
     "list-garbled": Case("1", switches(garbled={"LIST": b"+ERR\r\n"}), refused=NOT_POP3, logins=2),
     "retr-garbled-once": Case("1", switches(garbled={"RETR": b"+Okay here it is\r\n.\r\n"}, garbled_times=1), says=NOT_POP3, logins=3),
-    "retr-garbled-always": Case("1, 17", switches(garbled={"RETR 2": b"+Okay\r\n"}), fails={"octets"}, says=NOT_POP3, logins=6, seconds=40),
+    "retr-garbled-always": Case("1, 17", switches(garbled={"RETR 2": b"+Okay\r\n"}), fails={"octets"}, says=NOT_POP3, logins=4,
+                                seconds=40),
     "dele-garbled-once": Case("1, 18", switches(garbled={"DELE": b"+Okay\r\n"}, garbled_times=1), says=NOT_POP3, logins=2),
     "dele-garbled-always": Case("1, 18", switches(garbled={"DELE": b"+Okay\r\n"}), says="goner", deletes=False, logins=4, seconds=40),
     "status-too-long": Case("5", switches(garbled={"RETR 2": b"+OK " + LONG_LINE}, garbled_times=1), says="line of more than", logins=3),
@@ -123,7 +124,8 @@ CASES = {
     "sizes-one-more": Case("12", switches(size_said=lambda octets: str(octets + 1))),
     "sizes-zero": Case("12", switches(size_said=lambda octets: "0")),
     "sizes-garbage": Case("12", switches(size_said=lambda octets: f"%!d(float64={octets})")),
-    "header-added-at-uidl": Case("3.5", switches(uidl_adds_header=True), octets=lambda mail: f"X-UIDL: {mail.name}\r\n".encode() + mail.data),
+    "header-added-at-uidl": Case("3.5", switches(uidl_adds_header=True),
+                                 octets=lambda mail: f"X-UIDL: {mail.name}\r\n".encode() + mail.data),
     # -- rules 13 and 14: data
     "retr-refused": Case("13", switches(retr_refused={"octets"}), fails={"octets"}, says="refuses message"),
     "retr-short-once": Case("13", switches(short_retr={"octets": 40}, short_times=1), says="shorter"),
@@ -131,9 +133,9 @@ CASES = {
     "retr-reset-once": Case("13, 17", switches(cut_retr=90), logins=3),
     "retr-closed-once": Case("13, 17", switches(cut_retr=90, cut_how="close"), logins=3),
     "retr-ended-once": Case("13, 25", switches(cut_retr=90, cut_how="goodbye"), transports=("stls", "tls"), logins=3),
-    "retr-hangs-up-always": Case("13, 17", switches(hangs_up_on={"octets"}), fails={"octets"}, logins=6, seconds=40),
+    "retr-hangs-up-always": Case("13, 17", switches(hangs_up_on={"octets"}), fails={"octets"}, logins=4, seconds=40),
     "retr-silent-once": Case("21", switches(cut_retr=90, cut_how="silence"), options="timeout=1", may_fail={"dots"}, logins=3),
-    "retr-silent-always": Case("21, 17, 3.5", switches(silent={"RETR 2"}), options="timeout=1", fails={"octets"}, logins=6, seconds=40),
+    "retr-silent-always": Case("21, 17, 3.5", switches(silent={"RETR 2"}), options="timeout=1", fails={"octets"}, logins=4, seconds=40),
     "errors-are-counted": Case("13, 3.8", switches(errors_limit=5, capa=False), pipelining=(False,)),
     "top-with-body": Case("14", switches(top_style="whole")),
     "top-without-blank-line": Case("14", switches(top_style="no-blank")),
@@ -192,7 +194,7 @@ CASES = {
     "challenge-with-text": Case("27", switches(challenge="+ go on"), options="timeout=10,auth=plain"),
     "challenge-of-ok": Case("27", switches(challenge="+OK"), options="timeout=10,auth=plain"),
     "login-of-two-steps": Case("27", switches(sasl="LOGIN"), options="timeout=10,auth=login"),
-    "apop": Case("27", switches(capa_extra=b"EXPIRENEVER\r\nPIPELINE-NOT\r\n"), options="timeout=10,auth=apop", transports=("plain", "tls")),
+    "apop": Case("27", switches(capa_extra=b"EXPIRENEVER\r\n"), options="timeout=10,auth=apop", transports=("plain", "tls")),
     "password-of-1-kib": Case("28", switches(password="p%41 \u00e9" * 170), options="timeout=10,auth=user"),
     "utf8": Case("3.6", switches(utf8="ok", rewrites_8bit=True), mails=FOREIGN, transports=("stls", "tls")),
     "utf8-refused": Case("3.6", switches(utf8="refused")),
@@ -394,10 +396,10 @@ def test_delayed_acks_do_not_slow_down_a_server_with_nagle(serve, on_script):
     server = serve(Script(messages=mails, nagle=True, pipelining=False))
     with on_script(server) as mount:
         begin = time.monotonic()
+        assert all(os.stat(mount.path / f"{mail.name}.eml").st_mtime > 0 for mail in mails)
         for mail in mails:
-            assert os.stat(mount.path / f"{mail.name}.eml").st_mtime > 0
             assert (mount.path / f"{mail.name}.eml").read_bytes() == mail.data
-        assert time.monotonic() - begin < 4
+        assert time.monotonic() - begin < 3
     assert len(server.commands("RETR")) == 75
 
 
@@ -418,15 +420,15 @@ def test_memory_does_not_grow_with_a_line(serve, on_script, place):
     """Rule 4: nor with a message, a header field or a line of dots."""
     place.environment["ASAN_OPTIONS"] += ":quarantine_size_mb=1"
     small = mailbox.plain("small")
-    large = [mailbox.plain("one-line", b"0123456789abcdef" * 2**21 + b"\r\n"), mailbox.plain("dots", b"." * 2**23 + b"\r\n"),
-             mailbox.Mail("field", b"Subject: " + b"s" * 2**23 + b"\r\n\r\n")]
+    large = [mailbox.plain("one-line", b"0123456789abcdef" * 2**20 + b"\r\n"), mailbox.plain("dots", b"." * 2**22 + b"\r\n"),
+             mailbox.Mail("field", b"Subject: " + b"s" * 2**22 + b"\r\n\r\n")]
     server = serve(Script(messages=[small, *large]))
     with on_script(server, "lazy=0") as mount:
         assert (mount.path / "small.eml").read_bytes() == small.data
         before = peak_kib(mount.pid)
         for mail in large:
             assert (mount.path / f"{mail.name}.eml").read_bytes() == mail.data
-        assert peak_kib(mount.pid) - before < 12 * 1024
+        assert peak_kib(mount.pid) - before < 8 * 1024
 
 
 def peak_kib(pid):
