@@ -35,6 +35,7 @@
 #include "daemon.h"
 #include "life.h"
 #include "options.h"
+#include "paths.h"
 #include "secret.h"
 
 #include <stdio.h>
@@ -102,15 +103,31 @@ static enum fault obtain_secret(const struct options *options, const struct acco
         .netrc = account->netrc,
         .terminal = "/dev/tty",
     };
-    if (!harden() || !secret_init(secret))
-        return failure_set(ret_failure, FAULT_MEMORY, "cannot protect the password in memory");
+    if (!secret_init(secret))
+        return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
     return secret_obtain(secret, &sources, ret_failure);
+}
+
+/* Only what an option or mount.fuse3 names stays open. */
+static bool close_inherited(const struct options *options)
+{
+    const char *const paths[] = {options->mountpoint, options->cafile, options->cert, options->key};
+    int kept[sizeof(paths) / sizeof(paths[0])];
+    size_t count = 0;
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
+        if (paths[i] != NULL && path_descriptor(paths[i]) >= 0)
+            kept[count++] = path_descriptor(paths[i]);
+    return daemon_close_inherited(kept, count);
 }
 
 static int fork_and_run(const struct options *options, const struct account *account,
                         const struct secret *secret)
 {
     struct daemon daemon = {.pipe = -1};
+    if (!close_inherited(options)) {
+        perror("popfs: close_range");
+        return EXIT_SYSTEM;
+    }
     if (!options->foreground) {
         int code = daemon_fork(&daemon);
         if (code >= 0)
@@ -126,7 +143,11 @@ static int run(const struct options *options)
     struct secret secret = {0};
     struct failure failure = {0};
     int code;
-    enum fault fault = account_resolve(options, &account, &failure);
+    if (!harden()) {
+        perror("popfs: cannot protect the password in memory");
+        return EXIT_SYSTEM;
+    }
+    enum fault fault = account_resolve(options, &account, &failure); /* reads ~/.netrc */
     if (fault == FAULT_NONE)
         fault = obtain_secret(options, &account, &secret, &failure);
     if (fault == FAULT_NONE)
