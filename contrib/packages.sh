@@ -8,7 +8,7 @@ set -euo pipefail
 
 packages=(
     build-essential meson ninja-build pkg-config
-    libfuse3-dev libssl-dev libgsasl-dev libgmime-3.0-dev libcmocka-dev
+    libfuse3-dev libssl-dev libgsasl-dev libgmime-3.0-dev libseccomp-dev libcmocka-dev
     fuse3 mount util-linux openssl python3 dovecot-core dovecot-pop3d
 )
 if [[ ${1-} == bench ]]; then

@@ -6,13 +6,27 @@
  */
 #include "life.h"
 
+#include "helper.h"
+#include "paths.h"
+#include "sandbox.h"
+#include "unmount.h"
+
 #include "popfs/fs.h"
 
 #include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+
+enum { UNMOUNT_MS = 10000 };
+
+/* What is left of the process's rights, and who has the rest. */
+struct confinement {
+    struct sandbox sandbox;
+    struct helper unmounter; /* not started if libfuse can unmount */
+};
 
 /* From now on they are read from the descriptor, or never: a second Ctrl-C must not cut a commit
  * short. */
@@ -40,9 +54,58 @@ static void raise_descriptor_limit(void)
         log_write(LOG_LEVEL_WARNING, "descriptor limit: %s", strerror(errno));
 }
 
+/* ---- the sandbox ---- */
+
+static enum fault run_unmount(const void *context, struct secret *secret,
+                              struct failure *ret_failure)
+{
+    (void)secret;
+    return unmount_run(context, ret_failure);
+}
+
+static enum fault prepare_confinement(const struct options *options, const struct account *account,
+                                      const struct secret *secret, struct confinement *confinement,
+                                      struct failure *ret_failure)
+{
+    const struct helper_work work = {.name = "popfs-unmount",
+                                     .run = run_unmount,
+                                     .context = account->mountpoint,
+                                     .foreground = options->foreground};
+    sandbox_init(&confinement->sandbox, options->sandbox == OPTION_SANDBOX_AUTO, account->cache,
+                 getenv("TMPDIR"));
+    /* What mount.fuse3 has mounted is not ours to unmount. */
+    if (!sandbox_confines(&confinement->sandbox) || path_descriptor(account->mountpoint) >= 0)
+        return FAULT_NONE;
+    return helper_start(&confinement->unmounter, &work, secret, ret_failure);
+}
+
+/* The thread that is to answer the kernel. */
+static enum fault confine(const struct sandbox *sandbox, struct failure *ret_failure)
+{
+    enum fault fault = sandbox_enter(sandbox, ret_failure);
+    if (fault == FAULT_NONE)
+        log_write(LOG_LEVEL_INFO, "sandbox: %s", sandbox->text);
+    return fault;
+}
+
+static enum fault confine_thread(const void *context, struct failure *ret_failure)
+{
+    return sandbox_enter(context, ret_failure);
+}
+
+static void unmount_from_outside(void *context)
+{
+    struct helper *unmounter = context;
+    struct failure failure = {0};
+    if (helper_ask(unmounter, UNMOUNT_MS, NULL, &failure) != FAULT_NONE)
+        log_write(LOG_LEVEL_ERROR, "%s; fusermount3 -uz clears the place", failure.text);
+}
+
+/* ---- the parts ---- */
+
 static enum fault make_sync(const struct options *options, const struct account *account,
-                            const struct secret *secret, struct sync **ret_sync,
-                            struct failure *ret_failure)
+                            const struct secret *secret, const struct sandbox *sandbox,
+                            struct sync **ret_sync, struct failure *ret_failure)
 {
     const struct sync_options wanted = {
         .host = account->host,
@@ -64,12 +127,15 @@ static enum fault make_sync(const struct options *options, const struct account 
         .prefetch = options->prefetch,
         .read_only = options->read_only,
         .trace = options->debug,
+        .thread_begin = confine_thread,
+        .thread_context = sandbox,
     };
     return sync_new(&wanted, ret_sync, ret_failure);
 }
 
 static enum fault mount_it(const struct options *options, const struct account *account,
-                           const char *mount_options, struct sync *sync, struct fs **ret_fs,
+                           const char *mount_options, struct sync *sync,
+                           struct confinement *confinement, struct fs **ret_fs,
                            struct failure *ret_failure)
 {
     const struct fs_options wanted = {
@@ -83,6 +149,8 @@ static enum fault mount_it(const struct options *options, const struct account *
         .uid = (uid_t)options->uid,
         .gid = (gid_t)options->gid,
         .umask = (mode_t)options->umask,
+        .unmount = confinement->unmounter.child == 0 ? NULL : unmount_from_outside,
+        .unmount_context = &confinement->unmounter,
     };
     return fs_new(&wanted, sync, ret_fs, ret_failure);
 }
@@ -126,7 +194,8 @@ static int serve(const struct options *options, struct sync *sync, struct fs *fs
 }
 
 static int mount_and_serve(const struct options *options, const struct account *account,
-                           struct sync *sync, int stop, struct daemon *daemon)
+                           struct confinement *confinement, struct sync *sync, int stop,
+                           struct daemon *daemon)
 {
     struct failure failure = {0};
     struct fs *fs = NULL;
@@ -140,12 +209,17 @@ static int mount_and_serve(const struct options *options, const struct account *
         !buffer_append(&words, (struct slice){"", 1}))
         fault = failure_set(&failure, FAULT_MEMORY, "out of memory");
     else
-        fault = mount_it(options, account, words.data, sync, &fs, &failure);
+        fault = mount_it(options, account, words.data, sync, confinement, &fs, &failure);
+    if (fault == FAULT_NONE)
+        fault = confine(&confinement->sandbox, &failure);
     if (fault == FAULT_NONE)
         return serve(options, sync, fs, stop, daemon_report_success(daemon));
 
     struct sync_report report;
+    if (fs != NULL)
+        fs_unmount(fs);
     sync_stop(sync, false, &report);
+    fs_free(fs);
     int code = fault == FAULT_MEMORY ? EXIT_SYSTEM : EXIT_MOUNT;
     daemon_report_failure(daemon, code, failure.text);
     return code;
@@ -156,21 +230,26 @@ int life_run(const struct options *options, const struct account *account,
 {
     struct failure failure = {0};
     struct sync *sync = NULL;
+    struct confinement confinement = {0};
     CLEANUP_CLOSE int stop = take_signals();
     enum fault fault;
     log_start(options->foreground ? LOG_SINK_STDERR : LOG_SINK_SYSLOG,
               options->debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO, "popfs");
-    raise_descriptor_limit();
     if (stop < 0)
         fault = failure_set(&failure, FAULT_MEMORY, "signalfd: %s", strerror(errno));
     else
-        fault = make_sync(options, account, secret, &sync, &failure);
+        fault = prepare_confinement(options, account, secret, &confinement, &failure);
+    raise_descriptor_limit();
+    if (fault == FAULT_NONE)
+        fault = make_sync(options, account, secret, &confinement.sandbox, &sync, &failure);
     if (fault != FAULT_NONE) {
+        helper_end(&confinement.unmounter);
         int code = fault == FAULT_REFUSED ? EXIT_USAGE : code_of(fault); /* a word of an option */
         daemon_report_failure(daemon, code, failure.text);
         return code;
     }
-    int code = mount_and_serve(options, account, sync, stop, daemon);
+    int code = mount_and_serve(options, account, &confinement, sync, stop, daemon);
+    helper_end(&confinement.unmounter);
     sync_free(sync);
     return code;
 }

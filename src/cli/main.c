@@ -12,7 +12,8 @@
  * Processes. The one that the user started reads the command line (options, url, account), gets the
  * password (secret, passcmd, netrc, prompt) and, unless -f, forks (daemon): then it only waits for
  * the other to say that the mount is there, or why not, and ends with the exit code of mount(8).
- * The other lives as long as the mount (life).
+ * The other lives as long as the mount (life). Beside it there is a third that only unmounts
+ * (helper), because the second confines itself (sandbox) and then may not.
  *
  * Threads. That process has two: this one, which becomes the FUSE loop (fs_run) and touches memory
  * and local files only; and sync's, which is the only one that uses the network. They share struct
@@ -22,7 +23,10 @@
  * The life of a mount:
  *     sync_new      options checked, cache folder locked
  *     sync_start    connect, TLS, login, UIDL and LIST; until then nothing is mounted
- *     fs_new        mount(2); the waiting process is told, the terminal is left
+ *     fs_new        mount(2)
+ *     sandbox_enter the other thread has done so before it connected
+ *     daemon_report_success
+ *                   the waiting process is told, the terminal is left
  *     fs_run        until umount, SIGTERM, SIGINT or SIGHUP
  *     fs_unmount    no new removals from here on
  *     sync_stop     the commit: DELE for each removed message, QUIT; then the thread ends
@@ -62,6 +66,7 @@ static const char usage[] =
     "  timeout=SECONDS  keepalive=SECONDS  pipeline=auto|off  top=auto|off\n"
     "  lazy=SIZE  prefetch\n"
     "  cache=FOLDER                     where bodies are kept while mounted\n"
+    "  sandbox=auto|off                 confine the daemon as far as the kernel can\n"
     "  ro  uid=N  gid=N  umask=OCTAL  allow_other  auto_unmount\n"
     "\n"
     "Unmount with umount or fusermount3 -u: removed messages are then deleted on the server.\n"

@@ -2,11 +2,12 @@
 /* A child, a pipe, a deadline. Refuses to know what the output means. */
 #include "passcmd.h"
 
+#include "program.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
@@ -32,19 +33,7 @@ static int spawn_shell(const char *command, int output, pid_t *ret_child)
     char shell[] = "sh", flag[] = "-c";
     CLEANUP_FREE char *copy = strdup(command);
     char *const arguments[] = {shell, flag, copy, NULL};
-    posix_spawn_file_actions_t actions;
-    if (copy == NULL)
-        return ENOMEM;
-    int error = posix_spawn_file_actions_init(&actions);
-    if (error != 0)
-        return error;
-    error = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    if (error == 0)
-        error = posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
-    if (error == 0)
-        error = posix_spawn(ret_child, "/bin/sh", &actions, NULL, arguments, environ);
-    posix_spawn_file_actions_destroy(&actions);
-    return error;
+    return copy == NULL ? ENOMEM : program_start("/bin/sh", arguments, output, ret_child);
 }
 
 static enum fault start(struct run *run, const char *command, struct failure *ret_failure)

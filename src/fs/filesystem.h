@@ -32,6 +32,8 @@ struct fs {
     struct attributes_owner owner;
     unsigned max_read; /* 0: not given */
     uint64_t lazy_octets;
+    void (*unmount)(void *context); /* NULL: libfuse does it */
+    void *unmount_context;
 
     /* The FUSE thread's own. */
     struct inodes inodes;

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/vfs.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { DRAIN_POLL_MS = 10 };
 
@@ -58,6 +59,8 @@ enum fault fs_create(const struct fs_options *options, struct sync *sync, struct
     fs->sync = sync;
     fs->max_read = mount_options_max_read(options->mount_options);
     fs->lazy_octets = options->lazy_octets;
+    fs->unmount = options->unmount;
+    fs->unmount_context = options->unmount_context;
     fs->owner = (struct attributes_owner){.uid = options->uid,
                                           .gid = options->gid,
                                           .umask = options->umask,
@@ -169,6 +172,36 @@ enum fault fs_run(struct fs *fs, int stop_descriptor, struct failure *ret_failur
 
 /* ---- the end ---- */
 
+/* False once somebody has unmounted. */
+static bool is_attached(const struct fs *fs)
+{
+    struct pollfd polled = {.fd = fuse_session_fd(fs->session)};
+    return polled.fd >= 0 && poll(&polled, 1, 0) >= 0 && (polled.revents & POLLERR) == 0;
+}
+
+/*
+ * Closes the device, so that who still has a file open gets errors, and puts a pipe that nobody
+ * reads in its place: poll() calls that an error as well, and libfuse takes it for a mount that has
+ * gone. Otherwise it would try to unmount, in vain, and say so where open files keep the mount.
+ */
+static void give_device_back(const struct fs *fs)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return;
+    close(ends[0]);
+    dup3(ends[1], fuse_session_fd(fs->session), O_CLOEXEC);
+    close(ends[1]);
+}
+
+static void unmount_from_outside(const struct fs *fs)
+{
+    if (!is_attached(fs))
+        return;
+    fs->unmount(fs->unmount_context);
+    give_device_back(fs);
+}
+
 void fs_unmount(struct fs *fs)
 {
     int error;
@@ -176,6 +209,8 @@ void fs_unmount(struct fs *fs)
     while (!gate_shut(fs))
         (void)fs_serve(fs, -1, DRAIN_POLL_MS, &error);
     fuse_session_exit(fs->session);
+    if (fs->unmount != NULL)
+        unmount_from_outside(fs);
     fuse_session_unmount(fs->session);
     gate_open(fs);
 }

@@ -162,7 +162,7 @@ static void log_oddities(const struct sync *sync)
                   sync->bad_rows_count);
 }
 
-static void start_is_over(struct sync *sync, const struct failure *failure)
+void engine_start_is_over(struct sync *sync, const struct failure *failure)
 {
     uint64_t one = 1;
     pthread_mutex_lock(&sync->lock);
@@ -217,7 +217,7 @@ enum fault engine_listed(struct sync *sync, struct failure *ret_failure)
         store_body_remove(sync->store, maildrop_message_id(changes.vanished[i]));
     maildrop_changes_done(&changes);
     if (!sync->started && mapped)
-        start_is_over(sync, NULL);
+        engine_start_is_over(sync, NULL);
     return mapped ? FAULT_NONE : FAULT_MEMORY;
 }
 
@@ -305,7 +305,7 @@ static void login_failed(struct sync *sync, const struct failure *failure, int64
     bool busy = failure->fault == FAULT_BUSY;
     sync->login_failed = true;
     if (!sync->started && (!busy || sync->retry_ms > sync->start_ms + sync->account.timeout_ms)) {
-        start_is_over(sync, failure);
+        engine_start_is_over(sync, failure);
         sync->phase = ENGINE_OVER;
     }
     if (!busy)

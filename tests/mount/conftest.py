@@ -16,6 +16,7 @@ import dovecot  # noqa: E402
 import mailbox  # noqa: E402
 import mounting  # noqa: E402
 import scripted  # noqa: E402
+import secluded as seclusion  # noqa: E402
 
 
 def pytest_sessionstart(session):
@@ -25,7 +26,7 @@ def pytest_sessionstart(session):
         missing.append("/dev/fuse is missing (in a container: --device /dev/fuse --cap-add SYS_ADMIN)")
     if os.geteuid() != 0:
         missing.append("the mount tests must run as root (they start a Dovecot)")
-    for program in ("dovecot", "fusermount3", "openssl", "rsync", "setpriv"):
+    for program in ("dovecot", "fusermount3", "openssl", "rsync", "setpriv", "nsenter"):
         if not shutil.which(program, path="/usr/sbin:/usr/bin:/sbin:/bin"):
             missing.append(f"{program} is not installed: run contrib/packages.sh")
     if missing:
@@ -87,6 +88,13 @@ def place():
         place.check_reports()
     finally:
         shutil.rmtree(place.folder)
+
+
+@pytest.fixture
+def secluded(place):
+    place.folder.chmod(0o755)  # for users who are not root
+    with seclusion.Secluded(place.folder) as there:
+        yield there
 
 
 @pytest.fixture
