@@ -32,6 +32,7 @@ class Script:
     pipelining: bool = True  # offered; when it is not, two commands in one read are refused
     sasl: str = "PLAIN LOGIN CRAM-MD5"
     hold_login: bool = False  # PASS is not answered before Server.release is set
+    graffiti: str = ""  # ends the greeting, every -ERR and what CAPA calls the implementation
     error_after_login: bytes = b""  # sent unasked behind +OK, then the link is closed
     in_use: bool = False  # a login is told that the maildrop is locked
     refuse_connections: bool = False  # they are cut before the greeting
@@ -92,7 +93,7 @@ class Session(threading.Thread):
                 raise _Over
             if self.secured:
                 self._start_tls()
-            self._say(f"+OK scripted ready {GREETING_STAMP}")
+            self._say(f"+OK scripted ready {GREETING_STAMP}{self._script.graffiti}")
             while True:
                 self._answer(self._line())
         except (_Over, OSError):
@@ -138,6 +139,8 @@ class Session(threading.Thread):
         self._socket.sendall(data)
 
     def _say(self, text):
+        if text.startswith("-ERR"):
+            text += self._script.graffiti
         self._send(text.encode() + (b"\n" if self._script.bare_lf else b"\r\n"))
 
     def _multiline(self, first, data):
@@ -172,6 +175,7 @@ class Session(threading.Thread):
         rows = ["RESP-CODES", "AUTH-RESP-CODE", "USER", f"SASL {script.sasl}"]
         rows += ["TOP"] * script.top + ["UIDL"] * script.uidl
         rows += ["PIPELINING"] * (script.pipelining and self.logged_in)
+        rows += ["IMPLEMENTATION scripted" + self._script.graffiti] * bool(self._script.graffiti)
         rows += ["STLS"] * (not self.secured and script.stls != "stripped")
         self._multiline("+OK", "".join(row + "\r\n" for row in rows).encode())
 
