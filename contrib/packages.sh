@@ -9,7 +9,7 @@ set -euo pipefail
 packages=(
     build-essential meson ninja-build pkg-config
     libfuse3-dev libssl-dev libgsasl-dev libidn2-dev libgmime-3.0-dev libsqlite3-dev libjson-c-dev libmount-dev
-    libcmocka-dev
+    libseccomp-dev libcmocka-dev
     fuse3 mount util-linux openssl python3 dovecot-core dovecot-pop3d
 )
 if [[ ${1-} == bench ]]; then

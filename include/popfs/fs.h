@@ -35,6 +35,9 @@ struct fs_options {
     uid_t uid;
     gid_t gid;
     mode_t umask;
+    /* Unmounts, if the process itself may not any more; NULL: it may. */
+    void (*unmount)(void *context);
+    void *unmount_context;
 };
 
 struct fs;

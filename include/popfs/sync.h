@@ -56,6 +56,10 @@ struct sync_options {
     bool prefetch;        /* fetch every body in the background */
     bool read_only;       /* no removal is accepted and no DELE can be sent */
     bool trace;           /* the dialogue goes to the log, secrets starred */
+    /* The first thing that the thread does, before it hears anybody; what it says other than
+     * FAULT_NONE is what sync_start() then says. NULL: nothing. */
+    enum fault (*thread_begin)(const void *context, struct failure *ret_failure);
+    const void *thread_context;
 };
 
 struct sync;

@@ -137,17 +137,11 @@ static enum fault check_mountpoint(const char *path, struct failure *ret_failure
     return FAULT_NONE;
 }
 
-/* mount.fuse3 with drop_privileges has mounted already and hands the descriptor of /dev/fuse over.
- */
-static bool is_fuse_descriptor(const char *mountpoint)
-{
-    return strncmp(mountpoint, "/dev/fd/", strlen("/dev/fd/")) == 0;
-}
-
 static enum fault resolve_mountpoint(const struct options *options, struct account *account,
                                      struct failure *ret_failure)
 {
-    if (is_fuse_descriptor(options->mountpoint)) {
+    /* mount.fuse3 with drop_privileges has mounted already. */
+    if (path_descriptor(options->mountpoint) >= 0) {
         account->mountpoint = strdup(options->mountpoint);
         return account->mountpoint == NULL ? out_of_memory(ret_failure) : FAULT_NONE;
     }

@@ -30,6 +30,25 @@ bool daemon_open_standard_descriptors(void)
     return true;
 }
 
+/* The least of `kept` that is not below `from`; -1 if there is none. */
+static int next_kept(const int *kept, size_t count, int from)
+{
+    int next = -1;
+    for (size_t i = 0; i < count; i++)
+        if (kept[i] >= from && (next < 0 || kept[i] < next))
+            next = kept[i];
+    return next;
+}
+
+bool daemon_close_inherited(const int *kept, size_t count)
+{
+    int from = STDERR_FILENO + 1;
+    for (int next; (next = next_kept(kept, count, from)) >= 0; from = next + 1)
+        if (next > from && close_range((unsigned)from, (unsigned)next - 1, 0) != 0)
+            return false;
+    return close_range((unsigned)from, ~0U, 0) == 0;
+}
+
 static size_t read_report(int descriptor, char *report, size_t capacity)
 {
     size_t len = 0;

@@ -17,6 +17,9 @@ struct daemon {
  */
 bool daemon_open_standard_descriptors(void);
 
+/* Closes all above stderr that popfs was started with, but for the `count` in `kept`. */
+bool daemon_close_inherited(const int *kept, size_t count);
+
 /*
  * Forks. In the child returns -1. In the parent returns, once the child has reported or died, the
  * code to exit with; the child's error has then been printed. If the parent is killed meanwhile,

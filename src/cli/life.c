@@ -6,6 +6,10 @@
  */
 #include "life.h"
 
+#include "helper.h"
+#include "paths.h"
+#include "sandbox.h"
+#include "unmount.h"
 #include "utab.h"
 
 #include "popfs/fs.h"
@@ -13,10 +17,24 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
+
+enum {
+    UNMOUNT_MS = 10000,
+    FETCH_MS = 70000, /* a passcmd has a minute */
+};
+
+/* What is left of the process's rights, and who has the rest. */
+struct confinement {
+    struct sandbox sandbox;
+    struct helper unmounter, fetcher; /* not started where there is no sandbox, or no need */
+    struct secret *secret;
+    struct secret_sources sources; /* of it */
+};
 
 /* From now on they are read from the descriptor, or never: a second Ctrl-C must not cut a commit
  * short. */
@@ -44,20 +62,110 @@ static void raise_descriptor_limit(void)
         log_write(LOG_LEVEL_WARNING, "descriptor limit: %s", strerror(errno));
 }
 
-struct refetch {
-    struct secret *secret;
-    struct secret_sources sources;
-};
+/* ---- what needs more rights than the mount has ---- */
+
+static enum fault run_unmount(const void *context, struct secret *secret,
+                              struct failure *ret_failure)
+{
+    const struct account *account = context;
+    (void)secret;
+    return unmount_run(account->mountpoint, ret_failure);
+}
+
+/* For the mounts of others than root, umount(8) looks for the helper anyway. */
+static void forget_for_umount(const void *context)
+{
+    const struct account *account = context;
+    if (geteuid() == 0)
+        utab_remove(account->mountpoint);
+}
+
+static enum fault run_refetch(const void *context, struct secret *secret,
+                              struct failure *ret_failure)
+{
+    const struct confinement *confinement = context;
+    secret->source = confinement->secret->source;
+    return secret_refetch(secret, &confinement->sources, ret_failure);
+}
+
+static enum fault start_helpers(const struct options *options, const struct account *account,
+                                struct confinement *confinement, struct failure *ret_failure)
+{
+    const struct helper_work unmounting = {.name = "popfs-unmount",
+                                           .run = run_unmount,
+                                           .end = forget_for_umount,
+                                           .context = account,
+                                           .foreground = options->foreground};
+    const struct helper_work fetching = {.name = "popfs-password",
+                                         .run = run_refetch,
+                                         .context = confinement,
+                                         .foreground = options->foreground};
+    enum fault fault = FAULT_NONE;
+    /* What mount.fuse3 has mounted is not ours to unmount. */
+    if (path_descriptor(account->mountpoint) < 0)
+        fault =
+            helper_start(&confinement->unmounter, &unmounting, confinement->secret, ret_failure);
+    if (fault == FAULT_NONE && secret_can_refetch(confinement->secret))
+        fault = helper_start(&confinement->fetcher, &fetching, confinement->secret, ret_failure);
+    return fault;
+}
+
+static enum fault prepare_confinement(const struct options *options, const struct account *account,
+                                      struct secret *secret, struct confinement *confinement,
+                                      struct failure *ret_failure)
+{
+    confinement->secret = secret;
+    confinement->sources = account_secret_sources(options, account);
+    sandbox_init(&confinement->sandbox, options->sandbox == OPTION_SANDBOX_AUTO, account->cache,
+                 getenv("TMPDIR"));
+    if (!sandbox_confines(&confinement->sandbox))
+        return FAULT_NONE;
+    return start_helpers(options, account, confinement, ret_failure);
+}
+
+static void end_helpers(struct confinement *confinement)
+{
+    helper_end(&confinement->unmounter);
+    helper_end(&confinement->fetcher);
+}
+
+/* The thread that is to answer the kernel. */
+static enum fault confine(const struct sandbox *sandbox, struct failure *ret_failure)
+{
+    enum fault fault = sandbox_enter(sandbox, ret_failure);
+    if (fault == FAULT_NONE)
+        log_write(LOG_LEVEL_INFO, "sandbox: %s", sandbox->text);
+    return fault;
+}
+
+static enum fault confine_thread(const void *context, struct failure *ret_failure)
+{
+    return sandbox_enter(context, ret_failure);
+}
+
+static void unmount_from_outside(void *context)
+{
+    struct helper *unmounter = context;
+    struct failure failure = {0};
+    if (helper_ask(unmounter, UNMOUNT_MS, NULL, &failure) != FAULT_NONE)
+        log_write(LOG_LEVEL_ERROR, "%s; fusermount3 -uz clears the place", failure.text);
+}
 
 /* On a thread of sync's, while nobody reads the secret. */
 static bool refetch(void *context, struct failure *ret_failure)
 {
-    struct refetch *refetch = context;
-    return secret_refetch(refetch->secret, &refetch->sources, ret_failure) == FAULT_NONE;
+    struct confinement *confinement = context;
+    enum fault fault =
+        confinement->fetcher.child != 0
+            ? helper_ask(&confinement->fetcher, FETCH_MS, confinement->secret, ret_failure)
+            : secret_refetch(confinement->secret, &confinement->sources, ret_failure);
+    return fault == FAULT_NONE;
 }
 
+/* ---- the parts ---- */
+
 static enum fault make_sync(const struct options *options, const struct account *account,
-                            struct refetch *context, struct sync **ret_sync,
+                            struct confinement *confinement, struct sync **ret_sync,
                             struct failure *ret_failure)
 {
     const struct sync_options wanted = {
@@ -70,9 +178,9 @@ static enum fault make_sync(const struct options *options, const struct account 
         .pin = options->pin,
         .auth = options->auth,
         .user = account->user,
-        .password = context->secret->text,
-        .fetch_password = secret_can_refetch(context->secret) ? refetch : NULL,
-        .fetch_context = context,
+        .password = confinement->secret->text,
+        .fetch_password = secret_can_refetch(confinement->secret) ? refetch : NULL,
+        .fetch_context = confinement,
         .account = account->shown,
         .mountpoint = account->mountpoint,
         .cache_folder = account->cache,
@@ -91,6 +199,8 @@ static enum fault make_sync(const struct options *options, const struct account 
         .prefetch = options->prefetch,
         .read_only = options->read_only,
         .trace = options->debug,
+        .thread_begin = confine_thread,
+        .thread_context = &confinement->sandbox,
     };
     return sync_new(&wanted, ret_sync, ret_failure);
 }
@@ -106,7 +216,8 @@ static enum fs_control control_of(const struct options *options)
 }
 
 static enum fault mount_it(const struct options *options, const struct account *account,
-                           const char *mount_options, struct sync *sync, struct fs **ret_fs,
+                           const char *mount_options, struct sync *sync,
+                           struct confinement *confinement, struct fs **ret_fs,
                            struct failure *ret_failure)
 {
     const struct fs_options wanted = {
@@ -115,12 +226,15 @@ static enum fault mount_it(const struct options *options, const struct account *
         .source = account->shown,
         .mount_options = mount_options,
         .control = control_of(options),
+        .sandbox = confinement->sandbox.text,
         .read_only = options->read_only,
         .debug = options->debug,
         .allow_other = options->allow_other,
         .uid = (uid_t)options->uid,
         .gid = (gid_t)options->gid,
         .umask = (mode_t)options->umask,
+        .unmount = confinement->unmounter.child == 0 ? NULL : unmount_from_outside,
+        .unmount_context = &confinement->unmounter,
     };
     return fs_new(&wanted, sync, ret_fs, ret_failure);
 }
@@ -157,32 +271,28 @@ static void say_what_is_pending(struct sync *sync, const struct options *options
     log_write(LOG_LEVEL_INFO, "%s", notice);
 }
 
-/* For the mounts of others than root, umount(8) looks for the helper anyway. */
 static void note_for_umount(const struct account *account)
 {
-    if (geteuid() == 0 && !utab_add(account->shown, account->mountpoint))
+    if (geteuid() == 0 && path_descriptor(account->mountpoint) < 0 &&
+        !utab_add(account->shown, account->mountpoint))
         log_write(LOG_LEVEL_WARNING, "umount will not wait for the commit: no entry in utab");
-}
-
-static void forget_for_umount(const struct account *account)
-{
-    if (geteuid() == 0)
-        utab_remove(account->mountpoint);
 }
 
 /*
  * The middle: the kernel is answered until somebody unmounts. Only an orderly end commits: when the
  * kernel's side broke, nobody can say what the user still wanted.
  */
-static int serve(const struct options *options, const struct account *account, struct sync *sync,
-                 struct fs *fs, int stop, bool wanted)
+static int serve(const struct options *options, const struct account *account,
+                 const struct confinement *confinement, struct sync *sync, struct fs *fs, int stop,
+                 bool wanted)
 {
     struct failure failure = {0};
     struct sync_report report = {0};
     bool may_commit = false;
     enum fault fault = wanted ? fs_run(fs, stop, &may_commit, &failure) : FAULT_CANCELED;
     fs_unmount(fs);
-    forget_for_umount(account);
+    if (confinement->unmounter.child == 0)
+        forget_for_umount(account);
     sync_stop(sync, may_commit && !options->read_only, &report);
     fs_free(fs);
     int code = log_report(&report, account->cache_off);
@@ -194,7 +304,8 @@ static int serve(const struct options *options, const struct account *account, s
 }
 
 static int mount_and_serve(const struct options *options, const struct account *account,
-                           struct sync *sync, int stop, struct daemon *daemon)
+                           struct confinement *confinement, struct sync *sync, int stop,
+                           struct daemon *daemon)
 {
     struct failure failure = {0};
     struct fs *fs = NULL;
@@ -209,16 +320,22 @@ static int mount_and_serve(const struct options *options, const struct account *
         !buffer_append(&words, (struct slice){"", 1}))
         fault = failure_set(&failure, FAULT_MEMORY, "out of memory");
     else
-        fault = mount_it(options, account, words.data, sync, &fs, &failure);
+        fault = mount_it(options, account, words.data, sync, confinement, &fs, &failure);
+    if (fault == FAULT_NONE)
+        note_for_umount(account);
+    if (fault == FAULT_NONE)
+        fault = confine(&confinement->sandbox, &failure);
     if (fault == FAULT_NONE) {
         say_what_is_pending(sync, options, notice, sizeof(notice));
-        note_for_umount(account);
-        return serve(options, account, sync, fs, stop,
+        return serve(options, account, confinement, sync, fs, stop,
                      daemon_report_success(daemon, options->foreground ? "" : notice));
     }
 
     struct sync_report report;
+    if (fs != NULL)
+        fs_unmount(fs);
     sync_stop(sync, false, &report);
+    fs_free(fs);
     int code = fault == FAULT_MEMORY ? EXIT_SYSTEM : EXIT_MOUNT;
     daemon_report_failure(daemon, code, failure.text);
     return code;
@@ -227,24 +344,28 @@ static int mount_and_serve(const struct options *options, const struct account *
 int life_run(const struct options *options, const struct account *account, struct secret *secret,
              struct daemon *daemon)
 {
-    struct refetch context = {secret, account_secret_sources(options, account)};
     struct failure failure = {0};
     struct sync *sync = NULL;
+    struct confinement confinement = {0};
     CLEANUP_CLOSE int stop = take_signals();
     enum fault fault;
     log_start(options->foreground ? LOG_SINK_STDERR : LOG_SINK_SYSLOG,
               options->debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO, "popfs");
-    raise_descriptor_limit();
     if (stop < 0)
         fault = failure_set(&failure, FAULT_MEMORY, "signalfd: %s", strerror(errno));
     else
-        fault = make_sync(options, account, &context, &sync, &failure);
+        fault = prepare_confinement(options, account, secret, &confinement, &failure);
+    raise_descriptor_limit();
+    if (fault == FAULT_NONE)
+        fault = make_sync(options, account, &confinement, &sync, &failure);
     if (fault != FAULT_NONE) {
+        end_helpers(&confinement);
         int code = fault == FAULT_REFUSED ? EXIT_USAGE : code_of(fault); /* a word of an option */
         daemon_report_failure(daemon, code, failure.text);
         return code;
     }
-    int code = mount_and_serve(options, account, sync, stop, daemon);
+    int code = mount_and_serve(options, account, &confinement, sync, stop, daemon);
+    end_helpers(&confinement);
     sync_free(sync);
     return code;
 }

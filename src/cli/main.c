@@ -12,7 +12,8 @@
  * Processes. The one that the user started reads the command line (options, url, account), gets the
  * password (secret, passcmd, netrc, prompt) and, unless -f, forks (daemon): then it only waits for
  * the other to say that the mount is there, or why not, and ends with the exit code of mount(8).
- * The other lives as long as the mount (life).
+ * The other lives as long as the mount (life). Beside it there is a third that only unmounts
+ * (helper), because the second confines itself (sandbox) and then may not.
  *
  * Threads. That process has two: this one, which becomes the FUSE loop (fs_run) and touches memory
  * and local files only; and sync's, which is the only one that uses the network. They share struct
@@ -22,7 +23,10 @@
  * The life of a mount:
  *     sync_new      options checked, cache folder locked
  *     sync_start    connect, TLS, login, UIDL and LIST; until then nothing is mounted
- *     fs_new        mount(2); the waiting process is told, the terminal is left
+ *     fs_new        mount(2)
+ *     sandbox_enter the other thread has done so before it connected
+ *     daemon_report_success
+ *                   the waiting process is told, the terminal is left
  *     fs_run        until umount, SIGTERM, SIGINT or SIGHUP
  *     fs_unmount    no new removals from here on
  *     sync_stop     the commit: DELE for each removed message, QUIT; then the thread ends
@@ -35,6 +39,7 @@
 #include "daemon.h"
 #include "life.h"
 #include "options.h"
+#include "paths.h"
 #include "secret.h"
 
 #include <stdio.h>
@@ -61,6 +66,7 @@ static const char usage[] =
     "  timeout=SECONDS  keepalive=SECONDS  pipeline=auto|off  top=auto|off\n"
     "  lazy=SIZE  prefetch\n"
     "  cache=FOLDER                     where bodies are kept while mounted\n"
+    "  sandbox=auto|off                 confine the daemon as far as the kernel can\n"
     "  ro  uid=N  gid=N  umask=OCTAL  allow_other  auto_unmount\n"
     "\n"
     "Unmount with umount or fusermount3 -u: removed messages are then deleted on the server.\n"
@@ -93,15 +99,31 @@ static enum fault obtain_secret(const struct options *options, const struct acco
                                 struct secret *secret, struct failure *ret_failure)
 {
     const struct secret_sources sources = account_secret_sources(options, account);
-    if (!harden() || !secret_init(secret))
-        return failure_set(ret_failure, FAULT_MEMORY, "cannot protect the password in memory");
+    if (!secret_init(secret))
+        return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
     return account->needs_password ? secret_obtain(secret, &sources, ret_failure) : FAULT_NONE;
+}
+
+/* Only what an option or mount.fuse3 names stays open. */
+static bool close_inherited(const struct options *options)
+{
+    const char *const paths[] = {options->mountpoint, options->cafile, options->cert, options->key};
+    int kept[sizeof(paths) / sizeof(paths[0])];
+    size_t count = 0;
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
+        if (paths[i] != NULL && path_descriptor(paths[i]) >= 0)
+            kept[count++] = path_descriptor(paths[i]);
+    return daemon_close_inherited(kept, count);
 }
 
 static int fork_and_run(const struct options *options, const struct account *account,
                         struct secret *secret)
 {
     struct daemon daemon = {.pipe = -1};
+    if (!close_inherited(options)) {
+        perror("popfs: close_range");
+        return EXIT_SYSTEM;
+    }
     if (!options->foreground) {
         int code = daemon_fork(&daemon);
         if (code >= 0)
@@ -117,7 +139,11 @@ static int run(const struct options *options)
     struct secret secret = {0};
     struct failure failure = {0};
     int code;
-    enum fault fault = account_resolve(options, &account, &failure);
+    if (!harden()) {
+        perror("popfs: cannot protect the password in memory");
+        return EXIT_SYSTEM;
+    }
+    enum fault fault = account_resolve(options, &account, &failure); /* reads ~/.netrc */
     if (fault == FAULT_NONE)
         fault = obtain_secret(options, &account, &secret, &failure);
     if (fault == FAULT_NONE)

@@ -2,11 +2,12 @@
 /* A child, a pipe, a deadline. Refuses to know what the output means. */
 #include "passcmd.h"
 
+#include "program.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
@@ -27,52 +28,12 @@ static int64_t now_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* In a mount, our threads block every signal and ignore SIGPIPE; the command is to have neither. */
-static int attributes_init(posix_spawnattr_t *attributes)
-{
-    sigset_t none, pipe;
-    int error = posix_spawnattr_init(attributes);
-    if (error != 0)
-        return error;
-    sigemptyset(&none);
-    sigemptyset(&pipe);
-    sigaddset(&pipe, SIGPIPE);
-    posix_spawnattr_setsigmask(attributes, &none);
-    posix_spawnattr_setsigdefault(attributes, &pipe);
-    posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    return 0;
-}
-
-static int spawn_with(const posix_spawnattr_t *attributes, const char *command, int output,
-                      pid_t *ret_child)
+static int spawn_shell(const char *command, int output, pid_t *ret_child)
 {
     char shell[] = "sh", flag[] = "-c";
     CLEANUP_FREE char *copy = strdup(command);
     char *const arguments[] = {shell, flag, copy, NULL};
-    posix_spawn_file_actions_t actions;
-    if (copy == NULL)
-        return ENOMEM;
-    int error = posix_spawn_file_actions_init(&actions);
-    if (error != 0)
-        return error;
-    error = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    if (error == 0)
-        error = posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
-    if (error == 0)
-        error = posix_spawn(ret_child, "/bin/sh", &actions, attributes, arguments, environ);
-    posix_spawn_file_actions_destroy(&actions);
-    return error;
-}
-
-static int spawn_shell(const char *command, int output, pid_t *ret_child)
-{
-    posix_spawnattr_t attributes;
-    int error = attributes_init(&attributes);
-    if (error != 0)
-        return error;
-    error = spawn_with(&attributes, command, output, ret_child);
-    posix_spawnattr_destroy(&attributes);
-    return error;
+    return copy == NULL ? ENOMEM : program_start("/bin/sh", arguments, output, ret_child);
 }
 
 static enum fault start(struct run *run, const char *command, struct failure *ret_failure)

@@ -77,6 +77,17 @@ char *path_cache_default(const char *xdg_cache_home, const char *home, const cha
     return path_temporary(tmpdir, uid);
 }
 
+int path_descriptor(const char *path)
+{
+    static const struct slice prefix = {"/dev/fd/", 8};
+    struct slice text = slice_from_string(path);
+    uint64_t number;
+    if (strncmp(path, prefix.data, prefix.len) != 0 ||
+        !slice_to_number(slice_skip(text, prefix.len), INT_MAX - 1, &number))
+        return -1;
+    return (int)number;
+}
+
 bool path_is_inside(const char *path, const char *folder)
 {
     size_t len = strlen(folder);

@@ -21,6 +21,9 @@ char *path_cache_default(const char *xdg_cache_home, const char *home, const cha
 /* Where a mount without a cache keeps its bodies: below TMPDIR or /tmp. */
 char *path_temporary(const char *tmpdir, uid_t uid);
 
+/* N of "/dev/fd/N", what a shell writes for <(command) and mount.fuse3 for the device; else -1. */
+int path_descriptor(const char *path);
+
 /* True if both are the same or `path` lies below `folder`. Both resolved. */
 bool path_is_inside(const char *path, const char *folder);
 

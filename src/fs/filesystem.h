@@ -48,6 +48,8 @@ struct fs {
     enum fs_control control;
     unsigned max_read; /* 0: not given */
     uint64_t lazy_octets;
+    void (*unmount)(void *context); /* NULL: libfuse does it */
+    void *unmount_context;
 
     /* The FUSE thread's own. */
     struct inodes inodes;
@@ -107,7 +109,6 @@ enum fault listener_start(struct fs *fs);
 
 /* ---- notifier.c ---- */
 
-enum fault notifier_start(struct fs *fs);
 /* After the gate has been closed. */
 void notifier_stop(struct fs *fs);
 /* On the sync thread: returns when the kernel has been told, unless the root's lock is held. */

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/vfs.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { DRAIN_POLL_MS = 10 };
 
@@ -44,8 +45,6 @@ static enum fault fs_fill(struct fs *fs, const struct fs_options *options,
     if (fault != FAULT_NONE)
         return fault;
     fs_root_touch(fs);
-    if (notifier_start(fs) != FAULT_NONE)
-        return failure_set(ret_failure, FAULT_MEMORY, "cannot start a thread");
     if (listener_start(fs) != FAULT_NONE)
         return failure_set(ret_failure, FAULT_MEMORY, "out of memory for the names of messages");
     return FAULT_NONE;
@@ -65,6 +64,8 @@ enum fault fs_create(const struct fs_options *options, struct sync *sync, struct
     fs->control = options->control;
     fs->commands_ino_last = INODE_COMMANDS_FIRST;
     fs->mountwatch = MOUNTWATCH_OFF;
+    fs->unmount = options->unmount;
+    fs->unmount_context = options->unmount_context;
     fs->owner = (struct attributes_owner){.uid = options->uid,
                                           .gid = options->gid,
                                           .umask = options->umask,
@@ -233,6 +234,36 @@ enum fault fs_run(struct fs *fs, int stop_descriptor, bool *ret_may_commit,
 
 /* ---- the end ---- */
 
+/* False once somebody has unmounted. */
+static bool is_attached(const struct fs *fs)
+{
+    struct pollfd polled = {.fd = fuse_session_fd(fs->session)};
+    return polled.fd >= 0 && poll(&polled, 1, 0) >= 0 && (polled.revents & POLLERR) == 0;
+}
+
+/*
+ * Closes the device, so that who still has a file open gets errors, and puts a pipe that nobody
+ * reads in its place: poll() calls that an error as well, and libfuse takes it for a mount that has
+ * gone. Otherwise it would try to unmount, in vain, and say so where open files keep the mount.
+ */
+static void give_device_back(const struct fs *fs)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return;
+    close(ends[0]);
+    dup3(ends[1], fuse_session_fd(fs->session), O_CLOEXEC);
+    close(ends[1]);
+}
+
+static void unmount_from_outside(const struct fs *fs)
+{
+    if (!is_attached(fs))
+        return;
+    fs->unmount(fs->unmount_context);
+    give_device_back(fs);
+}
+
 void fs_unmount(struct fs *fs)
 {
     int error;
@@ -240,6 +271,8 @@ void fs_unmount(struct fs *fs)
     while (!gate_shut(fs))
         (void)fs_serve(fs, -1, DRAIN_POLL_MS, &error);
     fuse_session_exit(fs->session);
+    if (fs->unmount != NULL)
+        unmount_from_outside(fs);
     fuse_session_unmount(fs->session);
     gate_open(fs);
 }

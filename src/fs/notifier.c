@@ -11,7 +11,6 @@
 
 #include "place.h"
 
-#include <signal.h>
 #include <stdlib.h>
 
 /* The messages of one change, a reference each. */
@@ -91,15 +90,13 @@ static void *run(void *argument)
 
 /* ---- on others ---- */
 
-enum fault notifier_start(struct fs *fs)
+/* Started by the sync thread when there is something to tell, so that it is confined as that is. */
+static bool start(struct fs *fs)
 {
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    fs->notifier.started = pthread_create(&fs->notifier.thread, NULL, run, fs) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return fs->notifier.started ? FAULT_NONE : FAULT_MEMORY;
+    struct notifier *notifier = &fs->notifier;
+    if (!notifier->started)
+        notifier->started = pthread_create(&notifier->thread, NULL, run, fs) == 0;
+    return notifier->started;
 }
 
 void notifier_stop(struct fs *fs)
@@ -145,8 +142,10 @@ void notifier_tell(struct fs *fs, const struct maildrop_changes *changes)
 {
     struct notifier *notifier = &fs->notifier;
     struct notice *notice = notice_new(changes);
-    if (notice == NULL) {
+    if (notice == NULL || !start(fs)) {
         log_write(LOG_LEVEL_ERROR, "no memory to tell the kernel of new mail");
+        if (notice != NULL)
+            notice_free(notice);
         return;
     }
     pthread_mutex_lock(&fs->lock);

@@ -112,6 +112,8 @@ struct account {
     bool is_token; /* the password is one that expires */
     bool pipeline, top, read_only, trace, prefetch, noquit, strict, lf, cache_off;
     uint64_t lazy_octets;
+    enum fault (*thread_begin)(const void *context, struct failure *ret_failure);
+    const void *thread_context;
 };
 
 struct sync {
@@ -295,6 +297,8 @@ void engine_stream_detach(struct sync *sync);
 void engine_streams_reap(struct sync *sync, bool all);
 
 /* ---- session.c ---- */
+/* The first listing is complete, or `failure` (may be NULL) says why there is none. */
+void engine_start_is_over(struct sync *sync, const struct failure *failure);
 /* Starts to connect if somebody wants a session and the back-off allows it. */
 void engine_connect(struct sync *sync, int64_t now_ms);
 /* The login succeeded: asks for the listing. */

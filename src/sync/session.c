@@ -171,7 +171,7 @@ static void log_oddities(const struct sync *sync)
                   sync->bad_rows_count);
 }
 
-static void start_is_over(struct sync *sync, const struct failure *failure)
+void engine_start_is_over(struct sync *sync, const struct failure *failure)
 {
     uint64_t one = 1;
     pthread_mutex_lock(&sync->lock);
@@ -271,7 +271,7 @@ enum fault engine_listed(struct sync *sync, struct failure *ret_failure)
     engine_commit_listed(sync);
     waiters_answer(&sync->refresh_served, FAULT_NONE);
     if (!sync->started && mapped)
-        start_is_over(sync, NULL);
+        engine_start_is_over(sync, NULL);
     return mapped ? FAULT_NONE : FAULT_MEMORY;
 }
 
@@ -401,7 +401,7 @@ static void login_failed(struct sync *sync, const struct failure *failure, enum 
     bool busy = failure->fault == FAULT_BUSY;
     sync->login_failed = true;
     if (!sync->started && (!busy || sync->retry_ms > sync->start_ms + sync->account.timeout_ms)) {
-        start_is_over(sync, failure);
+        engine_start_is_over(sync, failure);
         sync->phase = ENGINE_OVER;
     }
     if (busy)

@@ -50,6 +50,8 @@ static enum fault account_init(struct account *account, const struct sync_option
     account->fetch_context = options->fetch_context;
     account->lazy_octets = options->lazy_octets;
     account->password = options->password;
+    account->thread_begin = options->thread_begin;
+    account->thread_context = options->thread_context;
     if (!copy_text(options->host, &account->host) || !copy_text(options->user, &account->user))
         return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
     const char *word = options->auth == NULL ? "auto" : options->auth;
@@ -129,12 +131,24 @@ void engine_wake(const struct sync *sync)
     (void)written;
 }
 
+static void *run_thread(void *argument)
+{
+    struct sync *sync = argument;
+    const struct account *account = &sync->account;
+    struct failure failure = {0};
+    if (account->thread_begin == NULL ||
+        account->thread_begin(account->thread_context, &failure) == FAULT_NONE)
+        return engine_run(sync);
+    engine_start_is_over(sync, &failure);
+    return NULL;
+}
+
 static enum fault start_thread(struct sync *sync, struct failure *ret_failure)
 {
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&sync->thread, NULL, engine_run, sync);
+    int error = pthread_create(&sync->thread, NULL, run_thread, sync);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error != 0)
         return failure_set(ret_failure, FAULT_MEMORY, "cannot start a thread: %s", strerror(error));

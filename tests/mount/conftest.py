@@ -19,6 +19,7 @@ import dovecot  # noqa: E402
 import mailbox  # noqa: E402
 import mounting  # noqa: E402
 import scripted  # noqa: E402
+import secluded as seclusion  # noqa: E402
 
 
 def pytest_sessionstart(session):
@@ -28,7 +29,7 @@ def pytest_sessionstart(session):
         missing.append("/dev/fuse is missing (in a container: --device /dev/fuse --cap-add SYS_ADMIN)")
     if os.geteuid() != 0:
         missing.append("the mount tests must run as root (they start a Dovecot)")
-    for program in ("dovecot", "fusermount3", "openssl", "setpriv", "rsync", "restic", "borg", "bsdtar", "cpio", "less", "git", "rg"):
+    for program in ("dovecot", "fusermount3", "openssl", "setpriv", "rsync", "restic", "borg", "bsdtar", "cpio", "less", "git", "rg", "nsenter"):
         if not shutil.which(program, path="/usr/sbin:/usr/bin:/sbin:/bin"):
             missing.append(f"{program} is not installed: run contrib/packages.sh")
     if missing:
@@ -107,6 +108,13 @@ def one_place():
             subprocess.run(["rm", "-rf", place.folder], check=True)
 
     return make
+
+
+@pytest.fixture
+def secluded(place):
+    place.folder.chmod(0o755)  # for users who are not root
+    with seclusion.Secluded(place.folder) as there:
+        yield there
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ def is_mounted(path):
 
 
 def daemons_of(mountpoint):
-    """The ids of processes that have the mount point among their arguments and are popfs."""
+    """The ids of processes that have the mount point among their arguments and are popfs, but no helpers: those end with it."""
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
@@ -38,9 +38,10 @@ def daemons_of(mountpoint):
             words = (entry / "cmdline").read_bytes().split(b"\0")
             # Not by name: popfs may run from where it is bound over an installed one.
             is_popfs = os.path.samefile(entry / "exe", binary())
+            is_helper = (entry / "comm").read_text().startswith("popfs-")
         except OSError:
             continue
-        if str(mountpoint).encode() in words and is_popfs:
+        if str(mountpoint).encode() in words and is_popfs and not is_helper:
             found.append(int(entry.name))
     return found
 

@@ -61,6 +61,7 @@ class Script:
     in_use: bool = False  # 22: a login is told that the maildrop is locked
     login_s: float = 0  # 21, 3.9: how long the answer to a login takes
     hold_login: bool = False  # 21: PASS is not answered before Server.release is set
+    graffiti: str = ""  # ends the greeting, every -ERR and what CAPA calls the implementation
     error_after_login: bytes = b""  # 3.7: sent unasked behind +OK, then the link is closed
     refuse_connections: bool = False  # 22: they are cut before the greeting
     silent: set = field(default_factory=set)  # 21: commands, or verbs, that are never answered; "greeting" is one
@@ -221,6 +222,8 @@ class Session(threading.Thread):
     def _say(self, text):
         if text.startswith("-"):
             self._errors += 1
+        if text.startswith("-ERR"):
+            text += self._script.graffiti
         self._send(self._end_lines(self._status(text).encode() + b"\r\n"))
         if self._errors >= self._script.errors_limit:
             raise _Over
@@ -244,7 +247,7 @@ class Session(threading.Thread):
         if self._script.greeting:
             self._send(self._script.greeting)
         else:
-            self._say(f"+OK scripted ready {GREETING_STAMP}")
+            self._say(f"+OK scripted ready {GREETING_STAMP}{self._script.graffiti}")
 
     # -- commands
 
@@ -291,6 +294,7 @@ class Session(threading.Thread):
         rows += [f"LOGIN-DELAY {script.login_delay}"] * (script.login_delay > 0)
         rows += ["TOP"] * (script.top and not script.top_hidden) + ["UIDL"] * script.uidl
         rows += ["PIPELINING"] * (script.pipelining if self.logged_in else script.pipelining_early)
+        rows += ["IMPLEMENTATION scripted" + script.graffiti] * bool(script.graffiti)
         rows += ["STLS"] * (not self.secured and script.stls != "stripped")
         rows += ["UTF8"] * (script.utf8 != "")
         self._multiline("+OK", "".join(row + "\r\n" for row in rows).encode() + script.capa_extra)

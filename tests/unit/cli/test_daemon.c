@@ -121,6 +121,31 @@ static void success_leaves_the_session_the_folder_and_the_terminal(void **state)
     close(ends[1]);
 }
 
+static bool is_open(int descriptor)
+{
+    return fcntl(descriptor, F_GETFD) >= 0;
+}
+
+static void what_was_inherited_is_closed_but_for_what_is_kept(void **state)
+{
+    (void)state;
+    int status = 0;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        bool fine = true;
+        for (int i = 3; i < 40; i++)
+            fine = fine && dup2(STDIN_FILENO, i) == i;
+        fine = fine && daemon_close_inherited((const int[]){20, 3, 20, 2, 21}, 5);
+        for (int i = 0; i < 64; i++)
+            fine = fine && is_open(i) == (i <= 3 || i == 20 || i == 21);
+        fine = fine && daemon_close_inherited(NULL, 0) && is_open(2) && !is_open(3);
+        _exit(fine ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
 /* The user's process is killed while it waits: the child hears of it, and its success is not
  * believed. */
 static void a_child_whose_parent_was_killed_gives_up(void **state)
@@ -190,6 +215,7 @@ int main(void)
         cmocka_unit_test(success_is_silent),
         cmocka_unit_test(the_users_process_prints_what_a_success_has_to_say),
         cmocka_unit_test(success_leaves_the_session_the_folder_and_the_terminal),
+        cmocka_unit_test(what_was_inherited_is_closed_but_for_what_is_kept),
         cmocka_unit_test(a_child_whose_parent_was_killed_gives_up),
         cmocka_unit_test(in_the_foreground_success_changes_nothing),
         cmocka_unit_test(missing_standard_descriptors_are_filled),

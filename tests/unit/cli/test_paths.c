@@ -74,6 +74,18 @@ static void without_a_home_there_is_still_a_cache(void **state)
     expect_and_free(path_cache_default(NULL, NULL, NULL, 5), "/tmp/popfs-5");
 }
 
+static void a_descriptor_is_told_from_a_path(void **state)
+{
+    (void)state;
+    assert_int_equal(path_descriptor("/dev/fd/0"), 0);
+    assert_int_equal(path_descriptor("/dev/fd/63"), 63);
+    const char *const others[] = {"/dev/fd/",   "/dev/fd/-1",        "/dev/fd/3/x",
+                                  "/dev/fd/ 3", "/dev/fdx3",         "/etc/passwd",
+                                  "",           "/dev/fd/2147483647"};
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        assert_int_equal(path_descriptor(others[i]), -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -82,6 +94,7 @@ int main(void)
         cmocka_unit_test(a_path_is_inside_only_at_a_slash),
         cmocka_unit_test(the_cache_is_where_the_user_keeps_caches),
         cmocka_unit_test(without_a_home_there_is_still_a_cache),
+        cmocka_unit_test(a_descriptor_is_told_from_a_path),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* Which system calls a confined thread may still make (seccomp). */
+#ifndef POPFS_CLI_SANDBOX_CALLS_H
+#define POPFS_CLI_SANDBOX_CALLS_H
+
+#include "popfs/base.h"
+
+/* False if this kernel has no seccomp filters or does not let us. */
+bool sandbox_calls_are_known(void);
+
+/* For the calling thread, which has no_new_privs set. FAULT_MEMORY. */
+enum fault sandbox_calls_restrict(struct failure *ret_failure);
+
+#endif

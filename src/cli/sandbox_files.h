@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* Which files a confined thread may still open (Landlock). */
+#ifndef POPFS_CLI_SANDBOX_FILES_H
+#define POPFS_CLI_SANDBOX_FILES_H
+
+#include "popfs/base.h"
+
+/* The version of Landlock that this kernel has; 0 if it has none or does not let us. */
+int sandbox_files_abi(void);
+
+/* For the calling thread, which has no_new_privs set. `tmpdir` may be NULL. FAULT_MEMORY. */
+enum fault sandbox_files_restrict(int abi, const char *cache_folder, const char *tmpdir,
+                                  struct failure *ret_failure);
+
+#endif
