@@ -61,7 +61,7 @@ class Script:
     in_use: bool = False  # 22: a login is told that the maildrop is locked
     login_s: float = 0  # 21, 3.9: how long the answer to a login takes
     hold_login: bool = False  # 21: PASS is not answered before Server.release is set
-    graffiti: str = ""  # ends the greeting, every -ERR and what CAPA calls the implementation
+    graffiti: str = ""  # 3.12: ends the greeting, every -ERR and what CAPA calls the implementation
     error_after_login: bytes = b""  # 3.7: sent unasked behind +OK, then the link is closed
     refuse_connections: bool = False  # 22: they are cut before the greeting
     silent: set = field(default_factory=set)  # 21: commands, or verbs, that are never answered; "greeting" is one
