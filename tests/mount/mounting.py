@@ -204,4 +204,5 @@ def mount_or_refusal(place, source, options):
         assert "popfs ended with 32" in str(refusal), refusal
         said = Path(place.folder / "output-0").read_text()
         assert said.startswith("popfs: ") and said.count("\n") == 1, said
+        assert not is_mounted(place.mountpoint) and not daemons_of(place.mountpoint), "something is left"
         return None
