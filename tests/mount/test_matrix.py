@@ -15,6 +15,7 @@ import re
 import subprocess
 import time
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Callable
 
 import mailbox
@@ -206,7 +207,14 @@ CASES = {
 }
 
 # Tested where they can be seen: with a second session, or with time.
-ELSEWHERE = {"hides_read": "test_what_was_read_stays_listed_with_noquit"}
+ELSEWHERE = {
+    "graffiti": "test_terminal.py",
+    "hides_read": "test_matrix.py",
+    "hold_dele": "test_undo.py",
+    "login_delay": "test_new_mail.py",
+    "mechanisms": "test_login.py",
+    "tls_1_2": "test_login.py",
+}
 
 
 class Cell:
@@ -339,7 +347,8 @@ def test_a_misbehaviour_is_survived_or_named(cell, runs):
 def test_every_switch_of_the_server_has_a_case():
     used = {switch for case in CASES.values() for switch in case.switches()} | set(ELSEWHERE)
     assert {switch.name for switch in fields(Script)} - {"messages", "user"} - used == set()
-    assert all(test in globals() for test in ELSEWHERE.values())
+    for switch, file in ELSEWHERE.items():
+        assert f"{switch}=" in (Path(__file__).parent / file).read_text(), switch
 
 
 def test_what_was_read_stays_listed_with_noquit(serve, on_script):
