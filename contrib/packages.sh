@@ -16,7 +16,7 @@ if [[ ${1-} == bench ]]; then
     packages+=(mpop curl fetchmail)
 fi
 if [[ ${1-} == test ]]; then
-    packages+=(clang clang-format-14 mandoc shellcheck python3-pytest zsh fish bash-completion)
+    packages+=(clang clang-format-14 mandoc shellcheck python3-pytest python3-pytest-xdist zsh fish bash-completion)
     # What people read and copy mail with; the tests let each of them meet servers that lie.
     packages+=(rsync restic borgbackup libarchive-tools cpio less git ripgrep)
 fi
