@@ -86,6 +86,7 @@ class Place:
             HOME=str(self.folder),
             XDG_CACHE_HOME=str(self.folder / "cache"),
             ASAN_OPTIONS=f"log_path={self.folder}/report:detect_stack_use_after_return=1",
+            LSAN_OPTIONS=f"suppressions={Path(__file__).parents[1]}/sanitizers/leaks.supp:print_suppressions=0",
             UBSAN_OPTIONS=f"log_path={self.folder}/report:print_stacktrace=1",
             TSAN_OPTIONS=f"log_path={self.folder}/report",
         )
