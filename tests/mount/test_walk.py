@@ -47,6 +47,7 @@ class World:
         self.steps = []
         self.mount = None
         self.ending = False
+        self.is_late = False  # what the server says that it has may be about to go
 
     # -- the server
 
@@ -92,6 +93,7 @@ class World:
         what = self.random.choice(["quit", "quit", "dele", "refuse", "drop", "drop", "silent"])
         if what == "quit":
             self.script.quit = self.random.choice(["refused", "nothing", "mute", "lying", "late"])
+            self.is_late |= self.script.quit == "late"
         elif what == "dele":
             self.script.dele_refused = {mail.name for mail in self.script.messages if self.random.random() < 0.3}
         elif what == "refuse":
@@ -126,7 +128,7 @@ class World:
     def bring_back(self):
         trash = self.mount.path / ".popfs/trash"
         name = self.any_of(trash)
-        if name is None:
+        if name is None or self.is_late:
             return
         octets = os.stat(trash / name).st_size
         os.rename(trash / name, self.mount.path / name)
@@ -199,6 +201,9 @@ class World:
     def look(self):
         self.join()
         self.heal()
+        if self.is_late:
+            time.sleep(2 * scripted.LATE_S)
+            self.is_late = False
         wait_until("a listing", self.refreshed, ANSWER_S)
         assert not self.wrong, self.wrong
         held = self.held()
