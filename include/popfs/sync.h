@@ -82,9 +82,9 @@ enum fault sync_start(struct sync *sync, int stop_descriptor, struct failure *re
 struct maildrop_snapshot *sync_snapshot(struct sync *sync);
 
 /*
- * Called on the sync thread, without a lock, whenever a listing or a commit changed the maildrop;
- * sync_snapshot() gives the new state already. Set it before requests are submitted; NULL takes it
- * away, and when that returns no call is running any more.
+ * Called on the sync thread, without a lock of the caller's, whenever a listing or a commit changed
+ * the maildrop; sync_snapshot() gives the new state already. Set it before requests are submitted;
+ * NULL takes it away, and when that returns no call is running any more.
  */
 struct sync_listener {
     void (*changed)(void *context, const struct maildrop_changes *changes);
@@ -191,9 +191,9 @@ enum sync_want {
     SYNC_WANT_OCTETS, /* `upto` octets of `stream` available */
     SYNC_WANT_TIME,   /* maildrop_message_time() known */
     /* Without a message: */
-    SYNC_WANT_COMMIT,   /* DELE for what is going, QUIT, and a new listing that proves it.
-                           FAULT_REFUSED   if any failed (sync_commit_failures()), or why no session
-                           could be had */
+    SYNC_WANT_COMMIT,   /* DELE for what is going, QUIT, and a new listing that proves it;
+                           FAULT_REFUSED if any failed (sync_commit_failures()), or why no
+                           session could be had */
     SYNC_WANT_REFRESH,  /* a listing that was begun after the request */
     SYNC_WANT_PREFETCH, /* every body on the local disk; FAULT_REFUSED if some cannot be had */
     SYNC_WANT_RESTORE,  /* like sync_restore(), for `message` or, if NULL, for all that are going;
@@ -205,7 +205,7 @@ enum sync_want {
  * the sync thread and without a lock; from then on to the caller again, who may free it there.
  * FAULT_NONE: the wish is fulfilled, and `descriptor` is the callee's to close (-1 unless BODY, or
  * OPEN without a stream). Otherwise `descriptor` is -1. Every request is answered: by `timeout` of
- * silence at the latest.
+ * silence at the latest, a commit after three attempts, each of which may be silent so long.
  */
 struct sync_request {
     enum sync_want want;
@@ -233,9 +233,9 @@ void sync_cancel(struct sync *sync, struct sync_request *request);
  */
 enum fault sync_remove(struct sync *sync, struct maildrop_message *message);
 /*
- * Takes that back. FAULT_GONE if it is not going, or has gone; FAULT_REFUSED when read_only. If its
- * DELE has been sent in a commit that is under way, that session is reset. The listener is not
- * told.
+ * Takes that back. FAULT_GONE if it is not going, or has gone; FAULT_REFUSED when read_only;
+ * FAULT_BUSY while a commit's QUIT is out. If its DELE has been sent in a commit that is under way,
+ * that session is reset. The listener is not told.
  */
 enum fault sync_restore(struct sync *sync, struct maildrop_message *message);
 
@@ -250,7 +250,7 @@ struct sync_report {
 /*
  * Answers every waiting request (FAULT_CANCELED), ends the session and joins the thread. `commit`:
  * first deletes on the server what is going, and says QUIT; otherwise nothing is deleted. Blocks
- * for `timeout` of silence at most, several times over if the link has to be made anew. Call once
+ * for 80 seconds of a commit at most, and for the silence that a last QUIT may meet. Call once
  * after a successful sync_start(), not from the sync thread.
  */
 void sync_stop(struct sync *sync, bool commit, struct sync_report *ret_report);

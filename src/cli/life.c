@@ -365,7 +365,7 @@ int life_run(const struct options *options, const struct account *account, struc
         return code;
     }
     int code = mount_and_serve(options, account, &confinement, sync, stop, daemon);
+    sync_free(sync); /* first: it may still be asking one of them for the password */
     end_helpers(&confinement);
-    sync_free(sync);
     return code;
 }

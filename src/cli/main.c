@@ -12,13 +12,16 @@
  * Processes. The one that the user started reads the command line (options, url, account), gets the
  * password (secret, passcmd, netrc, prompt) and, unless -f, forks (daemon): then it only waits for
  * the other to say that the mount is there, or why not, and ends with the exit code of mount(8).
- * The other lives as long as the mount (life). Beside it there is a third that only unmounts
- * (helper), because the second confines itself (sandbox) and then may not.
+ * The other lives as long as the mount (life). Beside it there are up to two more (helper), one
+ * that only unmounts and one that only gets the password again, because the second confines itself
+ * (sandbox) and then may not.
  *
- * Threads. That process has two: this one, which becomes the FUSE loop (fs_run) and touches memory
- * and local files only; and sync's, which is the only one that uses the network. They share struct
- * sync: requests down, answers and snapshots up. fs never waits for sync; a FUSE request that needs
- * the network is kept and answered by the sync thread.
+ * Threads. That process has two that do the work: this one, which becomes the FUSE loop (fs_run)
+ * and touches memory and local files only; and sync's, which is the only one that uses the network.
+ * They share struct sync: requests down, answers and snapshots up. fs never waits for sync; a FUSE
+ * request that needs the network is kept and answered by the sync thread. Two more do nothing but
+ * wait for others: fs's notifier for the kernel, from the first change on, and sync's fetcher for
+ * the password, while that is got again.
  *
  * The life of a mount:
  *     sync_new      options checked, cache folder locked

@@ -16,8 +16,7 @@ static struct libmnt_fs *make_row(const char *source, const char *mountpoint)
         return NULL;
     /* Only mounts with an option for userspace are written down; this one means nothing. */
     if (mnt_fs_set_source(row, source) == 0 && mnt_fs_set_target(row, mountpoint) == 0 &&
-        mnt_fs_set_fstype(row, "fuse.popfs") == 0 && mnt_fs_set_root(row, "/") == 0 &&
-        mnt_fs_set_options(row, "x-popfs") == 0)
+        mnt_fs_set_fstype(row, "fuse.popfs") == 0 && mnt_fs_set_options(row, "x-popfs") == 0)
         return row;
     mnt_unref_fs(row);
     return NULL;

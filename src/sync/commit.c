@@ -133,6 +133,12 @@ static void removals_done(struct commit *commit)
     commit->removals_count = 0;
 }
 
+void engine_commit_done(struct commit *commit)
+{
+    removals_done(commit);
+    engine_outcome_done(&commit->outcome);
+}
+
 /* Every message that is going now. What is removed later waits for the next commit. */
 static enum fault collect(struct sync *sync)
 {
@@ -318,17 +324,20 @@ void engine_dele_answered(struct sync *sync, const struct job *job, const struct
 
 /*
  * From here on no wish can be taken back; false if one has been whose DELE is out. Both under one
- * lock with sync_restore(), so that none slips through.
+ * lock with sync_restore(), so that none slips through, and with sync_remove(), so that none is out
+ * which could not be written down.
  */
 static bool close_door(struct sync *sync)
 {
     const struct commit *commit = &sync->commit;
     bool all_going = true;
+    pthread_mutex_lock(&sync->wish_lock);
     pthread_mutex_lock(&sync->lock);
     for (size_t i = 0; i < commit->removals_count; i++)
         all_going &= !commit->removals[i].sent || is_going(&commit->removals[i]);
     sync->quitting = all_going;
     pthread_mutex_unlock(&sync->lock);
+    pthread_mutex_unlock(&sync->wish_lock);
     return all_going;
 }
 
@@ -377,7 +386,7 @@ static enum fault believe(struct sync *sync)
     return fault;
 }
 
-enum fault engine_commit_begin(struct sync *sync, int64_t now_ms)
+enum fault engine_commit_begin(struct sync *sync)
 {
     struct commit *commit = &sync->commit;
     enum fault fault = collect(sync);
@@ -390,14 +399,13 @@ enum fault engine_commit_begin(struct sync *sync, int64_t now_ms)
     sync->looks_on = true;
     commit->attempts = 0;
     commit->dele_next = 0;
-    commit->deadline_ms = sync->phase == ENGINE_STOPPING ? now_ms + FINAL_COMMIT_MS : INT64_MAX;
+    if (sync->phase == ENGINE_SERVE)
+        commit->deadline_ms = INT64_MAX;
     return FAULT_NONE;
 }
 
 void engine_commit_hurry(struct sync *sync, int64_t now_ms)
 {
-    if (sync->commit.phase == COMMIT_NONE)
-        return;
     sync->commit.deadline_ms = now_ms + FINAL_COMMIT_MS;
     if (sync->commit.phase == COMMIT_PROVING)
         (void)believe(sync);
@@ -407,10 +415,28 @@ void engine_commit_hurry(struct sync *sync, int64_t now_ms)
  * What the window allows is soon here; more than that, a large body, takes longer than a new
  * session.
  */
-static bool is_worth_a_new_session(const struct sync *sync)
+static bool is_worth_a_new_session(const struct sync *sync, int64_t now_ms)
 {
     return sync->phase == ENGINE_STOPPING && sync->commit.dele_next == 0 &&
-           sync->jobs.in_flight.count > 0 && sync->jobs.owed_octets > window_octets(&sync->window);
+           sync->jobs.in_flight.count > 0 &&
+           sync->jobs.owed_octets > window_octets(&sync->window) &&
+           now_ms >= agenda_login_from_ms(&sync->agenda);
+}
+
+/* LOGIN-DELAY may ask for more than anybody waits for. */
+static bool is_too_early(const struct sync *sync, int64_t now_ms)
+{
+    int64_t until_ms =
+        sync->phase == ENGINE_SERVE ? now_ms + sync->account.timeout_ms : sync->commit.deadline_ms;
+    return sync->link == NULL && agenda_login_from_ms(&sync->agenda) > until_ms;
+}
+
+/* DELEs that are in flight may yet be accepted. */
+static bool has_nothing_to_do(const struct sync *sync)
+{
+    const struct commit *commit = &sync->commit;
+    return pending_count(commit) == 0 && sent_count(commit) == 0 &&
+           (sync->jobs.in_flight.count == 0 || commit->dele_next == 0);
 }
 
 enum fault engine_commit(struct sync *sync, int64_t now_ms)
@@ -424,13 +450,18 @@ enum fault engine_commit(struct sync *sync, int64_t now_ms)
     }
     if (commit->phase != COMMIT_DELETING)
         return FAULT_NONE;
-    if (pending_count(commit) == 0 && sent_count(commit) == 0 && sync->jobs.in_flight.count == 0) {
+    if (has_nothing_to_do(sync)) {
         conclude(sync, FAULT_NONE);
+        return FAULT_NONE;
+    }
+    if (is_too_early(sync, now_ms)) {
+        fail_pending(sync, "the server wants a longer pause between two logins");
+        conclude(sync, FAULT_BUSY);
         return FAULT_NONE;
     }
     if (sync->session_phase != SESSION_ONLINE)
         return FAULT_NONE;
-    if (is_worth_a_new_session(sync)) {
+    if (is_worth_a_new_session(sync, now_ms)) {
         engine_link_drop(sync);
         jobs_abandon_in_flight(&sync->jobs);
         return FAULT_NONE;
@@ -482,6 +513,8 @@ void engine_commit_link_lost(struct sync *sync, const struct failure *failure, i
         conclude(sync, failure->fault);
         return;
     }
-    sync->retry_ms =
-        now_ms + (failure->fault == FAULT_BUSY ? COMMIT_BUSY_RETRY_MS : COMMIT_RETRY_MS);
+    /* When to come back after a refused password, note_refusal() has said. */
+    if (failure->fault != FAULT_LOGIN)
+        sync->retry_ms =
+            now_ms + (failure->fault == FAULT_BUSY ? COMMIT_BUSY_RETRY_MS : COMMIT_RETRY_MS);
 }

@@ -74,6 +74,7 @@ static void take_prefetch(struct sync *sync, struct sync_request *request, int64
 {
     sync->prefetch_wanted = true;
     sync->prefetch_is_full = false;
+    sync->prefetch_losses = 0;
     sync->prefetch_next = 0;
     take_wish(sync, request, &sync->prefetch_waiters, now_ms);
 }
@@ -253,8 +254,17 @@ static void expire(struct sync *sync, int64_t now_ms)
     int64_t oldest_ms = now_ms - sync->account.timeout_ms;
     bool heard = sync->link != NULL && link_heard_ms(sync->link) > oldest_ms &&
                  sync->session_phase == SESSION_ONLINE;
-    bool busy = sync->session_phase != SESSION_ONLINE && sync->last_failure.fault == FAULT_BUSY;
+    bool busy =
+        sync->session_phase != SESSION_ONLINE &&
+        (sync->last_failure.fault == FAULT_BUSY || now_ms < agenda_login_from_ms(&sync->agenda));
     jobs_expire(&sync->jobs, heard ? INT64_MIN : oldest_ms, busy ? FAULT_BUSY : FAULT_TIMEOUT);
+    /* Any other failure has answered them. */
+    if (sync->link != NULL || !busy)
+        return;
+    waiters_expire(&sync->refresh_waiters, oldest_ms, FAULT_BUSY);
+    waiters_expire(&sync->prefetch_waiters, oldest_ms, FAULT_BUSY);
+    if (sync->prefetch_waiters.count == 0)
+        sync->prefetch_wanted = sync->account.prefetch;
 }
 
 /* ---- what came from the server ---- */
@@ -285,15 +295,19 @@ static void pump(struct sync *sync, int64_t now_ms)
 /* What is to be done besides what readers want. */
 static enum fault tend(struct sync *sync, int64_t now_ms)
 {
-    if (sync->session_phase == SESSION_LISTING)
-        return engine_listing_continue(sync, now_ms);
+    enum fault fault;
     if (sync->commit.phase == COMMIT_NONE && sync->commit_waiters.count > 0)
-        return engine_commit_begin(sync, now_ms);
-    if (sync->commit.phase != COMMIT_NONE)
-        return engine_commit(sync, now_ms);
-    if (sync->phase == ENGINE_STOPPING)
-        return engine_stop(sync, now_ms);
-    return engine_upkeep(sync, now_ms);
+        fault = engine_commit_begin(sync);
+    else if (sync->commit.phase != COMMIT_NONE)
+        fault = engine_commit(sync, now_ms);
+    else if (sync->phase == ENGINE_STOPPING)
+        fault = engine_stop(sync, now_ms);
+    else
+        fault = engine_upkeep(sync, now_ms);
+    /* The end of a commit or of the mount does not wait for a listing that trickles. */
+    if (fault != FAULT_NONE || sync->phase == ENGINE_OVER || sync->session_phase != SESSION_LISTING)
+        return fault;
+    return engine_listing_continue(sync, now_ms);
 }
 
 static void ask(struct sync *sync, int64_t now_ms)
@@ -483,7 +497,7 @@ static int64_t wait_ms(const struct sync *sync, int64_t link_timeout_ms, int64_t
     /* What is due already waits for a pause, which wakes the loop by itself. */
     if (sync->phase == ENGINE_SERVE && agenda_ms > now_ms)
         sooner(&timeout_ms, agenda_ms - now_ms);
-    if (sync->refresh_waiters.count > 0)
+    if (sync->refresh_waiters.count > 0 || (sync->link == NULL && sync->prefetch_waiters.count > 0))
         sooner(&timeout_ms, EXPIRE_EVERY_MS);
     if (sync->commit.phase != COMMIT_NONE && sync->commit.deadline_ms != INT64_MAX)
         sooner(&timeout_ms, sync->commit.deadline_ms - now_ms);

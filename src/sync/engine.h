@@ -145,6 +145,10 @@ struct sync {
     atomic_bool list_is_doubted;   /* LIST has been wrong */
     atomic_bool journal_has_grown; /* since the last flush */
 
+    /* Held, before `lock`, from a change of what is going until that is in the journal: who has had
+     * it knows that the two agree. */
+    pthread_mutex_t wish_lock;
+
     /* held while the listener is called, and for nothing else */
     pthread_mutex_t listener_lock;
     struct sync_listener listener;
@@ -189,14 +193,15 @@ struct sync {
     struct waiters prefetch_waiters;
     struct window window;
     struct crawl crawl;
-    size_t sweep_left;      /* positions below this have not been swept */
-    size_t sweep_forward;   /* positions from here on are swept first */
-    size_t prefetch_next;   /* positions below this have been fetched or are going to be */
-    bool prefetch_wanted;   /* the option, or a request that is waiting */
-    bool prefetch_is_full;  /* the cache cannot hold more */
-    bool looks_on;          /* there is more to do now, in a turn of its own */
-    uint64_t header_octets; /* of a header, on average */
-    unsigned tops_refused;  /* in a row */
+    size_t sweep_left;        /* positions below this have not been swept */
+    size_t sweep_forward;     /* positions from here on are swept first */
+    size_t prefetch_next;     /* positions below this have been fetched or are going to be */
+    bool prefetch_wanted;     /* the option, or a request that is waiting */
+    bool prefetch_is_full;    /* the cache cannot hold more */
+    unsigned prefetch_losses; /* links that broke under it since it was asked for */
+    bool looks_on;            /* there is more to do now, in a turn of its own */
+    uint64_t header_octets;   /* of a header, on average */
+    unsigned tops_refused;    /* in a row */
     bool top_useless;       /* refused so often that it is not asked for any more in this session */
     int64_t sole_issued_ms; /* when a command was issued with nothing else owed; -1: taken */
     uint64_t received_before; /* by earlier links */
@@ -241,7 +246,9 @@ uint32_t engine_msgnum(const struct sync *sync, const struct maildrop_message *m
 bool engine_has_top(const struct sync *sync);
 /* The body is whole on the local disk. */
 bool engine_has_body(const struct sync *sync, const struct maildrop_message *message);
-/* Answers who waits for all bodies, if they are here or cannot be. */
+/* Answers who waits for all bodies. */
+void engine_prefetch_answer(struct sync *sync, enum fault fault);
+/* The same, if they are here or cannot be. */
 void engine_prefetch_settle(struct sync *sync);
 /* The job that fetches the body, new in this class if there is none yet; NULL for want of memory.
  */
@@ -357,7 +364,7 @@ void engine_password_end(struct sync *sync);
 
 /* ---- commit.c ---- */
 /* Takes over all who wait for a commit. */
-enum fault engine_commit_begin(struct sync *sync, int64_t now_ms);
+enum fault engine_commit_begin(struct sync *sync);
 /* The mount is ending: from now on there is an end to it. */
 void engine_commit_hurry(struct sync *sync, int64_t now_ms);
 /* One step. */
@@ -367,6 +374,8 @@ void engine_commit_listed(struct sync *sync);
 enum fault engine_rset_answered(struct sync *sync, const struct pop3_event *event,
                                 struct failure *ret_failure);
 void engine_outcome_done(struct commit_outcome *outcome);
+/* Forgets a commit that was cut short. */
+void engine_commit_done(struct commit *commit);
 void engine_dele_answered(struct sync *sync, const struct job *job, const struct pop3_event *event);
 enum fault engine_quit_answered(struct sync *sync, const struct pop3_event *event, int64_t now_ms,
                                 struct failure *ret_failure);

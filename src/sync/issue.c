@@ -179,9 +179,10 @@ static struct job *prefetch_next(struct sync *sync)
     size_t count = maildrop_snapshot_count(sync->listed);
     for (int i = 0; sync->prefetch_wanted && sync->prefetch_next < count; i++) {
         struct maildrop_message *message = maildrop_snapshot_at(sync->listed, sync->prefetch_next);
-        sync->looks_on = i >= AHEAD_LOOKED_AT_MAX;
-        if (sync->looks_on)
+        if (i >= AHEAD_LOOKED_AT_MAX) {
+            sync->looks_on = true;
             return NULL;
+        }
         if (is_wanted(sync, message)) {
             sync->prefetch_is_full |= !has_room_for(sync, message);
             if (sync->prefetch_is_full)
@@ -205,6 +206,12 @@ static bool has_all_bodies(const struct sync *sync)
     return true;
 }
 
+void engine_prefetch_answer(struct sync *sync, enum fault fault)
+{
+    sync->prefetch_wanted = sync->account.prefetch;
+    waiters_answer(&sync->prefetch_waiters, fault);
+}
+
 void engine_prefetch_settle(struct sync *sync)
 {
     if (sync->prefetch_waiters.count == 0 || sync->session_phase != SESSION_ONLINE ||
@@ -216,8 +223,7 @@ void engine_prefetch_settle(struct sync *sync)
     enum fault fault = FAULT_DISK;
     if (over)
         fault = has_all_bodies(sync) ? FAULT_NONE : FAULT_REFUSED;
-    sync->prefetch_wanted = sync->account.prefetch;
-    waiters_answer(&sync->prefetch_waiters, fault);
+    engine_prefetch_answer(sync, fault);
 }
 
 static bool keepalive_is_due(const struct sync *sync, int64_t now_ms)

@@ -41,7 +41,8 @@ static bool wants_session(const struct sync *sync)
 int64_t engine_connect_at_ms(const struct sync *sync)
 {
     int64_t from_ms = agenda_login_from_ms(&sync->agenda);
-    if (sync->link != NULL || !wants_session(sync))
+    /* The end of the fetching wakes the thread. */
+    if (sync->link != NULL || sync->fetching || !wants_session(sync))
         return -1;
     return from_ms > sync->retry_ms ? from_ms : sync->retry_ms;
 }
@@ -61,9 +62,10 @@ static enum pop3_security security(enum sync_tls tls)
 
 void engine_connect(struct sync *sync, int64_t now_ms)
 {
+    if (sync->phase == ENGINE_OVER || !engine_password_is_ready(sync))
+        return;
     int64_t at_ms = engine_connect_at_ms(sync);
-    if (sync->phase == ENGINE_OVER || at_ms < 0 || now_ms < at_ms ||
-        !engine_password_is_ready(sync))
+    if (at_ms < 0 || now_ms < at_ms)
         return;
     const struct account *account = &sync->account;
     struct failure failure = {0};
@@ -208,6 +210,9 @@ static void note_wish_over(const struct maildrop_message *message, bool made_up)
 
 void engine_note_vanished(struct sync *sync, const struct maildrop_changes *changes)
 {
+    /* Who found them still there has noted his wish when this is through; nobody will any more. */
+    pthread_mutex_lock(&sync->wish_lock);
+    pthread_mutex_unlock(&sync->wish_lock);
     for (size_t i = 0; i < changes->vanished_count; i++) {
         struct maildrop_message *message = changes->vanished[i];
         store_body_remove(sync->store, maildrop_message_id(message));
@@ -288,6 +293,7 @@ static void forget_session(struct sync *sync)
     free(sync->msgnums);
     sync->msgnums = NULL;
     window_init(&sync->window);
+    sync->looks_on = true; /* no answer will wake the thread any more */
 }
 
 void engine_link_drop(struct sync *sync)
@@ -327,6 +333,17 @@ static void judge_pipelining(struct sync *sync)
     sync->pipeline_off = true;
     log_write(LOG_LEVEL_WARNING, "the server hangs up when it is asked for several messages at "
                                  "once; from now on it is asked for one at a time");
+}
+
+/* The first of a prefetch's bodies may be one that the server cannot send: not for ever again. */
+static void judge_prefetch(struct sync *sync, enum fault fault)
+{
+    const struct job *first = sync->jobs.in_flight.first;
+    if (first == NULL || first->kind != JOB_BODY || first->requests != NULL ||
+        sync->prefetch_waiters.count == 0)
+        return;
+    if (++sync->prefetch_losses >= ITEM_ATTEMPTS_MAX)
+        engine_prefetch_answer(sync, fault);
 }
 
 /*
@@ -438,6 +455,9 @@ void engine_link_lost(struct sync *sync, const struct failure *failure, int64_t 
     if (sync->offline_since_s == 0)
         sync->offline_since_s = sync->last_failure_wall_s;
     judge_pipelining(sync);
+    judge_prefetch(sync, failure->fault);
+    if (had_session)
+        waiters_wait_from(&sync->prefetch_waiters, now_ms);
     engine_link_drop(sync);
     recover_jobs(sync, failure->fault);
     waiters_move(&sync->refresh_waiters, &sync->refresh_served);

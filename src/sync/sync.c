@@ -96,6 +96,7 @@ enum fault sync_new(const struct sync_options *options, struct sync **ret_sync,
     if (sync == NULL)
         return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
     pthread_mutex_init(&sync->lock, NULL);
+    pthread_mutex_init(&sync->wish_lock, NULL);
     pthread_mutex_init(&sync->listener_lock, NULL);
     sync->submitted_end = &sync->submitted;
     sync->header_octets = HEADER_GUESS_OCTETS;
@@ -310,16 +311,33 @@ static enum fault note_wish(struct sync *sync, const struct maildrop_message *me
     return fault;
 }
 
-enum fault sync_remove(struct sync *sync, struct maildrop_message *message)
+/* It could not be written down. No QUIT that is out is about it: see close_door(). */
+static void undo_going(struct sync *sync, struct maildrop_message *message)
 {
-    if (sync->account.read_only)
-        return FAULT_REFUSED;
+    pthread_mutex_lock(&sync->lock);
+    maildrop_message_set_going(message, false);
+    atomic_fetch_sub(&sync->going_count, 1);
+    pthread_mutex_unlock(&sync->lock);
+}
+
+static enum fault wish_to_remove(struct sync *sync, struct maildrop_message *message)
+{
     enum fault fault = set_going(sync, message, true);
     if (fault != FAULT_NONE)
         return fault;
     fault = note_wish(sync, message, true);
     if (fault != FAULT_NONE)
-        (void)set_going(sync, message, false);
+        undo_going(sync, message);
+    return fault;
+}
+
+enum fault sync_remove(struct sync *sync, struct maildrop_message *message)
+{
+    if (sync->account.read_only)
+        return FAULT_REFUSED;
+    pthread_mutex_lock(&sync->wish_lock);
+    enum fault fault = wish_to_remove(sync, message);
+    pthread_mutex_unlock(&sync->wish_lock);
     return fault;
 }
 
@@ -329,8 +347,12 @@ enum fault sync_restore(struct sync *sync, struct maildrop_message *message)
 {
     if (sync->account.read_only)
         return FAULT_REFUSED;
+    pthread_mutex_lock(&sync->wish_lock);
     enum fault fault = set_going(sync, message, false);
-    return fault == FAULT_NONE ? note_wish(sync, message, false) : fault;
+    if (fault == FAULT_NONE)
+        fault = note_wish(sync, message, false);
+    pthread_mutex_unlock(&sync->wish_lock);
+    return fault;
 }
 
 size_t sync_commit_failures(struct sync *sync, struct sync_removal_failure *ret_failures,
@@ -366,6 +388,7 @@ void sync_free(struct sync *sync)
         return;
     engine_password_end(sync);
     engine_outcome_done(&sync->outcome);
+    engine_commit_done(&sync->commit);
     engine_streams_reap(sync, true);
     maildrop_snapshot_unref(sync->snapshot);
     maildrop_free(sync->maildrop);
@@ -380,6 +403,7 @@ void sync_free(struct sync *sync)
     if (sync->ready_descriptor >= 0)
         close(sync->ready_descriptor);
     pthread_mutex_destroy(&sync->lock);
+    pthread_mutex_destroy(&sync->wish_lock);
     pthread_mutex_destroy(&sync->listener_lock);
     free(sync);
 }

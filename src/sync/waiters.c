@@ -31,6 +31,25 @@ void waiters_answer(struct waiters *waiters, enum fault fault)
     }
 }
 
+void waiters_expire(struct waiters *waiters, int64_t expired_ms, enum fault fault)
+{
+    struct waiters all = *waiters;
+    struct waiters expired = {0};
+    *waiters = (struct waiters){0};
+    while (all.first != NULL) {
+        struct sync_request *request = all.first;
+        all.first = request->next;
+        waiters_add(request->submitted_ms < expired_ms ? &expired : waiters, request);
+    }
+    waiters_answer(&expired, fault);
+}
+
+void waiters_wait_from(struct waiters *waiters, int64_t now_ms)
+{
+    for (struct sync_request *request = waiters->first; request != NULL; request = request->next)
+        request->submitted_ms = now_ms;
+}
+
 void waiters_answer_canceled(struct waiters *waiters)
 {
     struct waiters all = *waiters;

@@ -16,6 +16,10 @@ void waiters_add(struct waiters *waiters, struct sync_request *request);
 /* All of `from` go over to `to`. */
 void waiters_move(struct waiters *to, struct waiters *from);
 void waiters_answer(struct waiters *waiters, enum fault fault);
+/* Answers those that have waited since before `expired_ms`. */
+void waiters_expire(struct waiters *waiters, int64_t expired_ms, enum fault fault);
+/* Something was done for them until now. */
+void waiters_wait_from(struct waiters *waiters, int64_t now_ms);
 /* Answers those that were canceled. */
 void waiters_answer_canceled(struct waiters *waiters);
 

@@ -4,12 +4,14 @@
 import errno
 import json
 import os
+import signal
 import threading
 import time
 
 import mailbox
 import pytest
-from mounting import wait_until
+from conftest import script_source
+from mounting import mounted, wait_until
 from reading import cat, names
 from scripted import Script
 
@@ -114,6 +116,95 @@ def test_noquit_says_quit_only_to_delete(serve, on_script):
     with on_script(server, "noquit,refresh=0") as mount:
         os.unlink(mount.path / "m00003.eml")
     assert [mail.name for mail in server.script.messages] == ["m00001", "m00002"]
+
+
+def test_noquit_ends_at_once_after_a_long_pause(serve, on_script):
+    """Nothing is left to be written or answered, so nothing but the end itself wakes the thread."""
+    server = serve(Script(MAILS[:3]))
+    with on_script(server, "noquit,refresh=0") as mount:
+        time.sleep(2.5)
+        start = time.monotonic()
+        mount.unmount()
+        assert time.monotonic() - start < 2
+    assert not server.commands("QUIT")
+
+
+def test_a_locked_maildrop_does_not_keep_a_wish_waiting_for_ever(serve, on_script):
+    server = serve(Script(MAILS[:3]))
+    with on_script(server, "refresh=0,timeout=3", expect_exit=None) as mount:
+        server.script.in_use = True
+        for wish in ("refresh", "prefetch"):
+            start = time.monotonic()
+            with pytest.raises(OSError) as caught:
+                control(mount, wish)
+            assert caught.value.errno == errno.EBUSY
+            assert time.monotonic() - start < 6
+            server.drop_all()
+        server.script.in_use = False
+
+
+def test_the_end_does_not_wait_for_a_listing(serve, on_script):
+    server = serve(Script(MAILS[:3]))
+    with on_script(server, "refresh=0,timeout=20", expect_exit=None) as mount:
+        server.script.hold_uidl = True
+        refresher = threading.Thread(target=lambda: pytest.raises(OSError, control, mount, "refresh"))
+        refresher.start()
+        wait_until("the second session", lambda: len(server.sessions) == 2 and "UIDL" in server.sessions[1].commands)
+        start = time.monotonic()
+        mount.kill(signal.SIGTERM)
+        mount.wait_end()
+        assert time.monotonic() - start < 4
+        refresher.join(10)
+        assert not refresher.is_alive()
+
+
+def test_a_commit_that_a_login_delay_forbids_is_said_at_once(serve, on_script):
+    server = serve(Script(MAILS[:3], login_delay=3600))
+    with on_script(server, "refresh=0,idle=1,timeout=5", expect_exit=1) as mount:
+        wait_until("the end of the session", lambda: ended(server.sessions[0]))
+        os.unlink(mount.path / "m00001.eml")
+        start = time.monotonic()
+        with pytest.raises(OSError) as caught:
+            control(mount, "commit")
+        assert caught.value.errno == errno.EBUSY
+        mount.unmount()
+        assert time.monotonic() - start < 4
+    assert len(server.sessions) == 1
+
+
+def test_a_prefetch_gives_up_on_a_body_that_always_breaks_the_link(serve, on_script):
+    server = serve(Script(MAILS[:3], hangs_up_on={"m00002"}))
+    with on_script(server, "refresh=0") as mount:
+        with pytest.raises(OSError) as caught:
+            control(mount, "prefetch")
+        assert caught.value.errno == errno.EIO
+        assert len(server.sessions) <= 5
+        server.script.hangs_up_on = set()
+
+
+def test_the_thread_sleeps_while_the_password_is_fetched(serve, place):
+    command = place.folder / "ask"
+    command.write_text(f"#!/bin/sh\n[ ! -e {place.folder}/slow ] || sleep 3\ncat {place.passfile('wrong')}\n")
+    command.chmod(0o700)
+    server = serve(Script(MAILS[:3], password="wrong"))
+    with mounted(place, script_source(server), f"passcmd={command},tls=off,refresh=0,timeout=10") as mount:
+        (place.folder / "slow").touch()
+        server.script.password = "right"
+        server.drop_all()
+        with pytest.raises(OSError):
+            control(mount, "refresh")
+        before = cpu_s(mount.pid)
+        with pytest.raises(OSError) as caught:
+            control(mount, "refresh")
+        assert caught.value.errno == errno.EACCES
+        assert cpu_s(mount.pid) - before < 0.5
+        assert server.logins() == 1 and len(server.commands("PASS") + server.commands("AUTH")) <= 3
+
+
+def cpu_s(pid):
+    with open(f"/proc/{pid}/stat") as stat:
+        fields = stat.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_login_delay_is_honoured(serve, on_script):
