@@ -42,6 +42,8 @@ clean_up() {
     exit "$code"
 }
 
+daemon() { sed -n 's/^mounted on:.*, by process //p' "$folder/mail/.popfs/status"; }
+
 # The daemon goes on a moment after the unmounting: it is then that mail is deleted on the server.
 wait_popfs() {
     [[ -n $popfs ]] || return 0
@@ -84,7 +86,7 @@ export XDG_CACHE_HOME=$folder/cache PATH="$PWD/build/demo/src/cli:$PWD/build/dem
 tell "A mail server of our own listens on 127.0.0.1; it holds $(on_server) messages. Mount them:"
 source="pops://$user@127.0.0.1:$port"
 show "popfs -o cafile=$cafile,passfile=$folder/password $source mail"
-popfs=$(grep -lsz "^cafile=$cafile," /proc/[0-9]*/cmdline | cut -d/ -f3)
+popfs=$(daemon)
 
 tell "Every message is a file. The time is that of its Date, and no message has been fetched yet."
 show "ls -l mail"
@@ -135,7 +137,7 @@ wait_popfs
 echo "on the server: $(on_server)"
 tell "The next mount has everything that was read, and asks for none of it again."
 show "popfs -o cafile=$cafile,passfile=$folder/password $source mail"
-popfs=$(grep -lsz "^cafile=$cafile," /proc/[0-9]*/cmdline | cut -d/ -f3)
+popfs=$(daemon)
 show "grep -rl -i invoice mail"
 show "popfsctl status mail | grep -E 'received|cache'"
 show "popfsctl umount mail"
