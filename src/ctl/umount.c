@@ -106,7 +106,9 @@ static int commit(struct job *job, struct json_object *status)
         return EXIT_DONE;
     }
     int code = command_commit(job);
-    if (code == EXIT_INCOMPLETE)
+    if (code == EXIT_INCOMPLETE && status_text(status, "/cache/folder")[0] == '\0')
+        report_problem(&job->report, "what could not be deleted is forgotten (cache=off)");
+    else if (code == EXIT_INCOMPLETE)
         report_problem(&job->report, "what could not be deleted stays pending for the next mount");
     return code;
 }
