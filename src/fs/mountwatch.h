@@ -11,7 +11,11 @@
 
 #include "popfs/base.h"
 
-enum { MOUNTWATCH_DEVICE_OCTETS = 24, MOUNTWATCH_PLAIN_MS = 1000 };
+enum {
+    MOUNTWATCH_DEVICE_OCTETS = 24,
+    /* The kernel ends the connection right after a plain umount; but a machine can be very busy. */
+    MOUNTWATCH_PLAIN_MS = 5000,
+};
 
 enum mountwatch_state {
     MOUNTWATCH_NOTHING_KNOWN,

@@ -94,12 +94,14 @@ static const char *const statement_texts[INDEX_STATEMENTS_COUNT] = {
 
 /*
  * What SQLite says of a file that is not what this popfs wrote: another schema gives SQLITE_ERROR,
- * a constraint that ours has not SQLITE_CONSTRAINT. The rest is the machine's trouble, and passes.
+ * a constraint that ours has not SQLITE_CONSTRAINT, and a file that says of itself that only a
+ * later SQLite may write it SQLITE_READONLY. The rest is the machine's trouble, and passes.
  */
 static bool is_of_the_file(int code)
 {
     return code == SQLITE_CORRUPT || code == SQLITE_NOTADB || code == SQLITE_ERROR ||
-           code == SQLITE_CONSTRAINT || code == SQLITE_MISMATCH || code == SQLITE_TOOBIG;
+           code == SQLITE_CONSTRAINT || code == SQLITE_READONLY || code == SQLITE_MISMATCH ||
+           code == SQLITE_TOOBIG;
 }
 
 /* Why, in the words of the system where it has any. */

@@ -63,10 +63,22 @@ static void check_response(struct slice response)
         MUST(response.data[i] > 0x20 && response.data[i] < 0x7f);
 }
 
-static void check_failure(const struct failure *failure, enum fault fault)
+/* What a server says of its own accord may be anything, the password too. */
+static bool says_password(struct slice challenge)
+{
+    char *plain = NULL;
+    size_t len = 0;
+    if (gsasl_base64_from(challenge.data, challenge.len, &plain, &len) != GSASL_OK)
+        return memmem(challenge.data, challenge.len, password, strlen(password)) != NULL;
+    bool says = memmem(plain, len, password, strlen(password)) != NULL;
+    gsasl_free(plain);
+    return says;
+}
+
+static void check_failure(const struct failure *failure, enum fault fault, struct slice challenge)
 {
     MUST(failure->fault == fault && failure->text[0] != '\0');
-    MUST(strstr(failure->text, password) == NULL);
+    MUST(strstr(failure->text, password) == NULL || says_password(challenge));
 }
 
 /* False: the exchange is over. */
@@ -84,7 +96,7 @@ static bool step(const struct pop3_mechanism *mechanism, struct pop3_sasl *sasl,
         pop3_sasl_step(sasl, (struct slice){copy, challenge.len}, &response, &failure);
     free(copy);
     if (fault != FAULT_NONE) {
-        check_failure(&failure, fault);
+        check_failure(&failure, fault, challenge);
         MUST(slice_equal(response, SLICE_LITERAL("kept")));
         return false;
     }
@@ -136,7 +148,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (fault == FAULT_NONE)
         converse(mechanism, sasl, (struct slice){(const char *)data + 1, size - 1});
     else
-        check_failure(&failure, fault);
+        check_failure(&failure, fault, (struct slice){"", 0});
     pop3_sasl_free(sasl);
     return 0;
 }

@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -86,10 +87,15 @@ class Place:
             HOME=str(self.folder),
             XDG_CACHE_HOME=str(self.folder / "cache"),
             ASAN_OPTIONS=f"log_path={self.folder}/report:detect_stack_use_after_return=1",
+            LSAN_OPTIONS=f"suppressions={self._suppressions()}:print_suppressions=0",
             UBSAN_OPTIONS=f"log_path={self.folder}/report:print_stacktrace=1",
             TSAN_OPTIONS=f"log_path={self.folder}/report",
         )
         self._outputs = []
+
+    def _suppressions(self):
+        """A copy: it is read at the very end, when the sandbox lets popfs see little else than this folder."""
+        return shutil.copy(Path(__file__).parents[1] / "sanitizers/leaks.supp", self.folder)
 
     def passfile(self, password):
         path = self.folder / "password"

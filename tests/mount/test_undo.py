@@ -232,9 +232,9 @@ def test_prefetch_fetches_everything(serve, on_script):
     server = serve(Script(SIX))
     with on_script(server) as mount:
         control(mount, "prefetch m00002.eml")
-        assert status(mount)["cache"]["bodies"] == 1
+        wait_until("one body", lambda: status(mount)["cache"]["bodies"] == 1)
         control(mount, "prefetch")
-        assert status(mount)["cache"]["bodies"] == 6
+        wait_until("all bodies", lambda: status(mount)["cache"]["bodies"] == 6)
         retrs = sum(line.startswith("RETR") for line in server.sessions[0].commands)
         assert retrs == 6
         assert all(cat(mount.path / name) == TRUTH[name] for name in TRUTH)

@@ -100,7 +100,7 @@ static struct mountwatch watch_of(int *ret_descriptor)
     return watch;
 }
 
-static void what_vanishes_is_unmounted_and_after_a_second_lazily(void **state)
+static void what_vanishes_is_unmounted_and_after_a_while_lazily(void **state)
 {
     (void)state;
     int descriptor;
@@ -153,7 +153,7 @@ int main(void)
         cmocka_unit_test(lines_that_are_cut_short_are_no_mounts),
         cmocka_unit_test(a_device_is_held_as_long_as_any_mount_has_it),
         cmocka_unit_test(the_number_of_a_connection_is_a_device),
-        cmocka_unit_test(what_vanishes_is_unmounted_and_after_a_second_lazily),
+        cmocka_unit_test(what_vanishes_is_unmounted_and_after_a_while_lazily),
         cmocka_unit_test(a_table_that_cannot_be_read_says_nothing),
         cmocka_unit_test(a_mount_that_is_in_no_table_is_not_watched),
     };
