@@ -42,6 +42,8 @@ clean_up() {
     exit "$code"
 }
 
+daemon() { sed -n 's/^mounted on:.*, by process //p' "$folder/mail/.popfs/status"; }
+
 # The daemon goes on a moment after the unmounting: it is then that mail is deleted on the server.
 wait_popfs() {
     [[ -n $popfs ]] || return 0
@@ -63,7 +65,7 @@ tell "Getting ready: packages and build"
 # Of the clone's owner, who may want to build in it after this was run with sudo.
 mkdir -p build && chown --reference=. build
 [[ -f build/demo/build.ninja ]] || meson setup build/demo >build/demo.log 2>&1 || { cat build/demo.log; exit 1; }
-ninja -C build/demo src/cli/popfs >build/demo.log 2>&1 || { cat build/demo.log; exit 1; }
+ninja -C build/demo src/cli/popfs src/ctl/popfsctl >build/demo.log 2>&1 || { cat build/demo.log; exit 1; }
 
 folder=$(mktemp -d /tmp/popfs-demo.XXXXXX)
 chmod 755 "$folder"
@@ -79,12 +81,12 @@ fact() { sed -n "s/^$1=//p" "$folder/facts"; }
 user=$(fact USER) port=$(fact TLS_PORT) cafile=$(fact CAFILE) maildir=$(fact MAILDIR)
 (umask 077 && fact PASSWORD >"$folder/password")
 on_server() { find "$maildir" -path '*/cur/*' -o -path '*/new/*' | wc -l; }
-export XDG_CACHE_HOME=$folder/cache PATH="$PWD/build/demo/src/cli:$PATH"
+export XDG_CACHE_HOME=$folder/cache PATH="$PWD/build/demo/src/cli:$PWD/build/demo/src/ctl:$PATH"
 
 tell "A mail server of our own listens on 127.0.0.1; it holds $(on_server) messages. Mount them:"
 source="pops://$user@127.0.0.1:$port"
 show "popfs -o cafile=$cafile,passfile=$folder/password $source mail"
-popfs=$(grep -lsz "^cafile=$cafile," /proc/[0-9]*/cmdline | cut -d/ -f3)
+popfs=$(daemon)
 
 tell "Every message is a file. The time is that of its Date, and no message has been fetched yet."
 show "ls -l mail"
@@ -94,12 +96,14 @@ first=$(find "$folder/mail" -name '*.eml' -printf '%f\n' | sort | head -1)
 tell "The start of one:"
 show "head -8 mail/$first"
 tell "What popfs knows about itself:"
-show "cat mail/.popfs/status"
+show "popfsctl status mail"
 
 if [[ $keep == yes ]]; then
     tell "It stays mounted on $folder/mail. Look around in another terminal (sudo -i):"
-    printf '  %s\n' "cd $folder/mail" "less *.eml" "rm SOME.eml   (gone from the server once you unmount)"
-    printf 'To leave: Ctrl-C here, or  fusermount3 -u %s\n' "$folder/mail"
+    printf '  %s\n' "PATH=$PWD/build/demo/src/ctl:\$PATH; cd $folder/mail" "less *.eml" \
+        "rm SOME.eml                     (hidden; popfsctl undelete . SOME.eml brings it back)" \
+        "popfsctl commit .               (deletes it on the server)"
+    printf 'To leave: Ctrl-C here, or  popfsctl umount %s\n' "$folder/mail"
     leave=no
     trap 'leave=yes' INT
     while [[ $leave == no ]] && mountpoint -q "$folder/mail"; do
@@ -114,12 +118,28 @@ if [[ $keep == yes ]]; then
     exit 0
 fi
 
-tell "Removing mail: the file vanishes at once, the server still has all $(on_server) of them."
-show "rm mail/$first"
+mapfile -t names < <(find "$folder/mail" -name '*.eml' -printf '%f\n' | sort)
+tell "Removing mail: the files vanish at once, the server still has all $(on_server) of them."
+show "rm mail/${names[0]} mail/${names[1]} mail/${names[2]}"
 show "ls mail | wc -l"
 echo "on the server: $(on_server)"
-tell "Unmounting carries it out."
-show "fusermount3 -u mail"
+tell "On second thoughts: what is still on the server can be brought back, in two ways."
+show "ls mail/.popfs/trash"
+show "mv mail/.popfs/trash/${names[0]} mail"
+show "popfsctl undelete mail ${names[1]}"
+tell "A commit deletes the rest on the server."
+show "popfsctl commit mail"
+echo "on the server: $(on_server)"
+tell "Unmounting does so as well, and says what became of it."
+show "rm mail/${names[3]}"
+show "popfsctl umount mail"
 wait_popfs
 echo "on the server: $(on_server)"
+tell "The next mount has everything that was read, and asks for none of it again."
+show "popfs -o cafile=$cafile,passfile=$folder/password $source mail"
+popfs=$(daemon)
+show "grep -rl -i invoice mail"
+show "popfsctl status mail | grep -E 'received|cache'"
+show "popfsctl umount mail"
+wait_popfs
 tell "That was all. The server has been stopped and its files removed."

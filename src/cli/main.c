@@ -12,16 +12,16 @@
  * Processes. The one that the user started reads the command line (options, url, account), gets the
  * password (secret, passcmd, netrc, prompt) and, unless -f, forks (daemon): then it only waits for
  * the other to say that the mount is there, or why not, and ends with the exit code of mount(8).
- * The other lives as long as the mount (life). Beside it there are up to two more (helper), one
- * that only unmounts and one that only gets the password again, because the second confines itself
- * (sandbox) and then may not.
+ * The other lives as long as the mount (life). It confines itself (sandbox); what it may not do
+ * then is done by processes that it forked before (helper): one unmounts, one gets the password
+ * anew, and each can do nothing else.
  *
- * Threads. That process has two that do the work: this one, which becomes the FUSE loop (fs_run)
- * and touches memory and local files only; and sync's, which is the only one that uses the network.
- * They share struct sync: requests down, answers and snapshots up. fs never waits for sync; a FUSE
- * request that needs the network is kept and answered by the sync thread. Two more do nothing but
- * wait for others: fs's notifier for the kernel, from the first change on, and sync's fetcher for
- * the password, while that is got again.
+ * Threads. That process has three: this one, which becomes the FUSE loop (fs_run) and touches
+ * memory and local files only; sync's, which is the only one that uses the network; and fs's
+ * notifier, which tells the kernel what has changed, because that call may wait for the FUSE loop.
+ * fs and sync share struct sync: requests down, answers and snapshots up. fs never waits for sync;
+ * a FUSE request that needs the network is kept and answered by the sync thread. A fourth thread
+ * lives for as long as it takes to get the password anew.
  *
  * The life of a mount:
  *     sync_new      options checked, cache folder locked
@@ -32,7 +32,7 @@
  *                   the waiting process is told, the terminal is left
  *     fs_run        until umount, SIGTERM, SIGINT or SIGHUP
  *     fs_unmount    no new removals from here on
- *     sync_stop     the commit: DELE for each removed message, QUIT; then the thread ends
+ *     sync_stop     the commit: DELE for each pending removal, QUIT; then the thread ends
  *     fs_free, sync_free
  *
  * Only this folder ends the process, with 0, 1 (usage), 2 (system) or 32 (no mount), and says so in
@@ -67,12 +67,18 @@ static const char usage[] =
     "  auth=MECHANISM  tls=on|starttls|off\n"
     "  cafile=PATH  cert=PATH  key=PATH  pin=sha256//BASE64\n"
     "  timeout=SECONDS  keepalive=SECONDS  pipeline=auto|off  top=auto|off\n"
-    "  lazy=SIZE  prefetch\n"
-    "  cache=FOLDER                     where bodies are kept while mounted\n"
+    "  refresh=SECONDS  idle=SECONDS    look for new mail; end a session that nobody needs\n"
+    "  noquit                           end sessions without QUIT (Gmail hides mail otherwise)\n"
+    "  lazy=SIZE  prefetch              open larger messages early; fetch all in the background\n"
+    "  cache=FOLDER|off  cache_size=SIZE\n"
+    "                                   where messages are kept, also between mounts\n"
+    "  size=auto|strict  eol=crlf|lf    wait for exact sizes; line ends\n"
+    "  control=hidden|visible|off       whether .popfs is listed\n"
     "  sandbox=auto|off                 confine the daemon as far as the kernel can\n"
     "  ro  uid=N  gid=N  umask=OCTAL  allow_other  auto_unmount\n"
     "\n"
-    "Unmount with umount or fusermount3 -u: removed messages are then deleted on the server.\n"
+    "popfsctl undelete brings removed messages back; popfsctl commit deletes them on the server,\n"
+    "and so does unmounting (popfsctl umount, umount, fusermount3 -u).\n"
     "The manual, popfs(1), says the rest.\n";
 
 static int fail(enum fault fault, const struct failure *failure)

@@ -48,8 +48,6 @@ static int unmount_as_user(struct job *job, unsigned how)
     char *words[] = {program, how & UMOUNT_LAZY ? lazy : plain, end, job->place.path, NULL};
     pid_t child;
     int status;
-    if (how & UMOUNT_FORCE)
-        return fail(job, "only root can force it");
     int error = posix_spawnp(&child, program, NULL, NULL, words, environ);
     if (error != 0)
         return fail(job, strerror(error));
@@ -97,6 +95,12 @@ static int load(struct job *job, struct json_object **ret_status)
     return error;
 }
 
+/* With cache=off the next mount knows nothing of this one. */
+static bool is_forgetful(struct json_object *status)
+{
+    return status_text(status, "/cache/folder")[0] == '\0';
+}
+
 static int commit(struct job *job, struct json_object *status)
 {
     int64_t pending = status_number(status, "/pending_removal_count");
@@ -106,7 +110,9 @@ static int commit(struct job *job, struct json_object *status)
         return EXIT_DONE;
     }
     int code = command_commit(job);
-    if (code == EXIT_INCOMPLETE)
+    if (code == EXIT_INCOMPLETE && is_forgetful(status))
+        report_problem(&job->report, "what could not be deleted is forgotten (cache=off)");
+    else if (code == EXIT_INCOMPLETE)
         report_problem(&job->report, "what could not be deleted stays pending for the next mount");
     return code;
 }
@@ -138,9 +144,23 @@ static int unmount_plainly(struct job *job)
     return unmount(job, 0);
 }
 
+static void report_kept(struct job *job, struct json_object *status, int64_t pending)
+{
+    if (is_forgetful(status))
+        report_problem(&job->report,
+                       "nothing is deleted; %" PRId64 " removal%s forgotten (cache=off)", pending,
+                       pending == 1 ? " is" : "s are");
+    else
+        report_problem(&job->report, "nothing is deleted; %" PRId64 " removal%s stay%s pending",
+                       pending, plural(pending), pending == 1 ? "s" : "");
+}
+
 static int unmount_at_once(struct job *job, unsigned how)
 {
     CLEANUP_STATUS struct json_object *status = NULL;
+    /* Before "keep" is said, which nothing takes back. */
+    if ((how & UMOUNT_FORCE) != 0 && geteuid() != 0)
+        return fail(job, "only root can force it");
     /* Not for long: status.json is answered from memory, or by nobody. */
     int64_t pending = status_load(&job->place, &status) == 0
                           ? status_number(status, "/pending_removal_count")
@@ -151,8 +171,7 @@ static int unmount_at_once(struct job *job, unsigned how)
     int code = unmount(job, how);
     report_set_count(&job->report, "pending_removal_count", pending);
     if (code == EXIT_DONE && pending > 0)
-        report_problem(&job->report, "nothing is deleted; %" PRId64 " removal%s stay%s pending",
-                       pending, plural(pending), pending == 1 ? "s" : "");
+        report_kept(job, status, pending);
     return code;
 }
 

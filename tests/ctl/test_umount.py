@@ -110,6 +110,15 @@ def test_a_machine_without_network_can_unmount(fake):
     assert not fake.is_mounted()
 
 
+def test_without_a_cache_nothing_stays_pending(fake):
+    fake.says(pending_removal_count=5, cache={"folder": None, "octets": 0, "limit": 0, "bodies": 0})
+    fake.can_become("after", last_error=last_error("no route to host"))
+    fake.answers(f"become after; exit {errno.EIO}")
+    done = fake.run("umount", code=1)
+    assert "forgotten" in done.stderr and "stays pending" not in done.stderr
+    assert not fake.is_mounted()
+
+
 def test_what_is_not_mounted_is_exit_32(unmounted):
     assert "is not a popfs mount point" in unmounted.run("umount", code=32).stderr
 
@@ -215,6 +224,7 @@ def test_another_user_is_told_to_keep_out(unmounted):
 def test_a_user_cannot_force(unmounted):
     done = in_namespace(unmounted, "$as_user {folder}/popfsctl umount -f {mountpoint}", user=NOBODY)
     assert "only root" in done.stderr and done.stdout.startswith("32 and mounted")
+    assert unmounted.commands() == []
 
 
 def test_plain_umount_commits_and_reports(unmounted):
