@@ -61,7 +61,7 @@ static enum fault leave(struct store *store, const struct leaving *leaving, stru
                         bool is_wished, struct failure *ret_failure)
 {
     enum fault fault = FAULT_NONE;
-    store_body_remove(store, leaving->id);
+    bodies_forget(store, leaving->id);
     if (!is_wished && (leaving->going || journal_notes(&store->journal) > 0))
         fault = store_note_removal(store, uidl, leaving->listed_octets, false, ret_failure);
     if (fault != FAULT_NONE)

@@ -375,9 +375,9 @@ void engine_commit_link_lost(struct sync *sync, const struct failure *failure, i
 
 /* ---- sync.c ---- */
 void engine_wake(const struct sync *sync);
-/* A descriptor of a body that is here; FAULT_GONE if it is not. */
+/* Where a body is that is here, the descriptor the caller's to close; FAULT_GONE if it is not. */
 enum fault engine_body_open(const struct sync *sync, const struct maildrop_message *message,
-                            int *ret_descriptor);
+                            struct extent *ret_extent);
 
 /* ---- engine.c ---- */
 void *engine_run(void *sync);

@@ -345,7 +345,7 @@ static void recover_jobs(struct sync *sync, enum fault fault)
         if (job->attempts >= ITEM_ATTEMPTS_MAX && job->kind == JOB_BODY)
             engine_stream_give_up(sync, job->message, fault);
         if (job->requests == NULL || job->attempts >= ITEM_ATTEMPTS_MAX)
-            jobs_finish(jobs, job, fault, -1);
+            jobs_finish(jobs, job, fault, EXTENT_NONE);
         else
             jobs_requeue(jobs, job);
     }
