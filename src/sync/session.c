@@ -210,7 +210,6 @@ void engine_note_vanished(struct sync *sync, const struct maildrop_changes *chan
 {
     for (size_t i = 0; i < changes->vanished_count; i++) {
         struct maildrop_message *message = changes->vanished[i];
-        store_body_remove(sync->store, maildrop_message_id(message));
         pthread_mutex_lock(&sync->lock);
         bool going = maildrop_message_is_going(message);
         if (going)

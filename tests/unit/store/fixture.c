@@ -219,6 +219,11 @@ bool add(struct store *store, uint64_t id, const char *uidl, uint64_t listed_oct
     return store_add(store, &message, NULL) == FAULT_NONE;
 }
 
+bool forget(struct store *store, uint64_t id)
+{
+    return store_forget(store, &id, 1, NULL) == FAULT_NONE;
+}
+
 bool note(struct store *store, const char *uidl, uint64_t listed_octets, bool going)
 {
     return store_note_removal(store, slice_from_string(uidl), listed_octets, going, NULL) ==
