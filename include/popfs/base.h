@@ -55,6 +55,15 @@ bool buffer_printf(struct buffer *buffer, const char *format, ...)
 void buffer_consume(struct buffer *buffer, size_t count);
 struct slice buffer_slice(const struct buffer *buffer);
 
+/* ---- extents: bytes in a file that is open ---- */
+
+struct extent {
+    int descriptor; /* -1: none */
+    uint64_t offset, octets;
+};
+
+#define EXTENT_NONE ((struct extent){.descriptor = -1})
+
 /* ---- faults: what the caller does next, in the order of how much is lost ---- */
 
 enum fault {

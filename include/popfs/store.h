@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * store: what popfs keeps on the local disk: the index (SQLite), the bodies of messages (files),
- * and the journal of pending removals.
+ * store: what popfs keeps on the local disk: the index (SQLite), the bodies of messages (small ones
+ * in packs, others as files), and the journal of pending removals.
  *
  * Knows files and SQL. Refuses to know the network, POP3, FUSE, and when to do things.
  *
@@ -42,8 +42,8 @@ struct store_options {
  */
 enum fault store_open(const struct store_options *options, struct store **ret_store,
                       char ret_notice[FAILURE_TEXT_OCTETS], struct failure *ret_failure);
-/* Flushes, evicts, closes; removes a temporary store. Descriptors that were given out stay
- * readable. NULL is fine. */
+/* Flushes, erases what is dead, closes; removes a temporary store. Descriptors that were given out
+ * stay readable, but not for the bytes of bodies that have been removed. NULL is fine. */
 void store_close(struct store *store);
 
 /* ---- the index ---- */
@@ -78,8 +78,10 @@ enum fault store_learn_octets(struct store *store, uint64_t id, uint64_t exact_o
 /* Sender and subject are UTF-8 without control characters, at most STORE_TEXT_OCTETS_MAX octets. */
 enum fault store_learn_header(struct store *store, uint64_t id, int64_t time_s, struct slice from,
                               struct slice subject, struct failure *ret_failure);
-/* The message has left the maildrop: its row, its body, its pending removal. */
-enum fault store_forget(struct store *store, uint64_t id, struct failure *ret_failure);
+/* The messages have left the maildrop: their rows, bodies and pending removals. Ids that the index
+ * does not have are fine. */
+enum fault store_forget(struct store *store, const uint64_t *ids, size_t count,
+                        struct failure *ret_failure);
 enum fault store_flush(struct store *store, struct failure *ret_failure);
 
 struct store_summary {
@@ -109,9 +111,9 @@ enum fault store_note_removal(struct store *store, struct slice uidl, uint64_t l
 
 struct store_body;
 
-/* A body that is being written: it has no name until it is whole, so a killed popfs leaves nothing
- * of it. A full or broken disk is no fault as long as memory or another disk can take the bytes:
- * such a body is then not kept. */
+/* A body that is being written: a killed popfs leaves nothing of one that is not whole. A full or
+ * broken disk is no fault as long as memory or another disk can take the bytes: such a body is then
+ * not kept. FAULT_MEMORY. */
 enum fault store_body_new(struct store *store, struct store_body **ret_body,
                           struct failure *ret_failure);
 enum fault store_body_append(struct store_body *body, struct slice bytes,
@@ -133,17 +135,17 @@ enum fault store_body_compare(struct store_body *body, uint64_t offset, struct s
 void store_body_free(struct store_body *body);
 /*
  * The body is whole: keeps it under `id`, evicting what was used longest ago, and frees the handle,
- * also on failure. *ret_descriptor reads the bytes and is the caller's to close, even when a fault
- * says that the body could not be kept; it is -1 only if bytes are missing. One that is larger than
- * all may be together is not kept, which is no fault.
+ * also on failure. *ret_extent is where the bytes are, its descriptor the caller's to close, even
+ * when a fault says that the body could not be kept; it is EXTENT_NONE only if bytes are missing.
+ * One that is larger than all may be together is not kept, which is no fault.
  */
-enum fault store_body_keep(struct store_body *body, uint64_t id, int *ret_descriptor,
+enum fault store_body_keep(struct store_body *body, uint64_t id, struct extent *ret_extent,
                            struct failure *ret_failure);
 
-/* A descriptor of a kept body of exactly `octets`, the caller's to close; FAULT_GONE if there is
- * none. Any thread; touches only the local disk. */
+/* Where a kept body of exactly `octets` is, the descriptor the caller's to close; FAULT_GONE if
+ * there is none. Any thread; touches only the local disk. */
 enum fault store_body_open(const struct store *store, uint64_t id, uint64_t octets,
-                           int *ret_descriptor);
+                           struct extent *ret_extent);
 /* It was read: it is evicted later than others. */
 void store_body_note_used(struct store *store, uint64_t id);
 void store_body_remove(struct store *store, uint64_t id);
@@ -152,8 +154,8 @@ void store_body_remove(struct store *store, uint64_t id);
 bool store_is_keeping(const struct store *store);
 
 struct store_usage {
-    const char *folder; /* of the account; borrowed from the store */
-    uint64_t octets, octets_max;
+    const char *folder;          /* of the account; borrowed from the store */
+    uint64_t octets, octets_max; /* packs count as a whole */
     size_t body_count;
 };
 void store_usage(const struct store *store, struct store_usage *ret_usage);

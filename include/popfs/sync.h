@@ -6,7 +6,7 @@
  * Knows sessions, message numbers, back-off and what to ask for next. Refuses to know FUSE, file
  * names and errno.
  *
- * Facts go up as snapshots, descriptors and answers; wishes come down as requests. Unless a line
+ * Facts go up as snapshots, extents and answers; wishes come down as requests. Unless a line
  * says otherwise, a function here may be called from any thread, takes a lock for a few
  * instructions, and waits for neither network nor transfers.
  */
@@ -95,9 +95,10 @@ struct sync_listener {
 };
 void sync_set_listener(struct sync *sync, const struct sync_listener *listener);
 
-/* A descriptor, the caller's to close, of a body that is whole on the local disk; FAULT_GONE if it
- * is not there. */
-enum fault sync_body_open(struct sync *sync, struct maildrop_message *message, int *ret_descriptor);
+/* Where a body is that is whole on the local disk, the descriptor the caller's to close; FAULT_GONE
+ * if it is not there. */
+enum fault sync_body_open(struct sync *sync, struct maildrop_message *message,
+                          struct extent *ret_extent);
 
 /*
  * False: the only size known of the message is LIST's, and that must not be shown as its size: ask
@@ -186,7 +187,7 @@ struct maildrop_message *sync_stream_message(const struct sync_stream *stream);
 void sync_stream_close(struct sync *sync, struct sync_stream *stream);
 
 enum sync_want {
-    SYNC_WANT_BODY,   /* the whole body on the local disk; the answer carries a descriptor */
+    SYNC_WANT_BODY,   /* the whole body on the local disk; the answer says where */
     SYNC_WANT_OPEN,   /* like BODY, but a large message may be answered early with a `stream` */
     SYNC_WANT_OCTETS, /* `upto` octets of `stream` available */
     SYNC_WANT_TIME,   /* maildrop_message_time() known */
@@ -203,9 +204,10 @@ enum sync_want {
 /*
  * A request belongs to the caller until it is submitted, to sync until `answer` is called, once, on
  * the sync thread and without a lock; from then on to the caller again, who may free it there.
- * FAULT_NONE: the wish is fulfilled, and `descriptor` is the callee's to close (-1 unless BODY, or
- * OPEN without a stream). Otherwise `descriptor` is -1. Every request is answered: by `timeout` of
- * silence at the latest, a commit after three attempts, each of which may be silent so long.
+ * FAULT_NONE: the wish is fulfilled, and the descriptor of `body` is the callee's to close (-1
+ * unless BODY, or OPEN without a stream). Otherwise it is -1. Every request is answered: by
+ * `timeout` of silence at the latest, a commit after three attempts, each of which may be silent so
+ * long.
  */
 struct sync_request {
     enum sync_want want;
@@ -213,7 +215,7 @@ struct sync_request {
     struct sync_stream
         *stream;   /* OCTETS: of what. OPEN: in the answer, the caller's to close, or NULL */
     uint64_t upto; /* OCTETS */
-    void (*answer)(struct sync_request *request, enum fault fault, int descriptor);
+    void (*answer)(struct sync_request *request, enum fault fault, struct extent body);
     /* sync's own */
     struct sync_request *next;
     bool probed;

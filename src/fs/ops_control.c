@@ -36,10 +36,9 @@ static int errno_of_command(const struct sync_request *request, enum fault fault
                                               : errno_from_fault(fault);
 }
 
-static void command_answered(struct parked *parked, enum fault fault, int descriptor)
+static void command_answered(struct parked *parked, enum fault fault, struct extent body)
 {
-    if (descriptor >= 0)
-        close(descriptor);
+    cleanup_close(&body.descriptor);
     if (fault == FAULT_NONE)
         fuse_reply_write(parked->req, parked->size);
     else
@@ -115,9 +114,9 @@ void ops_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, of
 
 /* ---- fsync() of a folder ---- */
 
-static void commit_answered(struct parked *parked, enum fault fault, int descriptor)
+static void commit_answered(struct parked *parked, enum fault fault, struct extent body)
 {
-    (void)descriptor;
+    (void)body;
     fuse_reply_err(parked->req, errno_from_fault(fault));
 }
 

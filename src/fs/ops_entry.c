@@ -159,10 +159,9 @@ static void reply_attributes(fuse_req_t req, const struct fs *fs,
 }
 
 /* The size could not be had: no size that may be wrong is given out. */
-static void getattr_size_answered(struct parked *parked, enum fault fault, int descriptor)
+static void getattr_size_answered(struct parked *parked, enum fault fault, struct extent body)
 {
-    if (descriptor >= 0)
-        close(descriptor);
+    cleanup_close(&body.descriptor);
     if (fault != FAULT_NONE)
         fuse_reply_err(parked->req, errno_from_fault(fault));
     else
@@ -170,9 +169,9 @@ static void getattr_size_answered(struct parked *parked, enum fault fault, int d
 }
 
 /* `ls -l` works without the server: then it shows when the message was first seen, uncached. */
-static void getattr_time_answered(struct parked *parked, enum fault fault, int descriptor)
+static void getattr_time_answered(struct parked *parked, enum fault fault, struct extent body)
 {
-    (void)descriptor;
+    (void)body;
     if (fault == FAULT_CANCELED)
         fuse_reply_err(parked->req, EINTR);
     else
@@ -181,7 +180,7 @@ static void getattr_time_answered(struct parked *parked, enum fault fault, int d
 
 static void park(struct fs *fs, fuse_req_t req, enum sync_want want,
                  struct maildrop_message *message,
-                 void (*reply)(struct parked *parked, enum fault fault, int descriptor))
+                 void (*reply)(struct parked *parked, enum fault fault, struct extent body))
 {
     struct parked *parked = parked_new(fs, req, want, message, reply);
     if (parked != NULL)

@@ -16,11 +16,18 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* ---- handles: the descriptor of a body, or a stream, told apart by the lowest bit ---- */
+/* ---- handles: where a body is, or a stream, told apart by the lowest bit ---- */
 
-static uint64_t handle_of_descriptor(int descriptor)
+/* 0 for want of memory; then the descriptor is closed. */
+static uint64_t handle_of_body(struct extent body)
 {
-    return (uint64_t)descriptor << 1 | 1;
+    struct extent *copy = malloc(sizeof(*copy));
+    if (copy == NULL) {
+        close(body.descriptor);
+        return 0;
+    }
+    *copy = body;
+    return (uintptr_t)copy | 1;
 }
 
 static uint64_t handle_of_stream(struct sync_stream *stream)
@@ -33,9 +40,9 @@ static bool handle_is_stream(uint64_t handle)
     return (handle & 1) == 0;
 }
 
-static int handle_descriptor(uint64_t handle)
+static struct extent *handle_body(uint64_t handle)
 {
-    return (int)(handle >> 1);
+    return (struct extent *)(uintptr_t)(handle & ~UINT64_C(1));
 }
 
 static struct sync_stream *handle_stream(uint64_t handle)
@@ -45,10 +52,12 @@ static struct sync_stream *handle_stream(uint64_t handle)
 
 static void message_close(struct fs *fs, uint64_t handle)
 {
-    if (handle_is_stream(handle))
+    if (handle_is_stream(handle)) {
         sync_stream_close(fs->sync, handle_stream(handle));
-    else
-        close(handle_descriptor(handle));
+    } else {
+        close(handle_body(handle)->descriptor);
+        free(handle_body(handle));
+    }
 }
 
 /* ---- opening ---- */
@@ -71,7 +80,9 @@ static void reply_open(fuse_req_t req, struct fs *fs, struct fuse_file_info *inf
 static void opened(fuse_req_t req, struct fs *fs, const struct maildrop_message *message,
                    uint64_t told_octets, struct fuse_file_info *info, uint64_t handle)
 {
-    if (told_octets == attributes_message_octets(message)) {
+    if (handle == 0) {
+        fuse_reply_err(req, ENOMEM);
+    } else if (told_octets == attributes_message_octets(message)) {
         reply_open(req, fs, info, handle);
     } else {
         message_close(fs, handle);
@@ -79,18 +90,18 @@ static void opened(fuse_req_t req, struct fs *fs, const struct maildrop_message 
     }
 }
 
-static void open_answered(struct parked *parked, enum fault fault, int descriptor)
+static void open_answered(struct parked *parked, enum fault fault, struct extent body)
 {
     struct sync_stream *stream = parked->request.stream;
-    uint64_t handle = stream != NULL ? handle_of_stream(stream) : handle_of_descriptor(descriptor);
+    if (fault != FAULT_NONE) {
+        fuse_reply_err(parked->req, errno_from_fault(fault));
+        return;
+    }
     /* To empty the page cache would wait for those who wait for octets. */
     if (stream != NULL && sync_stream_was_read(stream))
         parked->info.keep_cache = 1;
-    if (fault != FAULT_NONE)
-        fuse_reply_err(parked->req, errno_from_fault(fault));
-    else
-        opened(parked->req, parked->fs, parked->message, parked->told_octets, &parked->info,
-               handle);
+    opened(parked->req, parked->fs, parked->message, parked->told_octets, &parked->info,
+           stream != NULL ? handle_of_stream(stream) : handle_of_body(body));
 }
 
 /* Whether it will be a stream, sync decides; only large ones can be. */
@@ -114,14 +125,13 @@ void message_open(fuse_req_t req, struct fs *fs, struct maildrop_message *messag
         fuse_reply_err(req, ENOENT);
         return;
     }
-    int descriptor;
+    struct extent body;
     fuse_ino_t ino = inode_of_message(message);
-    enum fault fault = sync_body_open(fs->sync, message, &descriptor);
+    enum fault fault = sync_body_open(fs->sync, message, &body);
     if (fault == FAULT_NONE) {
         /* The bytes of a message never change. */
         info->keep_cache = !inodes_take_streamed(&fs->inodes, ino);
-        opened(req, fs, message, inodes_told_octets(&fs->inodes, ino), info,
-               handle_of_descriptor(descriptor));
+        opened(req, fs, message, inodes_told_octets(&fs->inodes, ino), info, handle_of_body(body));
     } else if (fault == FAULT_GONE) {
         open_parked(req, fs, message, info);
     } else {
@@ -149,10 +159,19 @@ static void reply_octets(fuse_req_t req, int descriptor, char *buffer, size_t si
         fuse_reply_buf(req, buffer, (size_t)got);
 }
 
-/* On the sync thread, whose buffer is not the FUSE thread's. */
-static void read_answered(struct parked *parked, enum fault fault, int descriptor)
+/* What follows a body in its file is another one's. */
+static void reply_body(fuse_req_t req, const struct extent *body, char *buffer, size_t size,
+                       off_t offset)
 {
-    (void)descriptor;
+    uint64_t left = (uint64_t)offset < body->octets ? body->octets - (uint64_t)offset : 0;
+    reply_octets(req, body->descriptor, buffer, size < left ? size : (size_t)left,
+                 (off_t)body->offset + offset);
+}
+
+/* On the sync thread, whose buffer is not the FUSE thread's. */
+static void read_answered(struct parked *parked, enum fault fault, struct extent body)
+{
+    (void)body;
     CLEANUP_FREE char *buffer = malloc(parked->size + 1);
     if (fault != FAULT_NONE)
         fuse_reply_err(parked->req, errno_from_fault(fault));
@@ -184,7 +203,7 @@ void message_read(fuse_req_t req, struct fs *fs, uint64_t handle, size_t size, o
         return;
     }
     if (!handle_is_stream(handle)) {
-        reply_octets(req, handle_descriptor(handle), fs->scratch, size, offset);
+        reply_body(req, handle_body(handle), fs->scratch, size, offset);
         return;
     }
     struct sync_stream *stream = handle_stream(handle);

@@ -62,22 +62,22 @@ static void interrupted(fuse_req_t req, void *data)
 }
 
 /* On the sync thread. */
-static void answered(struct sync_request *request, enum fault fault, int descriptor)
+static void answered(struct sync_request *request, enum fault fault, struct extent body)
 {
     struct parked *parked = (struct parked *)request;
     struct fs *fs = parked->fs;
     parked_take_out(parked);
     gate_enter(fs);
-    parked->reply(parked, fault, descriptor);
+    parked->reply(parked, fault, body);
     gate_leave(fs);
     if (parked->holds_root)
         notifier_root_held(fs, false);
     parked_free(parked);
 }
 
-struct parked *parked_new(struct fs *fs, fuse_req_t req, enum sync_want want,
-                          struct maildrop_message *message,
-                          void (*reply)(struct parked *parked, enum fault fault, int descriptor))
+struct parked *
+parked_new(struct fs *fs, fuse_req_t req, enum sync_want want, struct maildrop_message *message,
+           void (*reply)(struct parked *parked, enum fault fault, struct extent body))
 {
     struct parked *parked = calloc(1, sizeof(*parked));
     if (parked == NULL) {

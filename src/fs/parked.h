@@ -15,8 +15,8 @@ struct parked {
     struct fs *fs;
     fuse_req_t req;
     struct maildrop_message *message; /* NULL: it is about none */
-    /* Replies, exactly once, on the sync thread. `descriptor` as in struct sync_request. */
-    void (*reply)(struct parked *parked, enum fault fault, int descriptor);
+    /* Replies, exactly once, on the sync thread. `body` as in struct sync_request. */
+    void (*reply)(struct parked *parked, enum fault fault, struct extent body);
     uint64_t told_octets;       /* the size that the kernel had when this request came in */
     struct fuse_file_info info; /* OPEN alone */
     size_t size;                /* READ and WRITE */
@@ -30,9 +30,9 @@ struct parked {
 
 /* For parked_submit(), with what else it needs filled in by the caller. Replies ENOMEM and gives
  * NULL for want of memory. */
-struct parked *parked_new(struct fs *fs, fuse_req_t req, enum sync_want want,
-                          struct maildrop_message *message,
-                          void (*reply)(struct parked *parked, enum fault fault, int descriptor));
+struct parked *
+parked_new(struct fs *fs, fuse_req_t req, enum sync_want want, struct maildrop_message *message,
+           void (*reply)(struct parked *parked, enum fault fault, struct extent body));
 /* Parks the request until sync has answered; replies at once if it has been interrupted. */
 void parked_submit(struct parked *parked);
 

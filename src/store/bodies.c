@@ -1,34 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The bodies that are kept, one file each, in a folder that is named for the index.
- *
- *     bodies-GENERATION/<id>.<opening>   whole; kept while the store was open for that time
- *     bodies-GENERATION/new-<n>          being written, where files without a name are not known
- *
- * A body must never be taken for another's, nor a part for the whole:
- *
- * - An id means something in one index only. A new index, or one whose bodies are to be forgotten,
- *   draws a new generation, and folders of others are removed. That change is on the disk before
- *   any body is kept.
- * - A body may be linked before the row of its message is committed; when the process is killed
- *   then, the index gives the id again. But before the store is open, bodies without a row are
- *   removed, and the folder is synced, so that a power cut does not bring them back.
- * - A file gets its name when it is whole, and within one run of the kernel all see it so. After a
- *   power cut its blocks may be missing, even with the right size. So the index notes under which
- *   boot of the kernel it was opened (again on the disk before any body is kept), and up to which
- *   opening all bodies have been synced, which is what closing does; after another boot, bodies of
- *   later openings are removed. That the opening is in the name, and not in the row, is for a body
- *   that is evicted and fetched again: the row on the disk may still be that of the first.
- * - The size must be the one that the caller expects.
- */
+/* The bodies that are kept: opened, used, evicted, and removed. adopt.c says what lies where. */
 #include "store.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -38,178 +15,63 @@ void body_name(uint64_t id, uint32_t opening, char ret_name[BODY_NAME_OCTETS])
     snprintf(ret_name, BODY_NAME_OCTETS, "%" PRIu64 ".%" PRIu32, id, opening);
 }
 
-static bool parse_name(const char *name, uint64_t *ret_id, uint32_t *ret_opening)
+uint64_t bodies_pack_key(uint32_t opening, uint32_t number)
 {
-    const char *dot = strchr(name, '.');
-    uint64_t opening;
-    if (dot == NULL ||
-        !slice_to_number((struct slice){name, (size_t)(dot - name)}, INT64_MAX, ret_id) ||
-        !slice_to_number(slice_from_string(dot + 1), UINT32_MAX, &opening) || opening == 0)
-        return false;
-    *ret_opening = (uint32_t)opening;
-    return true;
+    return (uint64_t)opening << 32 | number;
 }
 
-static void unlink_body(const struct store *store, const struct shelf_entry *entry)
+uint64_t bodies_record_octets(uint64_t body_octets)
 {
-    char name[BODY_NAME_OCTETS];
-    body_name(entry->id, entry->opening, name);
-    unlinkat(store->bodies, name, 0);
-}
-
-/* ---- what an earlier popfs left ---- */
-
-/* One of two for one id was about to take the place of the other. */
-static bool find_file(struct store *store, const char *name, uint32_t opening_max, bool *ret_wanted)
-{
-    struct shelf_entry entry = {.is_dirty = true}, other;
-    *ret_wanted = parse_name(name, &entry.id, &entry.opening) && entry.opening <= opening_max;
-    if (!*ret_wanted)
-        return true;
-    if (shelf_find(store->shelf, entry.id, &other)) {
-        *ret_wanted = other.opening < entry.opening;
-        if (!*ret_wanted)
-            return true;
-        unlink_body(store, &other);
-    }
-    return shelf_put(store->shelf, &entry);
-}
-
-static enum fault find_files(struct store *store, uint32_t opening_max, bool *ret_removed,
-                             struct failure *ret_failure)
-{
-    int copy = openat(store->bodies, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *list = copy < 0 ? NULL : fdopendir(copy);
-    if (list == NULL) {
-        cleanup_close(&copy);
-        return failure_set(ret_failure, FAULT_DISK, "cannot read the folder of bodies: %s",
-                           strerror(errno));
-    }
-    bool memory = true;
-    for (struct dirent *entry = readdir(list); memory && entry != NULL; entry = readdir(list)) {
-        bool wanted;
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-            continue;
-        memory = find_file(store, entry->d_name, opening_max, &wanted);
-        if (!wanted) {
-            unlinkat(store->bodies, entry->d_name, 0);
-            *ret_removed = true;
-        }
-    }
-    closedir(list);
-    return memory ? FAULT_NONE : failure_set(ret_failure, FAULT_MEMORY, "out of memory");
-}
-
-/* The index was not told of the body, so the body is asked. */
-static void measure(const struct store *store, struct shelf_entry *entry)
-{
-    char name[BODY_NAME_OCTETS];
-    struct stat stat;
-    body_name(entry->id, entry->opening, name);
-    entry->is_dirty = true;
-    entry->octets = 0;
-    if (fstatat(store->bodies, name, &stat, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(stat.st_mode))
-        entry->octets = (uint64_t)stat.st_size;
-}
-
-/* What the index knows of a body that is there. */
-static bool take_in(struct store *store, uint64_t id, uint64_t exact_octets, uint64_t used)
-{
-    struct shelf_entry entry;
-    if (!shelf_find(store->shelf, id, &entry))
-        return true;
-    entry.octets = exact_octets;
-    entry.used = used;
-    entry.is_dirty = false;
-    shelf_tick_after(store->shelf, used);
-    if (exact_octets == STORE_OCTETS_UNKNOWN || used == 0)
-        measure(store, &entry);
-    if (used == 0)
-        entry.used = UINT64_MAX; /* in the last moments of the popfs before */
-    return shelf_put(store->shelf, &entry);
-}
-
-static enum fault find_rows(struct store *store, struct failure *ret_failure)
-{
-    sqlite3_stmt *statement = index_use(&store->index, INDEX_SIZES);
-    bool row = shelf_count(store->shelf) > 0;
-    while (row) {
-        enum fault fault = index_row(&store->index, INDEX_SIZES, SQLITE_OK, &row, ret_failure);
-        if (fault != FAULT_NONE)
-            return fault;
-        if (row &&
-            !take_in(store, index_column_octets(statement, 0), index_column_octets(statement, 1),
-                     (uint64_t)sqlite3_column_int64(statement, 2)))
-            return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
-    }
-    return FAULT_NONE;
-}
-
-/* Those with this use or an earlier one. */
-static void drop(struct store *store, uint64_t used)
-{
-    for (struct shelf_entry *entry = shelf_next(store->shelf, NULL); entry != NULL;
-         entry = shelf_next(store->shelf, entry))
-        if (entry->used <= used)
-            unlink_body(store, entry);
-    shelf_remove_used_until(store->shelf, used);
-}
-
-/* Those that no row has claimed are still without a use. */
-static void sort_out(struct store *store, bool removed)
-{
-    size_t count = shelf_count(store->shelf);
-    drop(store, 0);
-    for (struct shelf_entry *entry = shelf_next(store->shelf, NULL); entry != NULL;
-         entry = shelf_next(store->shelf, entry))
-        if (entry->used == UINT64_MAX)
-            entry->used = shelf_tick(store->shelf);
-    if (!store->is_temporary && (removed || shelf_count(store->shelf) < count))
-        fsync(store->bodies);
-}
-
-enum fault bodies_open(struct store *store, uint32_t opening_max, struct failure *ret_failure)
-{
-    char name[sizeof(BODIES_PREFIX) + INDEX_WORD_OCTETS];
-    bool removed = false;
-    snprintf(name, sizeof(name), BODIES_PREFIX "%s", store->state.generation);
-    place_sweep(store->place.folder, BODIES_PREFIX, name);
-    store->shelf = shelf_new();
-    if (store->shelf == NULL)
-        return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
-    if (mkdirat(store->place.folder, name, 0700) == 0 || errno == EEXIST)
-        store->bodies =
-            openat(store->place.folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (store->bodies < 0)
-        return failure_set(ret_failure, FAULT_DISK, "cannot make the folder of bodies in %s: %s",
-                           store->place.path, strerror(errno));
-    enum fault fault = find_files(store, opening_max, &removed, ret_failure);
-    if (fault == FAULT_NONE)
-        fault = find_rows(store, ret_failure);
-    if (fault == FAULT_NONE)
-        sort_out(store, removed);
-    return fault;
+    return PACK_HEADER_OCTETS + body_octets;
 }
 
 void bodies_close(struct store *store)
 {
+    packs_done(&store->packs);
     cleanup_close(&store->bodies);
     store->bodies = -1;
     shelf_free(store->shelf);
     store->shelf = NULL;
 }
 
-/* ---- eviction ---- */
+/* ---- leaving ---- */
 
-void bodies_evict(struct store *store, uint64_t octets)
+void bodies_disown(struct store *store, const struct shelf_entry *entry)
 {
-    drop(store, shelf_used_before(store->shelf, octets));
+    char name[BODY_NAME_OCTETS];
+    if (!entry->is_packed) {
+        body_name(entry->id, entry->opening, name);
+        unlinkat(store->bodies, name, 0);
+        return;
+    }
+    struct pack *pack = packs_find(&store->packs, entry->opening, entry->pack);
+    uint64_t octets = bodies_record_octets(entry->octets);
+    if (pack != NULL)
+        pack->live_octets -= octets < pack->live_octets ? octets : pack->live_octets;
 }
 
-void bodies_evict_surplus(struct store *store)
+static void remove_body(struct store *store, const struct shelf_entry *entry)
 {
-    if (store->octets_max > 0 && shelf_octets(store->shelf) > store->octets_max)
-        bodies_evict(store, store->octets_max / 10 * 9);
+    shelf_remove(store->shelf, entry->id);
+    bodies_disown(store, entry);
+    packs_drop_dead(&store->packs);
+}
+
+void bodies_forget(struct store *store, uint64_t id)
+{
+    struct shelf_entry entry;
+    if (shelf_find(store->shelf, id, &entry))
+        remove_body(store, &entry);
+}
+
+/* So that it does not come back when popfs is killed; that is all, so a failure does no harm. */
+static void mark_dead(const struct store *store, const struct shelf_entry *entry)
+{
+    CLEANUP_CLOSE int file = -1;
+    const struct pack_record record = {entry->id, entry->octets, entry->offset, true};
+    const struct pack *pack = packs_find(&store->packs, entry->opening, entry->pack);
+    if (pack != NULL && packs_open(&store->packs, pack->opening, pack->number, O_WRONLY, &file))
+        (void)pack_mark_dead(file, packs_seed(&store->packs, pack), &record);
 }
 
 void store_body_remove(struct store *store, uint64_t id)
@@ -217,21 +79,128 @@ void store_body_remove(struct store *store, uint64_t id)
     struct shelf_entry entry;
     if (!shelf_find(store->shelf, id, &entry))
         return;
-    unlink_body(store, &entry);
-    shelf_remove(store->shelf, id);
+    if (entry.is_packed)
+        mark_dead(store, &entry);
+    remove_body(store, &entry);
+}
+
+/* ---- eviction ---- */
+
+static uint64_t octets_of_all(const struct store *store)
+{
+    return shelf_octets(store->shelf) + store->packs.octets;
+}
+
+/* Without those used until then, the others have at most `octets` together. */
+static uint64_t used_before(const struct store *store, uint64_t octets)
+{
+    uint64_t low = 0, high = shelf_now(store->shelf); /* nothing has been used after that */
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        if (shelf_octets_used_after(store->shelf, middle) +
+                packs_octets_used_after(&store->packs, middle) <=
+            octets)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return high;
+}
+
+struct eviction {
+    const struct store *store;
+    uint64_t used;
+};
+
+static bool stays(const void *context, const struct shelf_entry *entry)
+{
+    const struct eviction *eviction = context;
+    if (entry->is_packed)
+        return packs_find(&eviction->store->packs, entry->opening, entry->pack) != NULL;
+    return entry->used > eviction->used;
+}
+
+void bodies_evict(struct store *store, uint64_t octets)
+{
+    const struct eviction eviction = {store, used_before(store, octets)};
+    packs_drop_used_until(&store->packs, eviction.used);
+    for (struct shelf_entry *entry = shelf_next(store->shelf, NULL); entry != NULL;
+         entry = shelf_next(store->shelf, entry))
+        if (!entry->is_packed && entry->used <= eviction.used)
+            bodies_disown(store, entry);
+    shelf_keep(store->shelf, stays, &eviction);
+}
+
+void bodies_evict_surplus(struct store *store)
+{
+    if (store->octets_max > 0 && octets_of_all(store) > store->octets_max)
+        bodies_evict(store, store->octets_max / 10 * 9);
+}
+
+/* ---- erasing ---- */
+
+static bool is_live(const struct store *store, const struct pack *pack,
+                    const struct pack_record *record)
+{
+    struct shelf_entry entry;
+    return !record->is_dead && shelf_find(store->shelf, record->id, &entry) && entry.is_packed &&
+           entry.opening == pack->opening && entry.pack == pack->number &&
+           entry.offset == record->offset;
+}
+
+/* The mark first: whoever walks through the pack must find the end of what has been erased. */
+static bool erase_run(int file, uint64_t seed, const struct pack_record *run)
+{
+    return pack_mark_dead(file, seed, run) && pack_erase(file, run);
+}
+
+/* What is dead side by side becomes one record, so that whole blocks become free. False if
+ * something of it may be left. */
+static bool erase_pack(const struct store *store, const struct pack *pack, int file)
+{
+    uint64_t seed = packs_seed(&store->packs, pack), offset = 0;
+    struct pack_record record, run = {0};
+    bool in_run = false, erased = true;
+    while (erased && pack_read(file, seed, offset, pack->octets, &record)) {
+        offset = pack_end(&record);
+        if (is_live(store, pack, &record)) {
+            erased = !in_run || erase_run(file, seed, &run);
+            in_run = false;
+        } else if (in_run) {
+            run.octets = offset - run.offset - PACK_HEADER_OCTETS;
+        } else {
+            run = record;
+            in_run = true;
+        }
+    }
+    if (erased && in_run)
+        erased = erase_run(file, seed, &run);
+    return erased && offset == pack->octets;
+}
+
+void bodies_erase_dead(struct store *store)
+{
+    for (size_t i = 0; i < store->packs.count; i++) {
+        struct pack *pack = &store->packs.list[i];
+        CLEANUP_CLOSE int file = -1;
+        if (pack->octets - pack->live_octets == pack->erased_octets ||
+            !packs_open(&store->packs, pack->opening, pack->number, O_RDWR, &file) ||
+            !erase_pack(store, pack, file))
+            continue;
+        pack->erased_octets = pack->octets - pack->live_octets;
+        pack->is_dirty = true;
+        store->is_synced = false;
+    }
 }
 
 /* ---- use ---- */
 
-enum fault store_body_open(const struct store *store, uint64_t id, uint64_t octets,
-                           int *ret_descriptor)
+static enum fault open_file(const struct store *store, const struct shelf_entry *entry,
+                            uint64_t octets, int *ret_descriptor)
 {
     char name[BODY_NAME_OCTETS];
-    struct shelf_entry entry;
     struct stat stat;
-    if (!shelf_find(store->shelf, id, &entry))
-        return FAULT_GONE;
-    body_name(id, entry.opening, name);
+    body_name(entry->id, entry->opening, name);
     CLEANUP_CLOSE int descriptor = openat(store->bodies, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (descriptor < 0)
         return errno == ENOENT ? FAULT_GONE : FAULT_DISK;
@@ -242,41 +211,129 @@ enum fault store_body_open(const struct store *store, uint64_t id, uint64_t octe
     return FAULT_NONE;
 }
 
+/* The header is looked at each time: it costs a microsecond, and nothing else has to remember
+ * whether this pack has been found to be whole. */
+static enum fault open_packed(const struct store *store, const struct shelf_entry *entry,
+                              uint64_t octets, int *ret_descriptor)
+{
+    CLEANUP_CLOSE int descriptor = -1;
+    struct pack_record record;
+    struct stat stat;
+    const struct pack pack = {.opening = entry->opening, .number = entry->pack};
+    if (!packs_open(&store->packs, pack.opening, pack.number, O_RDONLY, &descriptor))
+        return errno == ENOENT ? FAULT_GONE : FAULT_DISK;
+    if (fstat(descriptor, &stat) != 0 || !S_ISREG(stat.st_mode) ||
+        !pack_read(descriptor, packs_seed(&store->packs, &pack), entry->offset,
+                   (uint64_t)stat.st_size, &record) ||
+        record.is_dead || record.id != entry->id || record.octets != octets)
+        return FAULT_GONE;
+    *ret_descriptor = descriptor;
+    descriptor = -1;
+    return FAULT_NONE;
+}
+
+enum fault store_body_open(const struct store *store, uint64_t id, uint64_t octets,
+                           struct extent *ret_extent)
+{
+    struct shelf_entry entry;
+    int descriptor;
+    if (!shelf_find(store->shelf, id, &entry))
+        return FAULT_GONE;
+    enum fault fault = entry.is_packed ? open_packed(store, &entry, octets, &descriptor)
+                                       : open_file(store, &entry, octets, &descriptor);
+    if (fault != FAULT_NONE)
+        return fault;
+    uint64_t offset = entry.is_packed ? entry.offset + PACK_HEADER_OCTETS : 0;
+    *ret_extent = (struct extent){descriptor, offset, octets};
+    return FAULT_NONE;
+}
+
 void store_body_note_used(struct store *store, uint64_t id)
 {
     struct shelf_entry entry;
     if (!shelf_find(store->shelf, id, &entry))
         return;
+    if (entry.is_packed) {
+        struct pack *pack = packs_find(&store->packs, entry.opening, entry.pack);
+        pack->used = shelf_tick(store->shelf);
+        pack->is_dirty = true;
+        return;
+    }
     entry.used = shelf_tick(store->shelf);
     entry.is_dirty = true;
     shelf_put(store->shelf, &entry);
+}
+
+/* ---- what the index is told ---- */
+
+static enum fault write_place(struct store *store, const struct shelf_entry *entry,
+                              struct failure *ret_failure)
+{
+    sqlite3_stmt *statement = index_use(&store->index, INDEX_USED);
+    int bad = sqlite3_bind_int64(statement, 1, (int64_t)entry->id) |
+              sqlite3_bind_int64(statement, 2, (int64_t)entry->octets);
+    if (entry->is_packed)
+        bad |= sqlite3_bind_int64(statement, 4,
+                                  (int64_t)bodies_pack_key(entry->opening, entry->pack)) |
+               sqlite3_bind_int64(statement, 5, (int64_t)entry->offset);
+    else
+        bad |= sqlite3_bind_int64(statement, 3, (int64_t)entry->used);
+    return index_change(&store->index, INDEX_USED, bad, ret_failure);
+}
+
+static enum fault write_packs(struct store *store, struct failure *ret_failure)
+{
+    enum fault fault = FAULT_NONE;
+    for (size_t i = 0; i < store->packs.count && fault == FAULT_NONE; i++) {
+        struct pack *pack = &store->packs.list[i];
+        if (!pack->is_dirty)
+            continue;
+        sqlite3_stmt *statement = index_use(&store->index, INDEX_SET_PACK);
+        int bad = sqlite3_bind_int64(statement, 1,
+                                     (int64_t)bodies_pack_key(pack->opening, pack->number)) |
+                  sqlite3_bind_int64(statement, 2, (int64_t)pack->used) |
+                  sqlite3_bind_int64(statement, 3, (int64_t)pack->erased_octets);
+        fault = index_change(&store->index, INDEX_SET_PACK, bad, ret_failure);
+        if (fault == FAULT_NONE)
+            pack->is_dirty = false;
+    }
+    return fault;
+}
+
+/* What was written may have been undone. */
+static void write_anew(struct store *store)
+{
+    for (struct shelf_entry *entry = shelf_next(store->shelf, NULL); entry != NULL;
+         entry = shelf_next(store->shelf, entry))
+        shelf_set_dirty(store->shelf, entry, true);
+    for (size_t i = 0; i < store->packs.count; i++)
+        store->packs.list[i].is_dirty = true;
+    store->index.has_failed = false;
 }
 
 enum fault bodies_write_uses(struct store *store, struct failure *ret_failure)
 {
     if (store->is_temporary)
         return FAULT_NONE;
+    if (store->index.has_failed)
+        write_anew(store);
     for (struct shelf_entry *entry = shelf_next(store->shelf, NULL); entry != NULL;
          entry = shelf_next(store->shelf, entry)) {
         if (!entry->is_dirty)
             continue;
-        sqlite3_stmt *statement = index_use(&store->index, INDEX_USED);
-        int bad = sqlite3_bind_int64(statement, 1, (int64_t)entry->id) |
-                  sqlite3_bind_int64(statement, 2, (int64_t)entry->used) |
-                  sqlite3_bind_int64(statement, 3, (int64_t)entry->octets);
-        enum fault fault = index_change(&store->index, INDEX_USED, bad, ret_failure);
+        enum fault fault = write_place(store, entry, ret_failure);
         if (fault != FAULT_NONE)
             return fault;
-        shelf_set_clean(store->shelf, entry);
+        shelf_set_dirty(store->shelf, entry, false);
     }
-    return FAULT_NONE;
+    return write_packs(store, ret_failure);
 }
 
 void store_usage(const struct store *store, struct store_usage *ret_usage)
 {
     *ret_usage = (struct store_usage){
         .folder = store->place.path,
-        .octets = shelf_octets(store->shelf),
+        .octets = octets_of_all(store),
         .octets_max = store->octets_max,
         .body_count = shelf_count(store->shelf),
     };

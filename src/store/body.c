@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A body that is being written: a file without a name that is linked under its name when whole
- * (where the file system has no such files, under a passing name and renamed: that takes four times
- * as long on ext4), so that what has the name of a body is whole. The bytes are gathered in memory
- * first, so that most mails cost one write.
+ * A body that is being written. The bytes are gathered in memory, and most bodies go from there
+ * into a pack when they are whole, by one write. One that is too large for that, or is read while
+ * it arrives, is a file without a name that is linked under its name when whole (where the file
+ * system has no such files, under a passing name and renamed: that takes four times as long on
+ * ext4), so that what has the name of a body is whole.
  *
  * When the disk takes no more, the other bodies make room for it; when that does not help, it goes
  * on elsewhere (refuge.h) and is not kept. Each new body tries the disk again.
@@ -20,13 +21,13 @@
 #include <unistd.h>
 
 enum {
-    BODY_GATHER_OCTETS = 65536, /* one write for a mail of usual size */
+    BODY_GATHER_OCTETS = 65536, /* so much goes into a pack */
     COMPARE_OCTETS = 16384,
 };
 
 struct store_body {
     struct store *store;
-    int descriptor;
+    int descriptor;              /* -1: all that has been appended is gathered */
     int shared;                  /* the caller's; -1: none was given out */
     enum refuge refuge;          /* where it is; NONE: on the disk of the cache */
     int disk_error;              /* why it is not there; 0: it is */
@@ -34,8 +35,13 @@ struct store_body {
     uint64_t octets;
     uint64_t written_octets; /* of them, in the file */
     size_t gathered_octets;
-    char gathered[BODY_GATHER_OCTETS];
+    char record[PACK_HEADER_OCTETS + BODY_GATHER_OCTETS]; /* gathered behind room for a header */
 };
+
+static char *gathered(struct store_body *body)
+{
+    return body->record + PACK_HEADER_OCTETS;
+}
 
 static enum fault write_failure(struct failure *ret, int error)
 {
@@ -98,6 +104,14 @@ static bool move(struct store_body *body, uint64_t upto)
     }
 }
 
+static enum fault need_file(struct store_body *body, struct failure *ret_failure)
+{
+    if (body->descriptor >= 0 || create(body) || (make_room(body->store, errno) && create(body)) ||
+        move(body, 0))
+        return FAULT_NONE;
+    return write_failure(ret_failure, body->disk_error);
+}
+
 enum fault store_body_new(struct store *store, struct store_body **ret_body,
                           struct failure *ret_failure)
 {
@@ -105,19 +119,16 @@ enum fault store_body_new(struct store *store, struct store_body **ret_body,
     if (body == NULL)
         return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
     body->store = store;
+    body->descriptor = -1;
     body->shared = -1;
     body->refuge = REFUGE_NONE;
     body->disk_error = 0;
+    body->name[0] = '\0';
     body->octets = 0;
     body->written_octets = 0;
     body->gathered_octets = 0;
-    if (create(body) || (make_room(store, errno) && create(body)) || move(body, 0)) {
-        *ret_body = body;
-        return FAULT_NONE;
-    }
-    enum fault fault = write_failure(ret_failure, body->disk_error);
-    free(body);
-    return fault;
+    *ret_body = body;
+    return FAULT_NONE;
 }
 
 /* ---- writing ---- */
@@ -135,7 +146,8 @@ static bool write_some(struct store_body *body, struct slice *bytes)
 static enum fault body_write(struct store_body *body, struct slice bytes,
                              struct failure *ret_failure)
 {
-    while (bytes.len > 0) {
+    enum fault fault = need_file(body, ret_failure);
+    while (fault == FAULT_NONE && bytes.len > 0) {
         uint64_t upto = body->written_octets + bytes.len;
         bool written = false;
         errno = EFBIG;
@@ -144,31 +156,31 @@ static enum fault body_write(struct store_body *body, struct slice bytes,
         if (written || (body->refuge == REFUGE_NONE && make_room(body->store, errno)))
             continue;
         if (!move(body, upto))
-            return write_failure(ret_failure, body->disk_error);
+            fault = write_failure(ret_failure, body->disk_error);
     }
-    return FAULT_NONE;
+    return fault;
 }
 
 enum fault store_body_flush(struct store_body *body, struct failure *ret_failure)
 {
-    struct slice gathered = {body->gathered, body->gathered_octets};
+    struct slice bytes = {gathered(body), body->gathered_octets};
     body->gathered_octets = 0;
-    return body_write(body, gathered, ret_failure);
+    return body_write(body, bytes, ret_failure);
 }
 
 enum fault store_body_append(struct store_body *body, struct slice bytes,
                              struct failure *ret_failure)
 {
     body->octets += bytes.len;
-    if (bytes.len > sizeof(body->gathered) - body->gathered_octets) {
+    if (bytes.len > BODY_GATHER_OCTETS - body->gathered_octets) {
         enum fault fault = store_body_flush(body, ret_failure);
         if (fault != FAULT_NONE)
             return fault;
     }
-    if (bytes.len >= sizeof(body->gathered))
+    if (bytes.len > BODY_GATHER_OCTETS)
         return body_write(body, bytes, ret_failure);
     if (bytes.len > 0)
-        memcpy(body->gathered + body->gathered_octets, bytes.data, bytes.len);
+        memcpy(gathered(body) + body->gathered_octets, bytes.data, bytes.len);
     body->gathered_octets += bytes.len;
     return FAULT_NONE;
 }
@@ -181,6 +193,9 @@ uint64_t store_body_octets(const struct store_body *body)
 enum fault store_body_share(struct store_body *body, int *ret_descriptor,
                             struct failure *ret_failure)
 {
+    enum fault fault = need_file(body, ret_failure);
+    if (fault != FAULT_NONE)
+        return fault;
     int descriptor = fcntl(body->descriptor, F_DUPFD_CLOEXEC, 3);
     if (descriptor < 0)
         return write_failure(ret_failure, errno);
@@ -249,20 +264,56 @@ static bool publish(struct store_body *body, const char *name)
 
 static void shelve(struct store *store, const struct shelf_entry *entry)
 {
-    char name[BODY_NAME_OCTETS];
     struct shelf_entry old;
-    if (shelf_find(store->shelf, entry->id, &old) && old.opening != entry->opening) {
-        body_name(old.id, old.opening, name);
-        unlinkat(store->bodies, name, 0);
-    }
+    bool is_replaced = shelf_find(store->shelf, entry->id, &old);
     shelf_put(store->shelf, entry);
+    /* A file of this opening has the same name. */
+    if (is_replaced && (old.is_packed || entry->is_packed || old.opening != entry->opening)) {
+        bodies_disown(store, &old);
+        packs_drop_dead(&store->packs);
+    }
     store->is_keeping = true;
     store->is_synced = false;
     bodies_evict_surplus(store);
 }
 
+static bool append_record(struct store_body *body, uint64_t id, struct pack **ret_pack,
+                          struct extent *ret_extent)
+{
+    return packs_append(&body->store->packs, id, body->record, body->gathered_octets, ret_pack,
+                        ret_extent);
+}
+
+/* False: it may do better in a file of its own. */
+static bool keep_packed(struct store_body *body, uint64_t id, struct extent *ret_extent)
+{
+    struct store *store = body->store;
+    struct pack *pack;
+    if (store->octets_max > 0 && bodies_record_octets(body->octets) > store->octets_max)
+        return false;
+    if (!shelf_reserve(store->shelf))
+        return false;
+    if (!append_record(body, id, &pack, ret_extent) &&
+        !(make_room(store, errno) && append_record(body, id, &pack, ret_extent)))
+        return false;
+    pack->used = shelf_tick(store->shelf);
+    pack->is_dirty = true;
+    const struct shelf_entry entry = {
+        .id = id,
+        .octets = body->octets,
+        .pack = pack->number,
+        .offset = (uint32_t)(ret_extent->offset - PACK_HEADER_OCTETS),
+        .opening = pack->opening,
+        .is_packed = true,
+        .is_claimed = true,
+        .is_dirty = true,
+    };
+    shelve(store, &entry);
+    return true;
+}
+
 /* One that is larger than the cache may be would drive out all others and then itself. */
-static enum fault keep(struct store_body *body, uint64_t id, struct failure *ret_failure)
+static enum fault keep_file(struct store_body *body, uint64_t id, struct failure *ret_failure)
 {
     struct store *store = body->store;
     char name[BODY_NAME_OCTETS];
@@ -284,20 +335,24 @@ static enum fault keep(struct store_body *body, uint64_t id, struct failure *ret
                                       .octets = body->octets,
                                       .used = shelf_tick(store->shelf),
                                       .opening = store->state.opening,
+                                      .is_claimed = true,
                                       .is_dirty = true};
     shelve(store, &entry);
     return FAULT_NONE;
 }
 
-enum fault store_body_keep(struct store_body *body, uint64_t id, int *ret_descriptor,
+enum fault store_body_keep(struct store_body *body, uint64_t id, struct extent *ret_extent,
                            struct failure *ret_failure)
 {
-    enum fault fault = store_body_flush(body, ret_failure);
-    *ret_descriptor = -1;
-    if (fault == FAULT_NONE) {
-        fault = keep(body, id, ret_failure);
-        *ret_descriptor = body->descriptor;
-        body->descriptor = -1;
+    enum fault fault = FAULT_NONE;
+    *ret_extent = EXTENT_NONE;
+    if (body->descriptor >= 0 || !keep_packed(body, id, ret_extent)) {
+        fault = store_body_flush(body, ret_failure);
+        if (fault == FAULT_NONE) {
+            fault = keep_file(body, id, ret_failure);
+            *ret_extent = (struct extent){body->descriptor, 0, body->octets};
+            body->descriptor = -1;
+        }
     }
     store_body_free(body);
     return fault;

@@ -36,18 +36,20 @@ static const char configuration[] =
     " UNIQUE(uidl, listed));";
 
 /*
- * AUTOINCREMENT keeps the highest id that there ever was. `flags` are the Maildir's. `used` counts
- * up with each use of a body and is NULL where none is known to be kept. `fact` is for the caller,
- * `state` for the store itself.
+ * AUTOINCREMENT keeps the highest id that there ever was. `flags` are the Maildir's. Of a body that
+ * is a file, `used` counts up with each use; of one in a pack, `pack` and `place` say where it is;
+ * all are NULL where none is known to be kept. `fact` is for the caller, `pack` (a row for
+ * each) and `state` for the store itself.
  */
 static const char schema[] =
     "BEGIN;"
     "CREATE TABLE message(id INTEGER PRIMARY KEY AUTOINCREMENT, uidl BLOB NOT NULL UNIQUE,"
     " listed INTEGER NOT NULL, exact INTEGER, time INTEGER, first_seen INTEGER NOT NULL,"
     " sender TEXT, subject TEXT, going INTEGER NOT NULL DEFAULT 0,"
-    " flags INTEGER NOT NULL DEFAULT 0, used INTEGER);"
+    " flags INTEGER NOT NULL DEFAULT 0, used INTEGER, pack INTEGER, place INTEGER);"
     "CREATE INDEX message_going ON message(id) WHERE going = 1;"
     "CREATE TABLE fact(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE pack(name INTEGER PRIMARY KEY, used INTEGER NOT NULL, erased INTEGER NOT NULL);"
     "CREATE TABLE state(generation TEXT NOT NULL, boot TEXT NOT NULL, opening INTEGER NOT NULL,"
     " synced INTEGER NOT NULL, lf INTEGER NOT NULL);"
     "INSERT INTO state VALUES('', '', 0, 0, 0);"
@@ -63,7 +65,7 @@ static const char *const statement_texts[INDEX_STATEMENTS_COUNT] = {
     [INDEX_COMMIT] = "COMMIT",
     [INDEX_LOAD] = "SELECT id, uidl, listed, exact, time, first_seen, going FROM message"
                    " ORDER BY id",
-    [INDEX_SIZES] = "SELECT id, exact, used FROM message ORDER BY id",
+    [INDEX_SIZES] = "SELECT id, exact, used, pack, place FROM message ORDER BY id",
     [INDEX_ADD] = "INSERT INTO message(id, uidl, listed, exact, time, first_seen, going)"
                   " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     [INDEX_FIND_ID] = "SELECT id, uidl, listed, going FROM message WHERE id = ?1",
@@ -78,9 +80,13 @@ static const char *const statement_texts[INDEX_STATEMENTS_COUNT] = {
     [INDEX_STATE] = "SELECT generation, boot, opening, synced, lf FROM state",
     [INDEX_SET_STATE] = "UPDATE state SET generation = ?1, boot = ?2, opening = ?3, synced = ?4,"
                         " lf = ?5",
-    [INDEX_FORGET_SIZES] = "UPDATE message SET exact = NULL, used = NULL"
-                           " WHERE exact IS NOT NULL OR used IS NOT NULL",
-    [INDEX_USED] = "UPDATE message SET used = ?2, exact = ?3 WHERE id = ?1",
+    [INDEX_FORGET_SIZES] = "UPDATE message SET exact = NULL, used = NULL, pack = NULL, place = NULL"
+                           " WHERE exact IS NOT NULL OR used IS NOT NULL OR pack IS NOT NULL",
+    [INDEX_USED] = "UPDATE message SET exact = ?2, used = ?3, pack = ?4, place = ?5"
+                   " WHERE id = ?1",
+    [INDEX_PACKS] = "SELECT name, used, erased FROM pack",
+    [INDEX_SET_PACK] = "INSERT OR REPLACE INTO pack VALUES(?1, ?2, ?3)",
+    [INDEX_FORGET_PACKS] = "DELETE FROM pack",
     [INDEX_WISH] = "INSERT OR REPLACE INTO wish VALUES(?1, ?2, ?3)",
     [INDEX_WISHES] = "SELECT uidl, listed, going FROM wish ORDER BY rowid",
     [INDEX_CLEAR_WISHES] = "DELETE FROM wish",
@@ -113,6 +119,7 @@ static enum fault index_failure(struct index *index, struct failure *ret)
         return failure_set(ret, FAULT_MEMORY, "out of memory");
     index->is_unreadable |= is_of_the_file(code);
     index->is_full |= code == SQLITE_FULL;
+    index->has_failed = true;
     if (error == 0 || (code != SQLITE_IOERR && code != SQLITE_FULL && code != SQLITE_CANTOPEN))
         return failure_set(ret, FAULT_DISK, "the index: %s", sqlite3_errmsg(index->db));
     return failure_set(ret, FAULT_DISK, "the index: %s: %s", sqlite3_errmsg(index->db),

@@ -26,6 +26,9 @@ enum index_statement {
     INDEX_SET_STATE,
     INDEX_FORGET_SIZES,
     INDEX_USED,
+    INDEX_PACKS,
+    INDEX_SET_PACK,
+    INDEX_FORGET_PACKS,
     INDEX_WISH,
     INDEX_WISHES,
     INDEX_CLEAR_WISHES,
@@ -51,6 +54,8 @@ struct index {
     sqlite3_stmt *statements[INDEX_STATEMENTS_COUNT];
     bool is_unreadable; /* a call has found that this is no index of ours, or a damaged one */
     bool is_full;       /* a call has found the disk full */
+    bool has_failed; /* a call has, so that changes may be undone; whoever makes up for it resets it
+                      */
 };
 
 /* Opens index.sqlite in a folder, making it if it is not there. Call index_close() also after a

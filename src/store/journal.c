@@ -154,13 +154,26 @@ enum fault journal_note(struct journal *journal, const struct wish *wish,
         return failure_set(ret_failure, FAULT_DISK,
                            "a UIDL of %zu octets does not fit in the journal of removals",
                            wish->uidl.len);
+    return journal_write(journal, (struct slice){line, len}, ret_failure);
+}
+
+bool journal_gather(struct buffer *lines, const struct wish *wish)
+{
+    char line[LINE_OCTETS_MAX];
+    return buffer_append(lines, (struct slice){line, line_format(wish, line)});
+}
+
+enum fault journal_write(struct journal *journal, struct slice lines, struct failure *ret_failure)
+{
     ssize_t count;
+    if (lines.len == 0)
+        return FAULT_NONE;
     do
-        count = write(journal->descriptor, line, len);
+        count = write(journal->descriptor, lines.data, lines.len);
     while (count < 0 && errno == EINTR);
-    if (count >= 0 && (size_t)count < len)
+    if (count >= 0 && (size_t)count < lines.len)
         errno = ENOSPC;
-    if (count != (ssize_t)len)
+    if (count != (ssize_t)lines.len)
         return journal_failure(ret_failure, "write to");
     atomic_fetch_add(&journal->notes_count, 1);
     return FAULT_NONE;

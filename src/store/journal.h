@@ -26,7 +26,11 @@ void journal_close(struct journal *journal);
 /* One write of one line. Any thread. FAULT_DISK. */
 enum fault journal_note(struct journal *journal, const struct wish *wish,
                         struct failure *ret_failure);
-/* How many lines have been noted since it was opened. */
+/* Many lines in one write: first gathered, where a UIDL that is too long to have been noted is left
+ * out (false for want of memory), then written. Any thread. */
+bool journal_gather(struct buffer *lines, const struct wish *wish);
+enum fault journal_write(struct journal *journal, struct slice lines, struct failure *ret_failure);
+/* How often something has been noted since it was opened. */
 uint64_t journal_notes(const struct journal *journal);
 /* On the disk is what was noted before the call. */
 enum fault journal_sync(struct journal *journal, struct failure *ret_failure);

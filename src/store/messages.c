@@ -53,24 +53,6 @@ enum fault store_load(struct store *store,
 
 /* ---- leaving ---- */
 
-/*
- * In this order: see removals.c. A message that was not going when the store was opened, and since
- * when nothing has been noted, has no line in the journal.
- */
-static enum fault leave(struct store *store, const struct leaving *leaving, struct slice uidl,
-                        bool is_wished, struct failure *ret_failure)
-{
-    enum fault fault = FAULT_NONE;
-    store_body_remove(store, leaving->id);
-    if (!is_wished && (leaving->going || journal_notes(&store->journal) > 0))
-        fault = store_note_removal(store, uidl, leaving->listed_octets, false, ret_failure);
-    if (fault != FAULT_NONE)
-        return fault;
-    sqlite3_stmt *statement = index_use(&store->index, INDEX_DELETE);
-    int bad = sqlite3_bind_int64(statement, 1, (int64_t)leaving->id);
-    return index_change(&store->index, INDEX_DELETE, bad, ret_failure);
-}
-
 static void read_leaving(sqlite3_stmt *statement, struct leaving *ret_leaving)
 {
     ret_leaving->id = index_column_octets(statement, 0);
@@ -78,21 +60,64 @@ static void read_leaving(sqlite3_stmt *statement, struct leaving *ret_leaving)
     ret_leaving->going = sqlite3_column_int(statement, 3) != 0;
 }
 
-enum fault store_forget(struct store *store, uint64_t id, struct failure *ret_failure)
+/* A message that was not going when the store was opened, and since when nothing has been noted,
+ * has no line in the journal. */
+static bool may_be_wished(struct store *store, const struct leaving *leaving)
+{
+    return leaving->going || journal_notes(&store->journal) > 0;
+}
+
+static enum fault delete_row(struct store *store, uint64_t id, struct failure *ret_failure)
+{
+    sqlite3_stmt *statement = index_use(&store->index, INDEX_DELETE);
+    int bad = sqlite3_bind_int64(statement, 1, (int64_t)id);
+    return index_change(&store->index, INDEX_DELETE, bad, ret_failure);
+}
+
+/* In this order: see removals.c. */
+static enum fault leave(struct store *store, const struct leaving *leaving, struct slice uidl,
+                        bool is_wished, struct failure *ret_failure)
+{
+    enum fault fault = FAULT_NONE;
+    bodies_forget(store, leaving->id);
+    if (!is_wished && may_be_wished(store, leaving))
+        fault = store_note_removal(store, uidl, leaving->listed_octets, false, ret_failure);
+    return fault == FAULT_NONE ? delete_row(store, leaving->id, ret_failure) : fault;
+}
+
+/* The line that takes the wish back, if there may be one. A message without a row has none. */
+static enum fault gather_line(struct store *store, uint64_t id, struct buffer *lines,
+                              struct failure *ret_failure)
 {
     sqlite3_stmt *statement = index_use(&store->index, INDEX_FIND_ID);
     struct leaving leaving;
-    bool row;
+    bool row, memory = true;
     int bad = sqlite3_bind_int64(statement, 1, (int64_t)id);
     enum fault fault = index_row(&store->index, INDEX_FIND_ID, bad, &row, ret_failure);
-    if (fault != FAULT_NONE || !row) {
-        store_body_remove(store, id);
+    if (fault != FAULT_NONE || !row)
         return fault;
-    }
     read_leaving(statement, &leaving);
-    /* The UIDL is borrowed from the row. */
-    fault = leave(store, &leaving, index_column_bytes(statement, 1), false, ret_failure);
+    const struct wish wish = {index_column_bytes(statement, 1), leaving.listed_octets, false};
+    if (may_be_wished(store, &leaving))
+        memory = journal_gather(lines, &wish);
     index_end(&store->index, INDEX_FIND_ID);
+    return memory ? FAULT_NONE : failure_set(ret_failure, FAULT_MEMORY, "out of memory");
+}
+
+enum fault store_forget(struct store *store, const uint64_t *ids, size_t count,
+                        struct failure *ret_failure)
+{
+    CLEANUP_BUFFER struct buffer lines = {0};
+    enum fault fault = FAULT_NONE;
+    for (size_t i = 0; i < count && fault == FAULT_NONE; i++)
+        fault = gather_line(store, ids[i], &lines, ret_failure);
+    if (fault == FAULT_NONE)
+        fault = journal_write(&store->journal, buffer_slice(&lines), ret_failure);
+    for (size_t i = 0; i < count; i++) {
+        if (fault == FAULT_NONE)
+            fault = delete_row(store, ids[i], ret_failure);
+        bodies_forget(store, ids[i]);
+    }
     return fault;
 }
 

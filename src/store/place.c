@@ -6,7 +6,7 @@
  *         lock                        flock()ed as long as its popfs lives; says whose it is
  *         index.sqlite                what is known of the messages (index.c)
  *         removals                    pending removals (journal.c)
- *         bodies-GENERATION/          bodies (shelf.c)
+ *         bodies-GENERATION/          bodies (adopt.c)
  *     FOLDER/mount~XXXXXX/            the same, of a mount that keeps nothing; the lock is on the
  *                                     folder itself, and no account's folder has a ~ in its name
  *

@@ -40,6 +40,11 @@ void shelf_free(struct shelf *shelf)
     free(shelf);
 }
 
+static uint64_t file_octets(const struct shelf_entry *entry)
+{
+    return entry->is_packed ? 0 : entry->octets;
+}
+
 /* Ids are ours and rise, so that a multiplication spreads them. */
 static size_t home_of(size_t capacity, uint64_t id)
 {
@@ -100,8 +105,8 @@ bool shelf_put(struct shelf *shelf, const struct shelf_entry *entry)
     if (slot->opening == 0)
         shelf->count++;
     else
-        shelf->octets -= slot->octets;
-    shelf->octets += entry->octets;
+        shelf->octets -= file_octets(slot);
+    shelf->octets += file_octets(entry);
     *slot = *entry;
     pthread_mutex_unlock(&shelf->lock);
     return true;
@@ -129,7 +134,7 @@ static void take_out(struct shelf *shelf, size_t hole)
 {
     size_t gap = 1;
     shelf->count--;
-    shelf->octets -= shelf->slots[hole].octets;
+    shelf->octets -= file_octets(&shelf->slots[hole]);
     shelf->slots[hole].opening = 0;
     for (size_t slot = slot_next(shelf, hole); shelf->slots[slot].opening != 0;
          slot = slot_next(shelf, slot), gap++) {
@@ -151,13 +156,15 @@ void shelf_remove(struct shelf *shelf, uint64_t id)
     pthread_mutex_unlock(&shelf->lock);
 }
 
-void shelf_remove_used_until(struct shelf *shelf, uint64_t used)
+void shelf_keep(struct shelf *shelf,
+                bool (*is_wanted)(const void *context, const struct shelf_entry *entry),
+                const void *context)
 {
     pthread_mutex_lock(&shelf->lock);
     /* Another entry may have moved into the slot; one that moves from the first slots to the last
      * has been looked at already, which does no harm. */
     for (size_t slot = 0; slot < shelf->capacity; slot++)
-        while (shelf->slots[slot].opening != 0 && shelf->slots[slot].used <= used)
+        while (shelf->slots[slot].opening != 0 && !is_wanted(context, &shelf->slots[slot]))
             take_out(shelf, slot);
     pthread_mutex_unlock(&shelf->lock);
 }
@@ -170,10 +177,10 @@ struct shelf_entry *shelf_next(struct shelf *shelf, struct shelf_entry *entry)
     return slot < shelf->capacity ? &shelf->slots[slot] : NULL;
 }
 
-void shelf_set_clean(struct shelf *shelf, struct shelf_entry *entry)
+void shelf_set_dirty(struct shelf *shelf, struct shelf_entry *entry, bool is_dirty)
 {
     pthread_mutex_lock(&shelf->lock);
-    entry->is_dirty = false;
+    entry->is_dirty = is_dirty;
     pthread_mutex_unlock(&shelf->lock);
 }
 
@@ -188,26 +195,20 @@ void shelf_tick_after(struct shelf *shelf, uint64_t used)
         shelf->clock = used;
 }
 
-static uint64_t octets_used_after(const struct shelf *shelf, uint64_t used)
+uint64_t shelf_now(const struct shelf *shelf)
 {
-    uint64_t octets = 0;
-    for (size_t slot = 0; slot < shelf->capacity; slot++)
-        if (shelf->slots[slot].opening != 0 && shelf->slots[slot].used > used)
-            octets += shelf->slots[slot].octets;
-    return octets;
+    return shelf->clock;
 }
 
-uint64_t shelf_used_before(struct shelf *shelf, uint64_t octets)
+uint64_t shelf_octets_used_after(const struct shelf *shelf, uint64_t used)
 {
-    uint64_t low = 0, high = shelf->clock; /* without those used until `high` there are none */
-    while (low < high) {
-        uint64_t middle = low + (high - low) / 2;
-        if (octets_used_after(shelf, middle) <= octets)
-            high = middle;
-        else
-            low = middle + 1;
+    uint64_t octets = 0;
+    for (size_t slot = 0; slot < shelf->capacity; slot++) {
+        const struct shelf_entry *entry = &shelf->slots[slot];
+        if (entry->opening != 0 && !entry->is_packed && entry->used > used)
+            octets += entry->octets;
     }
-    return high;
+    return octets;
 }
 
 uint64_t shelf_octets(const struct shelf *shelf)

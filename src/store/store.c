@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Opens a store and closes it. In between the files of this folder work side by side: messages.c
- * (rows), removals.c and journal.c (wishes), body.c (what is being written), bodies.c (what is
- * kept).
+ * (rows), removals.c and journal.c (wishes), body.c (what is being written), bodies.c and packs.c
+ * (what is kept), adopt.c (what was kept before).
  *
  * Opening is one transaction that is on the disk before anything else happens: it takes the wishes
  * of the journal in, and notes under which boot of the kernel bodies are kept from now on. A damage
@@ -69,7 +69,7 @@ static enum fault begin_generation(struct store *store, bool lf, struct failure 
     return fault;
 }
 
-/* *ret_opening_max: bodies of this opening and those before are whole (bodies.c). */
+/* *ret_opening_max: bodies of this opening and those before are whole (adopt.c). */
 static enum fault begin_opening(struct store *store, bool lf, uint32_t *ret_opening_max,
                                 struct failure *ret_failure)
 {
@@ -210,6 +210,7 @@ enum fault store_open(const struct store_options *options, struct store **ret_st
     store->place = (struct place){.folder = -1, .lock = -1};
     store->journal.descriptor = -1;
     store->bodies = -1;
+    store->packs.current = -1;
     store->octets_max = options->octets_max;
     store->is_temporary = options->temporary;
     store->is_keeping = true;
@@ -244,6 +245,8 @@ void store_close(struct store *store)
 {
     if (store == NULL)
         return;
+    if (!store->is_temporary)
+        bodies_erase_dead(store);
     if (!store->is_temporary && store_flush(store, NULL) == FAULT_NONE)
         end_opening(store);
     destroy(store);

@@ -7,6 +7,7 @@
 
 #include "index.h"
 #include "journal.h"
+#include "packs.h"
 #include "place.h"
 #include "shelf.h"
 
@@ -16,7 +17,8 @@ struct store {
     struct index_state state;
     struct journal journal;
     struct shelf *shelf;
-    int bodies; /* the folder of the bodies; -1: not open */
+    struct packs packs;
+    int bodies; /* the folder of the bodies and packs; -1: not open */
     uint64_t octets_max;
     uint64_t last_id;
     uint64_t new_bodies_count; /* names those that are being written */
@@ -44,8 +46,19 @@ void bodies_close(struct store *store);
 void bodies_evict(struct store *store, uint64_t octets);
 /* Like bodies_evict(), down to nine tenths, if there is too much. */
 void bodies_evict_surplus(struct store *store);
+/* Takes the body off the disk, or leaves it dead in its pack; the shelf is the caller's. */
+void bodies_disown(struct store *store, const struct shelf_entry *entry);
+/* Like store_body_remove() of a message whose row goes as well. */
+void bodies_forget(struct store *store, uint64_t id);
 /* Writes into the index what it does not know yet. */
 enum fault bodies_write_uses(struct store *store, struct failure *ret_failure);
+/* Makes zeros of what is dead in packs; nobody reads any body. */
+void bodies_erase_dead(struct store *store);
+
+/* The name of a pack in the index. */
+uint64_t bodies_pack_key(uint32_t opening, uint32_t number);
+/* Of a record of a pack with a body of so many octets. */
+uint64_t bodies_record_octets(uint64_t body_octets);
 
 enum { BODY_NAME_OCTETS = 40 };
 void body_name(uint64_t id, uint32_t opening, char ret_name[BODY_NAME_OCTETS]);

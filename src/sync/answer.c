@@ -111,13 +111,13 @@ static enum fault status(struct sync *sync, struct job *job, const struct pop3_e
                            say(event->text, text, sizeof(text)));
     switch (job->kind) {
     case JOB_STAT:
-        jobs_finish(&sync->jobs, job, FAULT_NONE, -1);
+        jobs_finish(&sync->jobs, job, FAULT_NONE, EXTENT_NONE);
         return stat_answered(sync, event, now_ms, ret_failure);
     case JOB_UIDL:
     case JOB_LIST:
         if (event->ok)
             return FAULT_NONE;
-        jobs_finish(&sync->jobs, job, FAULT_NONE, -1);
+        jobs_finish(&sync->jobs, job, FAULT_NONE, EXTENT_NONE);
         return listing_refused(sync, event, now_ms, ret_failure);
     case JOB_BODY:
     case JOB_HEADER:
@@ -128,17 +128,17 @@ static enum fault status(struct sync *sync, struct job *job, const struct pop3_e
             engine_receive_refused(sync, job, say(event->text, text, sizeof(text)));
         return FAULT_NONE;
     case JOB_NOOP:
-        jobs_finish(&sync->jobs, job, FAULT_NONE, -1);
+        jobs_finish(&sync->jobs, job, FAULT_NONE, EXTENT_NONE);
         return FAULT_NONE;
     case JOB_DELE:
         engine_dele_answered(sync, job, event);
-        jobs_finish(&sync->jobs, job, FAULT_NONE, -1);
+        jobs_finish(&sync->jobs, job, FAULT_NONE, EXTENT_NONE);
         return FAULT_NONE;
     case JOB_RSET:
-        jobs_finish(&sync->jobs, job, FAULT_NONE, -1);
+        jobs_finish(&sync->jobs, job, FAULT_NONE, EXTENT_NONE);
         return engine_rset_answered(sync, event, ret_failure);
     case JOB_QUIT:
-        jobs_finish(&sync->jobs, job, FAULT_NONE, -1);
+        jobs_finish(&sync->jobs, job, FAULT_NONE, EXTENT_NONE);
         return engine_quit_answered(sync, event, now_ms, ret_failure);
     }
     return FAULT_NONE;
@@ -148,7 +148,7 @@ static enum fault end(struct sync *sync, struct job *job, int64_t now_ms,
                       struct failure *ret_failure)
 {
     if (job->kind == JOB_UIDL || job->kind == JOB_LIST) {
-        jobs_finish(&sync->jobs, job, FAULT_NONE, -1);
+        jobs_finish(&sync->jobs, job, FAULT_NONE, EXTENT_NONE);
         return listing_answered(sync, now_ms, ret_failure);
     }
     engine_receive_end(sync, job);

@@ -47,7 +47,7 @@ static void restore(struct sync *sync, struct sync_request *request)
     }
     engine_tell(sync, &changes);
     maildrop_snapshot_unref(snapshot);
-    request->answer(request, fault, -1);
+    request->answer(request, fault, EXTENT_NONE);
 }
 
 /* The user wants a session now: what the server refused before may be otherwise. */
@@ -65,7 +65,7 @@ static void take_wish(struct sync *sync, struct sync_request *request, struct wa
 {
     try_again(sync);
     if (is_away(sync, now_ms))
-        request->answer(request, sync->last_failure.fault, -1);
+        request->answer(request, sync->last_failure.fault, EXTENT_NONE);
     else
         waiters_add(waiters, request);
 }
@@ -109,17 +109,17 @@ static bool take_without_job(struct sync *sync, struct sync_request *request, in
 /* True if the request needs no job of its own. */
 static bool take_at_once(struct sync *sync, struct sync_request *request, int64_t now_ms)
 {
-    int descriptor;
+    struct extent body;
     if (sync->phase != ENGINE_SERVE) {
-        request->answer(request, FAULT_CANCELED, -1);
+        request->answer(request, FAULT_CANCELED, EXTENT_NONE);
     } else if (take_without_job(sync, request, now_ms)) {
         return true;
     } else if (request->want != SYNC_WANT_TIME &&
-               engine_body_open(sync, request->message, &descriptor) == FAULT_NONE) {
+               engine_body_open(sync, request->message, &body) == FAULT_NONE) {
         /* It came whole between the look and the request. */
-        request->answer(request, FAULT_NONE, descriptor);
+        request->answer(request, FAULT_NONE, body);
     } else if (is_away(sync, now_ms)) {
-        request->answer(request, sync->last_failure.fault, -1);
+        request->answer(request, sync->last_failure.fault, EXTENT_NONE);
     } else {
         return request->want == SYNC_WANT_OPEN && engine_stream_open(sync, request);
     }
@@ -148,7 +148,7 @@ static void take_request(struct sync *sync, struct sync_request *request, int64_
     if (job == NULL)
         job = jobs_add(&sync->jobs, kind, class, request->message);
     if (job == NULL)
-        request->answer(request, FAULT_MEMORY, -1);
+        request->answer(request, FAULT_MEMORY, EXTENT_NONE);
     else
         jobs_wait(&sync->jobs, job, request, class);
 }

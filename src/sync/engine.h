@@ -323,7 +323,7 @@ int64_t engine_connect_at_ms(const struct sync *sync);
 void engine_link_close(struct sync *sync);
 /* No date can be had for this message: when it was first seen must do, for good. */
 void engine_no_date(struct sync *sync, struct maildrop_message *message);
-/* Bodies of messages that have gone, and the count of those that were to go. */
+/* The count of those that were to go. */
 void engine_note_vanished(struct sync *sync, const struct maildrop_changes *changes);
 
 /* ---- upkeep.c ---- */
@@ -340,7 +340,6 @@ enum fault engine_stop(struct sync *sync, int64_t now_ms);
 enum fault engine_index_load(struct sync *sync, struct failure *ret_failure);
 /* Writes what a listing or a commit changed, and flushes. */
 void engine_index_changes(struct sync *sync, const struct maildrop_changes *changes);
-void engine_index_forget(struct sync *sync, const struct maildrop_message *message);
 void engine_index_octets(struct sync *sync, const struct maildrop_message *message);
 /* The message's time has been decided; `header` may be empty. */
 void engine_index_header(struct sync *sync, const struct maildrop_message *message,
@@ -384,9 +383,9 @@ void engine_commit_link_lost(struct sync *sync, const struct failure *failure, i
 
 /* ---- sync.c ---- */
 void engine_wake(const struct sync *sync);
-/* A descriptor of a body that is here; FAULT_GONE if it is not. */
+/* Where a body is that is here, the descriptor the caller's to close; FAULT_GONE if it is not. */
 enum fault engine_body_open(const struct sync *sync, const struct maildrop_message *message,
-                            int *ret_descriptor);
+                            struct extent *ret_extent);
 
 /* ---- engine.c ---- */
 void *engine_run(void *sync);

@@ -18,6 +18,7 @@
 enum {
     INDEX_FLUSH_MS = 1000,
     INDEX_CHANGES_MAX = 4096, /* of one transaction */
+    FORGET_COUNT_MAX = 256,   /* at once */
 };
 
 static const char fact_lies[] = "list-lies";
@@ -101,17 +102,22 @@ static void add(struct sync *sync, const struct maildrop_message *message)
         note_result(sync, store_add(sync->store, &row, &failure), &failure);
 }
 
-void engine_index_forget(struct sync *sync, const struct maildrop_message *message)
+static void forget(struct sync *sync, struct maildrop_message *const *messages, size_t count)
 {
     struct failure failure;
-    note_result(sync, store_forget(sync->store, maildrop_message_id(message), &failure), &failure);
+    uint64_t ids[FORGET_COUNT_MAX];
+    for (size_t done = 0; done < count;) {
+        size_t part = 0;
+        while (part < FORGET_COUNT_MAX && done < count)
+            ids[part++] = maildrop_message_id(messages[done++]);
+        note_result(sync, store_forget(sync->store, ids, part, &failure), &failure);
+    }
 }
 
 void engine_index_changes(struct sync *sync, const struct maildrop_changes *changes)
 {
     /* First what has gone: what takes its place may have the same UIDL. */
-    for (size_t i = 0; i < changes->vanished_count; i++)
-        engine_index_forget(sync, changes->vanished[i]);
+    forget(sync, changes->vanished, changes->vanished_count);
     for (size_t i = 0; i < changes->appeared_count; i++)
         add(sync, changes->appeared[i]);
     engine_index_flush(sync);

@@ -123,10 +123,10 @@ static struct job *sweep_next(struct sync *sync)
 
 bool engine_has_body(const struct sync *sync, const struct maildrop_message *message)
 {
-    int descriptor;
-    if (engine_body_open(sync, message, &descriptor) != FAULT_NONE)
+    struct extent body;
+    if (engine_body_open(sync, message, &body) != FAULT_NONE)
         return false;
-    close(descriptor);
+    close(body.descriptor);
     return true;
 }
 
@@ -268,9 +268,9 @@ static bool settle_without_asking(struct sync *sync, struct job *job)
     if (job->message == NULL)
         return false;
     if (job->kind == JOB_HEADER && maildrop_message_time(job->message, &seconds))
-        jobs_finish(&sync->jobs, job, FAULT_NONE, -1);
+        jobs_finish(&sync->jobs, job, FAULT_NONE, EXTENT_NONE);
     else if (engine_msgnum(sync, job->message) == 0)
-        jobs_finish(&sync->jobs, job, FAULT_GONE, -1);
+        jobs_finish(&sync->jobs, job, FAULT_GONE, EXTENT_NONE);
     else if (job->kind == JOB_HEADER && !engine_has_top(sync))
         engine_header_missing(sync, job);
     else

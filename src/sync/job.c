@@ -143,14 +143,15 @@ void jobs_requeue(struct jobs *jobs, struct job *job)
 }
 
 static void answer(struct jobs *jobs, struct sync_request *request, enum fault fault,
-                   int descriptor)
+                   struct extent body)
 {
-    int own = -1;
+    struct extent own = EXTENT_NONE;
     jobs->waiting_count--;
     if (fault == FAULT_NONE &&
         (request->want == SYNC_WANT_BODY || request->want == SYNC_WANT_OPEN)) {
-        own = fcntl(descriptor, F_DUPFD_CLOEXEC, 3);
-        if (own < 0)
+        own = body;
+        own.descriptor = fcntl(body.descriptor, F_DUPFD_CLOEXEC, 3);
+        if (own.descriptor < 0)
             fault = errno == EMFILE ? FAULT_MEMORY : FAULT_DISK;
     }
     request->answer(request, fault, own);
@@ -165,14 +166,14 @@ static void reroute(struct jobs *jobs, struct sync_request *request)
     jobs->rerouted = request;
 }
 
-static void answer_all(struct jobs *jobs, struct job *job, enum fault fault, int descriptor)
+static void answer_all(struct jobs *jobs, struct job *job, enum fault fault, struct extent body)
 {
     struct sync_request *request = job->requests;
     job->requests = NULL;
     while (request != NULL) {
         struct sync_request *next = request->next;
         if (request->message == job->message)
-            answer(jobs, request, fault, descriptor);
+            answer(jobs, request, fault, body);
         else
             reroute(jobs, request);
         request = next;
@@ -186,7 +187,7 @@ void jobs_answer_octets(struct jobs *jobs, struct job *job, uint64_t available, 
         struct sync_request *request = *link;
         if (request->want == SYNC_WANT_OCTETS && request->upto <= available) {
             *link = request->next;
-            answer(jobs, request, fault, -1);
+            answer(jobs, request, fault, EXTENT_NONE);
         } else {
             link = &request->next;
         }
@@ -205,9 +206,9 @@ void jobs_hand_over(struct jobs *jobs, struct job *from, struct job *to)
     }
 }
 
-void jobs_finish(struct jobs *jobs, struct job *job, enum fault fault, int descriptor)
+void jobs_finish(struct jobs *jobs, struct job *job, enum fault fault, struct extent body)
 {
-    answer_all(jobs, job, fault, descriptor);
+    answer_all(jobs, job, fault, body);
     job_free(jobs, job);
 }
 
@@ -228,7 +229,7 @@ static void expire_requests(struct jobs *jobs, struct job *job, int64_t expired_
         enum fault fault = expired;
         if (has_expired(request, expired_ms, &fault)) {
             *link = request->next;
-            answer(jobs, request, fault, -1);
+            answer(jobs, request, fault, EXTENT_NONE);
         } else {
             link = &request->next;
         }
@@ -260,16 +261,16 @@ void jobs_expire(struct jobs *jobs, int64_t expired_ms, enum fault fault)
 void jobs_fail_waiting(struct jobs *jobs, enum fault fault)
 {
     for (struct job *job = jobs->in_flight.first; job != NULL; job = job->next)
-        answer_all(jobs, job, fault, -1);
+        answer_all(jobs, job, fault, EXTENT_NONE);
     for (size_t i = 0; i < SCHEDULE_CLASSES_COUNT; i++)
         while (jobs->queued[i].first != NULL)
-            jobs_finish(jobs, jobs->queued[i].first, fault, -1);
+            jobs_finish(jobs, jobs->queued[i].first, fault, EXTENT_NONE);
 }
 
 void jobs_abandon_in_flight(struct jobs *jobs)
 {
     while (jobs->in_flight.first != NULL)
-        jobs_finish(jobs, jobs->in_flight.first, FAULT_CANCELED, -1);
+        jobs_finish(jobs, jobs->in_flight.first, FAULT_CANCELED, EXTENT_NONE);
 }
 
 void jobs_drop_queued(struct jobs *jobs, enum schedule_class class)

@@ -77,9 +77,9 @@ void jobs_answer_octets(struct jobs *jobs, struct job *job, uint64_t available, 
 void jobs_hand_over(struct jobs *jobs, struct job *from, struct job *to);
 /* Back to the front of its queue. */
 void jobs_requeue(struct jobs *jobs, struct job *job);
-/* Answers all who wait (each gets a descriptor of its own of `descriptor`, which stays the
+/* Answers all who wait (each gets a descriptor of its own of that of `body`, which stays the
  * caller's) and frees the job. */
-void jobs_finish(struct jobs *jobs, struct job *job, enum fault fault, int descriptor);
+void jobs_finish(struct jobs *jobs, struct job *job, enum fault fault, struct extent body);
 /*
  * Answers requests that were canceled, and those that have waited since before `expired_ms`,
  * with `fault`. A queued job that nobody waits for any more is freed; one in flight goes on,

@@ -37,7 +37,7 @@ void engine_no_date(struct sync *sync, struct maildrop_message *message)
 void engine_header_missing(struct sync *sync, struct job *job)
 {
     engine_no_date(sync, job->message);
-    jobs_finish(&sync->jobs, job, FAULT_REFUSED, -1);
+    jobs_finish(&sync->jobs, job, FAULT_REFUSED, EXTENT_NONE);
 }
 
 /* What is arriving is no good; the reply is read to its end all the same, and thrown away. */
@@ -190,20 +190,21 @@ static void note_kept(struct sync *sync, enum fault fault)
     sync->body_not_kept_said = fault != FAULT_NONE;
 }
 
-static enum fault keep(struct sync *sync, struct maildrop_message *message, int *ret_descriptor)
+static enum fault keep(struct sync *sync, struct maildrop_message *message,
+                       struct extent *ret_extent)
 {
     uint64_t octets = sync->arrived_octets;
     bool was_exact;
     uint64_t octets_before = maildrop_message_octets(message, &was_exact);
-    enum fault fault = store_body_keep(sync->body, maildrop_message_id(message), ret_descriptor,
-                                       &sync->body_failure);
+    enum fault fault =
+        store_body_keep(sync->body, maildrop_message_id(message), ret_extent, &sync->body_failure);
     sync->body = NULL;
     note_kept(sync, fault);
-    if (*ret_descriptor < 0)
+    if (ret_extent->descriptor < 0)
         octets = 0;
     if (sync->stream != NULL)
         engine_stream_complete(sync, octets);
-    if (*ret_descriptor < 0)
+    if (ret_extent->descriptor < 0)
         return fault;
     maildrop_message_learn_octets(message, octets);
     learn_header(sync, message);
@@ -224,14 +225,14 @@ static void complete_eol(struct sync *sync)
 
 static void body_complete(struct sync *sync, struct job *job)
 {
-    int descriptor = -1;
+    struct extent body = EXTENT_NONE;
     complete_eol(sync);
     enum fault fault = sync->body_failure.fault;
     uint64_t promised = maildrop_message_octets(job->message, NULL);
     if (is_nothing(sync, job) || is_cut(sync))
         fault = sync->body_failure.fault;
     else if (sync->body != NULL)
-        fault = keep(sync, job->message, &descriptor);
+        fault = keep(sync, job->message, &body);
     /* Those who read a stream were promised a size: they must not be told that all is well. */
     if (fault == FAULT_NONE)
         jobs_answer_octets(&sync->jobs, job, UINT64_MAX,
@@ -240,9 +241,8 @@ static void body_complete(struct sync *sync, struct job *job)
     /* Short again: whoever waits gets it, but the next open asks anew. */
     if (job->doubts > 0 && is_short(sync, job))
         store_body_remove(sync->store, maildrop_message_id(job->message));
-    jobs_finish(&sync->jobs, job, fault, descriptor);
-    if (descriptor >= 0)
-        close(descriptor);
+    jobs_finish(&sync->jobs, job, fault, body);
+    cleanup_close(&body.descriptor);
 }
 
 static void header_complete(struct sync *sync, struct job *job)
@@ -252,7 +252,7 @@ static void header_complete(struct sync *sync, struct job *job)
     sync->header_octets -= sync->header_octets / 8;
     sync->tops_refused = 0;
     learn_header(sync, job->message);
-    jobs_finish(&sync->jobs, job, FAULT_NONE, -1);
+    jobs_finish(&sync->jobs, job, FAULT_NONE, EXTENT_NONE);
 }
 
 static void ask_again(struct sync *sync, struct job *job)
@@ -297,7 +297,7 @@ void engine_receive_refused(struct sync *sync, struct job *job, const char *why)
     } else {
         log_write(LOG_LEVEL_WARNING, "the server refuses message %s: %s",
                   text_escape(maildrop_message_uidl(job->message), uidl, sizeof(uidl)), why);
-        jobs_finish(&sync->jobs, job, FAULT_REFUSED, -1);
+        jobs_finish(&sync->jobs, job, FAULT_REFUSED, EXTENT_NONE);
     }
 }
 

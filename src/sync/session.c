@@ -215,7 +215,6 @@ void engine_note_vanished(struct sync *sync, const struct maildrop_changes *chan
     pthread_mutex_unlock(&sync->wish_lock);
     for (size_t i = 0; i < changes->vanished_count; i++) {
         struct maildrop_message *message = changes->vanished[i];
-        store_body_remove(sync->store, maildrop_message_id(message));
         pthread_mutex_lock(&sync->lock);
         bool going = maildrop_message_is_going(message);
         if (going)
@@ -362,7 +361,7 @@ static void recover_jobs(struct sync *sync, enum fault fault)
         if (job->attempts >= ITEM_ATTEMPTS_MAX && job->kind == JOB_BODY)
             engine_stream_give_up(sync, job->message, fault);
         if (job->requests == NULL || job->attempts >= ITEM_ATTEMPTS_MAX)
-            jobs_finish(jobs, job, fault, -1);
+            jobs_finish(jobs, job, fault, EXTENT_NONE);
         else
             jobs_requeue(jobs, job);
     }

@@ -197,7 +197,7 @@ bool engine_stream_open(struct sync *sync, struct sync_request *request)
     stream->opens_count++;
     pthread_mutex_unlock(&sync->lock);
     request->stream = stream;
-    request->answer(request, FAULT_NONE, -1);
+    request->answer(request, FAULT_NONE, EXTENT_NONE);
     return true;
 }
 
@@ -230,7 +230,7 @@ void engine_stream_want(struct sync *sync, struct sync_request *request)
 {
     struct sync_stream *stream = request->stream;
     if (sync_stream_available(stream) >= request->upto || stream->body == NULL) {
-        request->answer(request, stream->fault, -1);
+        request->answer(request, stream->fault, EXTENT_NONE);
         return;
     }
     struct job *job = jobs_find(&sync->jobs, JOB_BODY, stream->message);
@@ -239,7 +239,7 @@ void engine_stream_want(struct sync *sync, struct sync_request *request)
     if (job == NULL)
         job = engine_body_job(sync, stream->message, SCHEDULE_READ);
     if (job == NULL)
-        request->answer(request, FAULT_MEMORY, -1);
+        request->answer(request, FAULT_MEMORY, EXTENT_NONE);
     else
         jobs_wait(&sync->jobs, job, request, SCHEDULE_READ);
 }
@@ -370,7 +370,7 @@ void engine_stream_start_complete(struct sync *sync, struct job *job)
         if (whole != NULL)
             jobs_hand_over(&sync->jobs, job, whole);
     }
-    jobs_finish(&sync->jobs, job, fault, -1);
+    jobs_finish(&sync->jobs, job, fault, EXTENT_NONE);
 }
 
 void engine_stream_complete(struct sync *sync, uint64_t octets)

@@ -229,19 +229,20 @@ static void note_open(struct sync *sync, const struct maildrop_message *message)
 
 /* Nothing is kept whose size is not known. */
 enum fault engine_body_open(const struct sync *sync, const struct maildrop_message *message,
-                            int *ret_descriptor)
+                            struct extent *ret_extent)
 {
     bool exact;
     uint64_t octets = maildrop_message_octets(message, &exact);
     if (!exact)
         return FAULT_GONE;
-    return store_body_open(sync->store, maildrop_message_id(message), octets, ret_descriptor);
+    return store_body_open(sync->store, maildrop_message_id(message), octets, ret_extent);
 }
 
-enum fault sync_body_open(struct sync *sync, struct maildrop_message *message, int *ret_descriptor)
+enum fault sync_body_open(struct sync *sync, struct maildrop_message *message,
+                          struct extent *ret_extent)
 {
     note_open(sync, message);
-    return engine_body_open(sync, message, ret_descriptor);
+    return engine_body_open(sync, message, ret_extent);
 }
 
 void sync_status(struct sync *sync, struct sync_status *ret_status)

@@ -26,7 +26,7 @@ void waiters_answer(struct waiters *waiters, enum fault fault)
     *waiters = (struct waiters){0};
     while (request != NULL) {
         struct sync_request *next = request->next;
-        request->answer(request, fault, -1);
+        request->answer(request, fault, EXTENT_NONE);
         request = next;
     }
 }

@@ -200,25 +200,44 @@ def test_an_index_that_cannot_be_read_is_set_aside(serve, on_script):
     check_index(mount.place)
 
 
-def test_a_body_that_a_power_cut_truncated_is_fetched_again(serve, on_script):
-    server = serve(Script(MAILS[:5]))
+def body_files(place):
+    return [path for path in account_folder(place).rglob("*") if path.parent.name.startswith("bodies")]
+
+
+def test_bodies_that_a_power_cut_truncated_are_fetched_again(serve, on_script):
+    mails = [*MAILS[:5], *mailbox.many(6, octets=100_000)[5:]]
+    server = serve(Script(mails))
+    truth = {f"{mail.name}.eml": mail.data for mail in mails}
     with on_script(server) as mount:
-        read_all(mount.path)
-    bodies = [path for path in account_folder(mount.place).rglob("*") if path.parent.name.startswith("bodies")]
-    assert len(bodies) == 5
+        assert read_all(mount.path) == truth
+    bodies = body_files(mount.place)
+    assert sorted(path.name.startswith("pack.") for path in bodies) == [False, True]
     for path in bodies:
         os.truncate(path, path.stat().st_size // 2)
     with on_script(server) as mount:
-        assert all(cat(mount.path / name) == TRUTH[name] for name in names(mount.path))
-    assert counts(server)[1] == 5
+        assert read_all(mount.path) == truth
+    assert counts(server)[1] == 4, "two of five small ones are left"
+    assert len(body_files(mount.place)) == 3
+
+
+def test_deleted_mail_does_not_stay_on_the_disk(serve, on_script):
+    mails = [mailbox.plain(name, f"the secret of {name}\r\n".encode()) for name in ("one", "two", "three")]
+    server = serve(Script(mails))
+    with on_script(server) as mount:
+        read_all(mount.path)
+        os.unlink(mount.path / "two.eml")
+    (pack,) = body_files(mount.place)
+    assert b"secret of one" in pack.read_bytes() and b"secret of two" not in pack.read_bytes()
+    with on_script(server) as mount:
+        assert read_all(mount.path) == {f"{mail.name}.eml": mail.data for mail in (mails[0], mails[2])}
+    assert counts(server)[1] == 0
 
 
 def test_the_cache_stays_within_its_size(serve, on_script):
     server = serve(Script(MAILS))
     with on_script(server, "cache_size=8K") as mount:
         assert read_all(mount.path) == TRUTH
-        bodies = [path for path in account_folder(mount.place).rglob("*") if path.parent.name.startswith("bodies")]
-        assert 0 < sum(path.stat().st_size for path in bodies) <= 8192
+        assert 0 < sum(path.stat().st_size for path in body_files(mount.place)) <= 8192
         # What was pushed out is fetched again, and open files do not care.
         with open(mount.path / "m00001.eml", "rb") as file:
             assert read_all(mount.path) == TRUTH

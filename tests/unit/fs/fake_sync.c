@@ -112,12 +112,20 @@ struct sync_request *fake_sync_take(struct sync *sync)
     return request;
 }
 
-int fake_sync_descriptor(struct slice bytes)
+static void write_all(int descriptor, struct slice bytes)
 {
+    assert_int_equal(write(descriptor, bytes.data, bytes.len), (ssize_t)bytes.len);
+}
+
+struct extent fake_sync_extent(struct slice bytes)
+{
+    const struct slice before = SLICE_LITERAL("another mail"), after = SLICE_LITERAL("a third one");
     int descriptor = memfd_create("body", MFD_CLOEXEC);
     assert_true(descriptor >= 0);
-    assert_int_equal(write(descriptor, bytes.data, bytes.len), (ssize_t)bytes.len);
-    return descriptor;
+    write_all(descriptor, before);
+    write_all(descriptor, bytes);
+    write_all(descriptor, after);
+    return (struct extent){descriptor, before.len, bytes.len};
 }
 
 /* ---- popfs/sync.h ---- */
@@ -135,12 +143,13 @@ void sync_set_listener(struct sync *sync, const struct sync_listener *listener)
     sync->listener = listener == NULL ? (struct sync_listener){0} : *listener;
 }
 
-enum fault sync_body_open(struct sync *sync, struct maildrop_message *message, int *ret_descriptor)
+enum fault sync_body_open(struct sync *sync, struct maildrop_message *message,
+                          struct extent *ret_extent)
 {
     for (size_t i = 0; i < sync->body_count; i++) {
         if (sync->bodies[i].id != maildrop_message_id(message))
             continue;
-        *ret_descriptor = fake_sync_descriptor(sync->bodies[i].bytes);
+        *ret_extent = fake_sync_extent(sync->bodies[i].bytes);
         return FAULT_NONE;
     }
     return FAULT_GONE;

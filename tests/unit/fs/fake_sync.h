@@ -53,7 +53,7 @@ void fake_sync_store(struct sync *sync, struct maildrop_message *message, struct
 
 /* Takes the oldest request out of the queue; NULL if there is none. */
 struct sync_request *fake_sync_take(struct sync *sync);
-/* A body in a descriptor of its own. */
-int fake_sync_descriptor(struct slice bytes);
+/* A body between two others, in a file of its own. */
+struct extent fake_sync_extent(struct slice bytes);
 
 #endif

@@ -112,7 +112,7 @@ static void expect_want(struct kernel *kernel, const char *text, enum sync_want 
     assert_non_null(request);
     assert_int_equal(request->want, want);
     assert_ptr_equal(request->message, message);
-    request->answer(request, FAULT_NONE, -1);
+    request->answer(request, FAULT_NONE, EXTENT_NONE);
     expect_reply(kernel, unique, 0);
     struct fuse_write_out out;
     memcpy(&out, reply.bytes, sizeof(out));
@@ -152,9 +152,9 @@ static void each_look_up_of_control_gives_an_inode_of_its_own(void **state)
     uint64_t committing = send_write(kernel, second, SLICE_LITERAL("commit\n"));
     struct sync_request *prefetch = fake_sync_take(kernel->sync);
     struct sync_request *commit = fake_sync_take(kernel->sync);
-    commit->answer(commit, FAULT_NONE, -1);
+    commit->answer(commit, FAULT_NONE, EXTENT_NONE);
     expect_reply(kernel, committing, 0);
-    prefetch->answer(prefetch, FAULT_NONE, -1);
+    prefetch->answer(prefetch, FAULT_NONE, EXTENT_NONE);
     expect_reply(kernel, fetching, 0);
     const struct fuse_forget_in forget = {.nlookup = 1};
     kernel_send(kernel, FUSE_FORGET, first, PAYLOAD(forget));
@@ -204,10 +204,10 @@ static void a_fetched_body_is_closed_again(void **state)
     struct kernel *kernel = *state;
     uint64_t unique = command(kernel, "prefetch here.eml\n");
     struct sync_request *request = fake_sync_take(kernel->sync);
-    int descriptor = fake_sync_descriptor(SLICE_LITERAL("body"));
-    request->answer(request, FAULT_NONE, descriptor);
+    struct extent given = fake_sync_extent(SLICE_LITERAL("body"));
+    request->answer(request, FAULT_NONE, given);
     expect_reply(kernel, unique, 0);
-    assert_int_equal(fcntl(descriptor, F_GETFD), -1);
+    assert_int_equal(fcntl(given.descriptor, F_GETFD), -1);
 }
 
 static void an_unknown_command_or_name_is_an_error_at_once(void **state)
@@ -236,7 +236,7 @@ static void a_command_that_fails_says_why(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         uint64_t unique = command(kernel, cases[i].text);
         struct sync_request *request = fake_sync_take(kernel->sync);
-        request->answer(request, cases[i].fault, -1);
+        request->answer(request, cases[i].fault, EXTENT_NONE);
         expect_reply(kernel, unique, cases[i].error);
     }
 }
@@ -248,7 +248,7 @@ static void a_command_can_be_interrupted(void **state)
     kernel_interrupt(kernel, unique);
     struct sync_request *request = fake_sync_take(kernel->sync);
     assert_true(request->canceled);
-    request->answer(request, FAULT_CANCELED, -1);
+    request->answer(request, FAULT_CANCELED, EXTENT_NONE);
     expect_reply(kernel, unique, EINTR);
 }
 
@@ -258,7 +258,7 @@ static void undelete_brings_the_name_back_before_it_returns(void **state)
     uint64_t unique = command(kernel, "undelete going.eml\n");
     struct sync_request *request = fake_sync_take(kernel->sync);
     fake_sync_restore(kernel->sync, request->message);
-    request->answer(request, FAULT_NONE, -1);
+    request->answer(request, FAULT_NONE, EXTENT_NONE);
     assert_true(kernel_receive(kernel, &reply));
     assert_int_equal(reply.error, FUSE_NOTIFY_INVAL_ENTRY);
     assert_true(kernel_receive(kernel, &reply));
@@ -290,7 +290,7 @@ static void answer_commit(struct kernel *kernel, enum fault fault)
     struct sync_request *request = fake_sync_take(kernel->sync);
     assert_non_null(request);
     assert_int_equal(request->want, SYNC_WANT_COMMIT);
-    request->answer(request, fault, -1);
+    request->answer(request, fault, EXTENT_NONE);
 }
 
 static void fsync_of_the_root_commits(void **state)

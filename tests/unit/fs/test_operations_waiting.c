@@ -49,14 +49,14 @@ static void answer_body(struct kernel *kernel)
     assert_non_null(request);
     assert_true(request->want == SYNC_WANT_OPEN || request->want == SYNC_WANT_BODY);
     maildrop_message_learn_octets(request->message, body.len);
-    request->answer(request, FAULT_NONE, fake_sync_descriptor(body));
+    request->answer(request, FAULT_NONE, fake_sync_extent(body));
 }
 
 static void answer_fault(struct kernel *kernel, enum fault fault)
 {
     struct sync_request *request = fake_sync_take(kernel->sync);
     assert_non_null(request);
-    request->answer(request, fault, -1);
+    request->answer(request, fault, EXTENT_NONE);
 }
 
 static void expect_reply(struct kernel *kernel, uint64_t unique, int error)
@@ -149,11 +149,11 @@ static void a_descriptor_for_a_reply_that_cannot_be_given_is_closed(void **state
     uint64_t ino = kernel_ino(kernel, "honest.eml");
     kernel_send_open(kernel, ino, O_RDONLY);
     struct sync_request *request = fake_sync_take(kernel->sync);
-    int descriptor = fake_sync_descriptor(body);
+    struct extent given = fake_sync_extent(body);
     fs_unmount(kernel->fs);
     assert_int_equal(shutdown(kernel->descriptor, SHUT_RDWR), 0);
-    request->answer(request, FAULT_NONE, descriptor);
-    assert_int_equal(fcntl(descriptor, F_GETFD), -1);
+    request->answer(request, FAULT_NONE, given);
+    assert_int_equal(fcntl(given.descriptor, F_GETFD), -1);
 }
 
 /* ---- interrupts ---- */
@@ -170,9 +170,9 @@ static void an_interrupt_cancels_the_request_it_names(void **state)
     struct sync_request *canceled = fake_sync_take(kernel->sync);
     assert_false(kept->canceled);
     assert_true(canceled->canceled);
-    canceled->answer(canceled, FAULT_CANCELED, -1);
+    canceled->answer(canceled, FAULT_CANCELED, EXTENT_NONE);
     expect_reply(kernel, second, EINTR);
-    kept->answer(kept, FAULT_NONE, fake_sync_descriptor(body));
+    kept->answer(kept, FAULT_NONE, fake_sync_extent(body));
     expect_reply(kernel, first, 0);
     release(kernel, honest, reply.open.fh);
 }
@@ -222,7 +222,7 @@ static void stat_waits_for_the_date_of_its_message(void **state)
     struct sync_request *request = fake_sync_take(kernel->sync);
     assert_int_equal(request->want, SYNC_WANT_TIME);
     maildrop_message_learn_time(request->message, 1111111111);
-    request->answer(request, FAULT_NONE, -1);
+    request->answer(request, FAULT_NONE, EXTENT_NONE);
     expect_reply(kernel, asking, 0);
     assert_int_equal(reply.attr.attr.mtime, 1111111111);
     assert_int_equal(reply.attr.attr.size, body.len);

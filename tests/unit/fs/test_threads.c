@@ -54,9 +54,9 @@ static void *answer(void *argument)
             continue;
         }
         if (request->canceled)
-            request->answer(request, FAULT_CANCELED, -1);
+            request->answer(request, FAULT_CANCELED, EXTENT_NONE);
         else
-            request->answer(request, FAULT_NONE, fake_sync_descriptor(body));
+            request->answer(request, FAULT_NONE, fake_sync_extent(body));
         if (round % 16 == 0)
             fake_sync_list(sync, rows, 1 + round / 16 % 2);
     }

@@ -114,6 +114,14 @@ const char *body_path(uint64_t id, const struct fixture *f)
     return path;
 }
 
+const char *pack_path(uint32_t opening, uint32_t number, const struct fixture *f)
+{
+    static char path[600];
+    snprintf(path, sizeof(path), "%s/pack.%" PRIu32 ".%" PRIu32, bodies_folder(f), opening, number);
+    assert_int_equal(access(path, F_OK), 0);
+    return path;
+}
+
 size_t entries_count(const char *folder)
 {
     size_t count = 0;
@@ -211,6 +219,11 @@ bool add(struct store *store, uint64_t id, const char *uidl, uint64_t listed_oct
     return store_add(store, &message, NULL) == FAULT_NONE;
 }
 
+bool forget(struct store *store, uint64_t id)
+{
+    return store_forget(store, &id, 1, NULL) == FAULT_NONE;
+}
+
 bool note(struct store *store, const char *uidl, uint64_t listed_octets, bool going)
 {
     return store_note_removal(store, slice_from_string(uidl), listed_octets, going, NULL) ==
@@ -244,57 +257,63 @@ void assert_loads(struct store *store, const char *uidls)
 
 /* ---- bodies ---- */
 
-int keep_times(struct store *store, uint64_t id, struct slice bytes, int times)
+struct extent keep_times(struct store *store, uint64_t id, struct slice bytes, int times)
 {
     struct store_body *body;
-    int descriptor = -1;
+    struct extent extent = EXTENT_NONE;
     if (store_body_new(store, &body, NULL) != FAULT_NONE)
-        return -1;
+        return EXTENT_NONE;
     for (int i = 0; i < times; i++)
         if (store_body_append(body, bytes, NULL) != FAULT_NONE) {
             store_body_free(body);
-            return -1;
+            return EXTENT_NONE;
         }
     if (store_body_octets(body) != bytes.len * (size_t)times)
-        return -1;
-    if (store_body_keep(body, id, &descriptor, NULL) == FAULT_NONE)
-        return descriptor;
-    cleanup_close(&descriptor);
-    return -1;
+        return EXTENT_NONE;
+    if (store_body_keep(body, id, &extent, NULL) == FAULT_NONE)
+        return extent;
+    cleanup_close(&extent.descriptor);
+    return EXTENT_NONE;
 }
 
 bool keep(struct store *store, uint64_t id, const char *text)
 {
-    int descriptor = keep_times(store, id, slice_from_string(text), 1);
-    cleanup_close(&descriptor);
-    return descriptor >= 0;
+    struct extent extent = keep_times(store, id, slice_from_string(text), 1);
+    cleanup_close(&extent.descriptor);
+    return extent.descriptor >= 0;
 }
 
 bool is_kept(struct store *store, uint64_t id, uint64_t octets)
 {
-    int descriptor = -1;
-    bool kept = store_body_open(store, id, octets, &descriptor) == FAULT_NONE;
-    cleanup_close(&descriptor);
+    struct extent extent = EXTENT_NONE;
+    bool kept = store_body_open(store, id, octets, &extent) == FAULT_NONE;
+    cleanup_close(&extent.descriptor);
     return kept;
 }
 
-void assert_reads(int descriptor, struct slice bytes, int times)
+void assert_reads(struct extent body, struct slice bytes, int times)
 {
-    struct stat stat;
     char *held = malloc(bytes.len + 1);
-    assert_int_equal(fstat(descriptor, &stat), 0);
-    assert_int_equal(stat.st_size, bytes.len * (size_t)times);
+    assert_int_equal(body.octets, bytes.len * (size_t)times);
     for (int i = 0; i < times; i++) {
-        assert_int_equal(pread(descriptor, held, bytes.len, (off_t)bytes.len * i), bytes.len);
+        off_t offset = (off_t)(body.offset + bytes.len * (size_t)i);
+        assert_int_equal(pread(body.descriptor, held, bytes.len, offset), bytes.len);
         assert_memory_equal(held, bytes.data, bytes.len);
     }
     free(held);
 }
 
+void assert_file_reads(int descriptor, struct slice bytes, int times)
+{
+    struct stat stat;
+    assert_int_equal(fstat(descriptor, &stat), 0);
+    assert_reads((struct extent){descriptor, 0, (uint64_t)stat.st_size}, bytes, times);
+}
+
 void assert_kept(struct store *store, uint64_t id, const char *text)
 {
-    int descriptor = -1;
-    assert_int_equal(store_body_open(store, id, strlen(text), &descriptor), FAULT_NONE);
-    assert_reads(descriptor, slice_from_string(text), 1);
-    close(descriptor);
+    struct extent extent = EXTENT_NONE;
+    assert_int_equal(store_body_open(store, id, strlen(text), &extent), FAULT_NONE);
+    assert_reads(extent, slice_from_string(text), 1);
+    close(extent.descriptor);
 }

@@ -36,7 +36,9 @@ void store_must_reopen(struct fixture *f);
 
 /* A path in the folder of the account, valid until the next call but three. */
 const char *path_of(const char *name, const struct fixture *f);
-/* The same, of a body; its opening is looked up in the folder. The body must be there. */
+/* The same, of a pack, and of a body that is a file, whose opening is looked up in the folder. It
+ * must be there. */
+const char *pack_path(uint32_t opening, uint32_t number, const struct fixture *f);
 const char *body_path(uint64_t id, const struct fixture *f);
 size_t entries_count(const char *folder);
 /* The folder of the bodies, which must be the only one. */
@@ -64,6 +66,7 @@ void killed_after(struct fixture *f, void (*work)(struct fixture *f));
 struct store_message message_of(uint64_t id, const char *uidl, uint64_t listed_octets);
 /* False if it could not be added. */
 bool add(struct store *store, uint64_t id, const char *uidl, uint64_t listed_octets);
+bool forget(struct store *store, uint64_t id);
 bool note(struct store *store, const char *uidl, uint64_t listed_octets, bool going);
 
 struct loaded {
@@ -76,12 +79,14 @@ void assert_loads(struct store *store, const char *uidls);
 
 /* ---- bodies ---- */
 
-/* Keeps `times` times the bytes; a descriptor, the caller's, or -1. */
-int keep_times(struct store *store, uint64_t id, struct slice bytes, int times);
+/* Keeps `times` times the bytes; the descriptor is the caller's, or -1. */
+struct extent keep_times(struct store *store, uint64_t id, struct slice bytes, int times);
 /* True if it was kept; closes the descriptor. */
 bool keep(struct store *store, uint64_t id, const char *text);
 bool is_kept(struct store *store, uint64_t id, uint64_t octets);
-void assert_reads(int descriptor, struct slice bytes, int times);
+void assert_reads(struct extent body, struct slice bytes, int times);
+/* The whole file. */
+void assert_file_reads(int descriptor, struct slice bytes, int times);
 void assert_kept(struct store *store, uint64_t id, const char *text);
 
 #endif

@@ -66,16 +66,17 @@ static void make_free(struct fixture *f)
 }
 
 /* What could not be kept, but is all there; -1 if bytes are missing. */
-static int write_unkept(struct store *store, uint64_t id, int times, struct failure *ret_failure)
+static struct extent write_unkept(struct store *store, uint64_t id, int times,
+                                  struct failure *ret_failure)
 {
     struct store_body *body;
-    int descriptor = -7;
+    struct extent extent = {.descriptor = -7};
     assert_int_equal(store_body_new(store, &body, NULL), FAULT_NONE);
     for (int i = 0; i < times; i++)
         assert_int_equal(store_body_append(body, (struct slice){block, sizeof(block)}, NULL),
                          FAULT_NONE);
-    assert_int_equal(store_body_keep(body, id, &descriptor, ret_failure), FAULT_DISK);
-    return descriptor;
+    assert_int_equal(store_body_keep(body, id, &extent, ret_failure), FAULT_DISK);
+    return extent;
 }
 
 static void a_body_that_finds_no_room_is_read_all_the_same_and_not_kept(void **state)
@@ -84,10 +85,10 @@ static void a_body_that_finds_no_room_is_read_all_the_same_and_not_kept(void **s
     struct failure failure;
     assert_true(store_is_keeping(f->store));
     fill(f, 250000);
-    int descriptor = write_unkept(f->store, 1, 5, &failure);
+    struct extent body = write_unkept(f->store, 1, 5, &failure);
     assert_non_null(strstr(failure.text, "No space left on device"));
-    assert_reads(descriptor, (struct slice){block, sizeof(block)}, 5);
-    close(descriptor);
+    assert_reads(body, (struct slice){block, sizeof(block)}, 5);
+    close(body.descriptor);
     assert_false(is_kept(f->store, 1, 5 * sizeof(block)));
     assert_int_equal(entries_count(bodies_folder(f)), 0);
     assert_false(store_is_keeping(f->store));
@@ -98,16 +99,54 @@ static void a_body_that_finds_no_room_is_read_all_the_same_and_not_kept(void **s
     assert_kept(f->store, 1, "one");
 }
 
+static void a_small_body_that_finds_no_room_is_read_all_the_same_and_not_kept(void **state)
+{
+    struct fixture *f = *state;
+    struct store_body *body;
+    struct extent extent;
+    struct failure failure;
+    const struct slice bytes = {block, 50000};
+    fill(f, 20000);
+    assert_int_equal(store_body_new(f->store, &body, NULL), FAULT_NONE);
+    assert_int_equal(store_body_append(body, bytes, NULL), FAULT_NONE);
+    assert_int_equal(store_body_keep(body, 1, &extent, &failure), FAULT_DISK);
+    assert_non_null(strstr(failure.text, "No space left on device"));
+    assert_reads(extent, bytes, 1);
+    close(extent.descriptor);
+    assert_false(is_kept(f->store, 1, bytes.len));
+    assert_false(store_is_keeping(f->store));
+    make_free(f);
+    assert_true(keep(f->store, 1, "one"));
+    assert_true(store_is_keeping(f->store));
+    assert_kept(f->store, 1, "one");
+}
+
+static void other_small_bodies_make_room_first(void **state)
+{
+    struct fixture *f = *state;
+    const struct slice bytes = {block, 50000};
+    assert_true(add(f->store, 6, "u", 0) && store_flush(f->store, NULL) == FAULT_NONE);
+    for (uint64_t id = 1; id <= 5; id++)
+        close(keep_times(f->store, id, bytes, 1).descriptor);
+    fill(f, 20000);
+    struct extent body = keep_times(f->store, 6, bytes, 1);
+    assert_reads(body, bytes, 1);
+    assert_true(is_kept(f->store, 6, bytes.len));
+    assert_false(is_kept(f->store, 5, bytes.len));
+    assert_int_equal(entries_count(bodies_folder(f)), 1);
+    close(body.descriptor);
+}
+
 static void other_bodies_make_room_first(void **state)
 {
     struct fixture *f = *state;
     const struct slice bytes = {block, sizeof(block)};
     for (uint64_t id = 1; id <= 5; id++)
-        close(keep_times(f->store, id, bytes, 1));
+        close(keep_times(f->store, id, bytes, 1).descriptor);
     fill(f, 0);
-    int descriptor = keep_times(f->store, 6, bytes, 3);
-    assert_reads(descriptor, bytes, 3);
-    close(descriptor);
+    struct extent body = keep_times(f->store, 6, bytes, 3);
+    assert_reads(body, bytes, 3);
+    close(body.descriptor);
     assert_true(is_kept(f->store, 6, 3 * sizeof(block)));
     assert_true(store_is_keeping(f->store));
     assert_int_equal(entries_count(bodies_folder(f)), 1);
@@ -119,7 +158,8 @@ static void whoever_reads_a_body_while_it_arrives_does_not_notice(void **state)
     struct fixture *f = *state;
     const struct slice bytes = {block, sizeof(block)};
     struct store_body *body;
-    int shared = -1, descriptor = -1;
+    struct extent unkept = EXTENT_NONE;
+    int shared = -1;
     bool equal = false;
     fill(f, 250000);
     assert_int_equal(store_body_new(f->store, &body, NULL), FAULT_NONE);
@@ -127,16 +167,16 @@ static void whoever_reads_a_body_while_it_arrives_does_not_notice(void **state)
     for (int times = 1; times <= 5; times++) {
         assert_int_equal(store_body_append(body, bytes, NULL), FAULT_NONE);
         assert_int_equal(store_body_flush(body, NULL), FAULT_NONE);
-        assert_reads(shared, bytes, times);
+        assert_file_reads(shared, bytes, times);
     }
     assert_int_equal(fcntl(shared, F_GETFD), FD_CLOEXEC);
     assert_int_equal(store_body_compare(body, 3 * sizeof(block), bytes, &equal, NULL), FAULT_NONE);
     assert_true(equal);
-    assert_int_equal(store_body_keep(body, 1, &descriptor, NULL), FAULT_DISK);
-    assert_reads(shared, bytes, 5);
-    assert_reads(descriptor, bytes, 5);
+    assert_int_equal(store_body_keep(body, 1, &unkept, NULL), FAULT_DISK);
+    assert_file_reads(shared, bytes, 5);
+    assert_reads(unkept, bytes, 5);
     close(shared);
-    close(descriptor);
+    close(unkept.descriptor);
 }
 
 static void assert_lies_in(int descriptor, const char *where)
@@ -154,13 +194,13 @@ static void what_is_too_large_for_memory_goes_to_another_disk(void **state)
 {
     struct fixture *f = *state;
     fill(f, 0);
-    int small = write_unkept(f->store, 1, 600, NULL);
-    assert_lies_in(small, "/memfd:");
-    close(small);
-    int large = write_unkept(f->store, 1, 680, NULL); /* 64 MiB are 671 */
-    assert_lies_in(large, f->base);
+    struct extent small = write_unkept(f->store, 1, 600, NULL);
+    assert_lies_in(small.descriptor, "/memfd:");
+    close(small.descriptor);
+    struct extent large = write_unkept(f->store, 1, 680, NULL); /* 64 MiB are 671 */
+    assert_lies_in(large.descriptor, f->base);
     assert_reads(large, (struct slice){block, sizeof(block)}, 680);
-    close(large);
+    close(large.descriptor);
     assert_int_equal(entries_count(f->base), 1);
 }
 
@@ -227,7 +267,7 @@ static void a_store_whose_bodies_fill_the_disk_is_opened_without_them(void **sta
 {
     struct fixture *f = *state;
     assert_true(add(f->store, 1, "a", 3));
-    close(keep_times(f->store, 1, (struct slice){block, sizeof(block)}, 5));
+    close(keep_times(f->store, 1, (struct slice){block, sizeof(block)}, 5).descriptor);
     store_must_close(f);
     fill(f, 0);
     store_must_open(f);
@@ -276,14 +316,14 @@ static void a_keep_whose_last_bytes_are_lost_gives_no_descriptor(void **state)
 {
     struct fixture *f = *state;
     struct store_body *body;
-    int descriptor = -7;
+    struct extent extent = {.descriptor = -7};
     assert_int_equal(store_body_new(f->store, &body, NULL), FAULT_NONE);
     assert_int_equal(store_body_append(body, (struct slice){block, 50000}, NULL), FAULT_NONE);
     limit_files(10000);
-    enum fault fault = store_body_keep(body, 1, &descriptor, NULL);
+    enum fault fault = store_body_keep(body, 1, &extent, NULL);
     limit_files(RLIM_INFINITY);
     assert_int_equal(fault, FAULT_DISK);
-    assert_int_equal(descriptor, -1);
+    assert_int_equal(extent.descriptor, -1);
     assert_int_equal(entries_count(bodies_folder(f)), 0);
 }
 
@@ -292,13 +332,17 @@ static void too_many_open_files_are_a_fault_that_evicts_nobody(void **state)
     struct fixture *f = *state;
     struct rlimit limit;
     struct store_body *body;
+    int shared;
     assert_true(keep(f->store, 1, "one"));
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
     const struct rlimit none = {3, limit.rlim_max};
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
     enum fault fault = store_body_new(f->store, &body, NULL);
+    if (fault == FAULT_NONE)
+        fault = store_body_share(body, &shared, NULL);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
     assert_int_equal(fault, FAULT_DISK);
+    store_body_free(body);
     assert_kept(f->store, 1, "one");
 }
 
@@ -308,6 +352,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_body_that_finds_no_room_is_read_all_the_same_and_not_kept),
+        TEST(a_small_body_that_finds_no_room_is_read_all_the_same_and_not_kept),
+        TEST(other_small_bodies_make_room_first),
         TEST(other_bodies_make_room_first),
         TEST(whoever_reads_a_body_while_it_arrives_does_not_notice),
         TEST(what_is_too_large_for_memory_goes_to_another_disk),

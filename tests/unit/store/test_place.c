@@ -72,7 +72,7 @@ static void everything_is_for_the_owner_alone(void **state)
         assert_int_equal(lstat(path_of(names[i], f), &stat), 0);
         assert_int_equal(stat.st_mode, S_IFREG | 0600);
     }
-    assert_int_equal(lstat(body_path(1, f), &stat), 0);
+    assert_int_equal(lstat(pack_path(1, 0, f), &stat), 0);
     assert_int_equal(stat.st_mode, S_IFREG | 0600);
     assert_int_equal(lstat(bodies_folder(f), &stat), 0);
     assert_int_equal(stat.st_mode, S_IFDIR | 0700);

@@ -126,7 +126,7 @@ static void forget_noted(struct fixture *f)
     CHILD_MUST(add(f->store, 1, "a", 3) && add(f->store, 2, "b", 3));
     CHILD_MUST(note(f->store, "a", 3, true));
     CHILD_MUST(store_flush(f->store, NULL) == FAULT_NONE);
-    CHILD_MUST(store_forget(f->store, 1, NULL) == FAULT_NONE);
+    CHILD_MUST(forget(f->store, 1));
 }
 
 static void forget_noted_and_flush(struct fixture *f)
@@ -138,7 +138,7 @@ static void forget_noted_and_flush(struct fixture *f)
 static void add_and_forget_unflushed(struct fixture *f)
 {
     CHILD_MUST(add(f->store, 1, "a", 3) && note(f->store, "a", 3, true));
-    CHILD_MUST(store_forget(f->store, 1, NULL) == FAULT_NONE);
+    CHILD_MUST(forget(f->store, 1));
 }
 
 static void a_forgotten_message_leaves_no_wish_however_late_the_kill_comes(void **state)
@@ -147,7 +147,7 @@ static void a_forgotten_message_leaves_no_wish_however_late_the_kill_comes(void 
     killed_after(f, forget_noted);
     store_must_open(f);
     assert_loads(f->store, "a- b- ");
-    assert_int_equal(store_forget(f->store, 1, NULL), FAULT_NONE);
+    assert_true(forget(f->store, 1));
     store_must_reopen(f);
     assert_loads(f->store, "b- ");
 }
@@ -172,9 +172,33 @@ static void a_message_that_the_index_never_knew_is_not_made_up_when_it_was_forgo
     assert_loads(f->store, "");
 }
 
+static void many_that_are_forgotten_at_once_leave_neither_rows_nor_wishes(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t ids[200];
+    char uidl[16];
+    store_must_open(f);
+    for (uint64_t id = 1; id <= 200; id++) {
+        snprintf(uidl, sizeof(uidl), "u%d", (int)id);
+        assert_true(add(f->store, id, uidl, 3) && keep(f->store, id, "abc"));
+        assert_true(id % 2 == 0 || note(f->store, uidl, 3, true));
+        ids[id - 1] = id + (id == 7 ? 1000 : 0); /* one that is not there, too */
+    }
+    assert_int_equal(store_forget(f->store, ids, 200, NULL), FAULT_NONE);
+    assert_loads(f->store, "u7- ");
+    assert_kept(f->store, 7, "abc");
+    assert_false(is_kept(f->store, 8, 3));
+    for (uint64_t id = 201; id <= 205; id++) {
+        snprintf(uidl, sizeof(uidl), "u%d", (int)id - 200);
+        assert_true(add(f->store, id, uidl, 3));
+    }
+    store_must_reopen(f);
+    assert_loads(f->store, "u7+ u1- u2- u3- u4- u5- ");
+}
+
 static void forget_what_was_going_before(struct fixture *f)
 {
-    CHILD_MUST(store_forget(f->store, 1, NULL) == FAULT_NONE);
+    CHILD_MUST(forget(f->store, 1));
     CHILD_MUST(store_flush(f->store, NULL) == FAULT_NONE);
 }
 
@@ -326,7 +350,7 @@ static void the_journal_does_not_grow_over_mounts(void **state)
         assert_int_equal(stat(path_of("removals", f), &later), 0);
         assert_int_equal(later.st_size, first.st_size);
     }
-    assert_int_equal(store_forget(f->store, 1, NULL), FAULT_NONE);
+    assert_true(forget(f->store, 1));
     store_must_reopen(f);
     assert_int_equal(stat(path_of("removals", f), &later), 0);
     assert_int_equal(later.st_size, 0);
@@ -412,6 +436,7 @@ int main(void)
         TEST_CLOSED(a_forgotten_message_leaves_no_wish_however_late_the_kill_comes),
         TEST_CLOSED(a_forgotten_message_leaves_neither_row_nor_wish_after_a_flush),
         TEST_CLOSED(a_message_that_the_index_never_knew_is_not_made_up_when_it_was_forgotten),
+        TEST_CLOSED(many_that_are_forgotten_at_once_leave_neither_rows_nor_wishes),
         TEST_CLOSED(a_wish_of_an_earlier_mount_goes_with_its_message),
         TEST_CLOSED(the_wish_for_a_replaced_message_does_not_pass_to_the_new_one),
         TEST_CLOSED(a_torn_last_line_is_ignored_at_every_length),

@@ -18,29 +18,29 @@ struct fixture {
     struct jobs jobs;
     struct maildrop *maildrop;
     struct maildrop_message *messages[MESSAGES_COUNT];
-    int body; /* a descriptor, as the store gives it */
+    struct extent body; /* as the store gives it */
 };
 
 struct reader {
     struct sync_request request; /* first: the answer comes with its address */
     int answers_count;
     enum fault fault;
-    int descriptor;
+    struct extent body;
 };
 
-static void note_answer(struct sync_request *request, enum fault fault, int descriptor)
+static void note_answer(struct sync_request *request, enum fault fault, struct extent body)
 {
     struct reader *reader = (struct reader *)request;
     reader->answers_count++;
     reader->fault = fault;
-    reader->descriptor = descriptor;
+    reader->body = body;
 }
 
 static struct reader reader_of(enum sync_want want, struct maildrop_message *message)
 {
     return (struct reader){
         .request = {.want = want, .message = message, .answer = note_answer},
-        .descriptor = -1,
+        .body = EXTENT_NONE,
     };
 }
 
@@ -59,8 +59,8 @@ static int setup(void **state)
     if (fixture == NULL)
         return -1;
     fixture->maildrop = maildrop_new();
-    fixture->body = memfd_create("body", MFD_CLOEXEC);
-    if (fixture->maildrop == NULL || fixture->body < 0 ||
+    fixture->body = (struct extent){memfd_create("body", MFD_CLOEXEC), 7, 3};
+    if (fixture->maildrop == NULL || fixture->body.descriptor < 0 ||
         maildrop_apply(fixture->maildrop, rows, MESSAGES_COUNT, true, 1, fixture->messages,
                        &changes) != FAULT_NONE)
         return -1;
@@ -87,7 +87,7 @@ static void settle(struct jobs *jobs)
 {
     jobs_fail_waiting(jobs, FAULT_CANCELED);
     while (jobs->in_flight.first != NULL)
-        jobs_finish(jobs, jobs->in_flight.first, FAULT_CANCELED, -1);
+        jobs_finish(jobs, jobs->in_flight.first, FAULT_CANCELED, EXTENT_NONE);
     assert_empty(jobs);
 }
 
@@ -95,7 +95,7 @@ static int teardown(void **state)
 {
     struct fixture *fixture = *state;
     maildrop_free(fixture->maildrop);
-    close(fixture->body);
+    close(fixture->body.descriptor);
     free(fixture);
     return 0;
 }
@@ -126,11 +126,13 @@ static void those_who_want_one_body_share_a_job_and_each_gets_a_descriptor(void 
     jobs_finish(jobs, job, FAULT_NONE, fixture->body);
     assert_answered(&first, FAULT_NONE);
     assert_answered(&second, FAULT_NONE);
-    assert_int_not_equal(first.descriptor, second.descriptor);
-    assert_int_not_equal(first.descriptor, fixture->body);
-    assert_int_equal(close(first.descriptor), 0);
-    assert_int_equal(close(second.descriptor), 0);
-    assert_int_not_equal(fcntl(fixture->body, F_GETFD), -1);
+    assert_int_not_equal(first.body.descriptor, second.body.descriptor);
+    assert_int_not_equal(first.body.descriptor, fixture->body.descriptor);
+    assert_int_equal(first.body.offset, 7);
+    assert_int_equal(second.body.octets, 3);
+    assert_int_equal(close(first.body.descriptor), 0);
+    assert_int_equal(close(second.body.descriptor), 0);
+    assert_int_not_equal(fcntl(fixture->body.descriptor, F_GETFD), -1);
     assert_empty(jobs);
 }
 
@@ -145,7 +147,7 @@ static void a_job_is_for_one_kind_and_one_message(void **state)
     assert_ptr_equal(jobs_find(jobs, JOB_HEADER, fixture->messages[0]), header);
     assert_ptr_equal(jobs_find(jobs, JOB_BODY, fixture->messages[1]), other);
     assert_null(jobs_find(jobs, JOB_START, fixture->messages[0]));
-    jobs_finish(jobs, body, FAULT_GONE, -1);
+    jobs_finish(jobs, body, FAULT_GONE, EXTENT_NONE);
     assert_null(jobs_find(jobs, JOB_BODY, fixture->messages[0]));
     assert_ptr_equal(jobs_find(jobs, JOB_HEADER, fixture->messages[0]), header);
     settle(&fixture->jobs);
@@ -160,12 +162,12 @@ static void nobody_gets_a_descriptor_with_a_date_or_an_error(void **state)
     struct job *body = add(fixture, JOB_BODY, SCHEDULE_READ, 1);
     jobs_wait(&fixture->jobs, header, &date.request, SCHEDULE_STAT);
     jobs_wait(&fixture->jobs, body, &refused.request, SCHEDULE_READ);
-    jobs_finish(&fixture->jobs, header, FAULT_NONE, -1);
-    jobs_finish(&fixture->jobs, body, FAULT_REFUSED, -1);
+    jobs_finish(&fixture->jobs, header, FAULT_NONE, EXTENT_NONE);
+    jobs_finish(&fixture->jobs, body, FAULT_REFUSED, EXTENT_NONE);
     assert_answered(&date, FAULT_NONE);
     assert_answered(&refused, FAULT_REFUSED);
-    assert_int_equal(date.descriptor, -1);
-    assert_int_equal(refused.descriptor, -1);
+    assert_int_equal(date.body.descriptor, -1);
+    assert_int_equal(refused.body.descriptor, -1);
     settle(&fixture->jobs);
 }
 
@@ -236,7 +238,7 @@ static void what_is_owed_shrinks_with_what_comes_and_never_below_zero(void **sta
     assert_int_equal(jobs->owed_octets, 90);
     jobs_note_octets(jobs, first, 60); /* more than was guessed */
     assert_int_equal(jobs->owed_octets, 50);
-    jobs_finish(jobs, second, FAULT_NONE, -1);
+    jobs_finish(jobs, second, FAULT_NONE, EXTENT_NONE);
     assert_int_equal(jobs->owed_octets, 0);
     settle(&fixture->jobs);
 }
@@ -330,7 +332,7 @@ static void who_waited_for_another_message_is_looked_at_anew_and_not_answered(vo
     struct job *probe = add(fixture, JOB_BODY, SCHEDULE_READ, 0);
     jobs_wait(jobs, probe, &own.request, SCHEDULE_READ);
     jobs_wait(jobs, probe, &foreign.request, SCHEDULE_READ);
-    jobs_finish(jobs, probe, FAULT_REFUSED, -1);
+    jobs_finish(jobs, probe, FAULT_REFUSED, EXTENT_NONE);
     assert_answered(&own, FAULT_REFUSED);
     assert_int_equal(foreign.answers_count, 0);
     assert_ptr_equal(jobs->rerouted, &foreign.request);
@@ -373,7 +375,7 @@ static void readers_are_answered_as_soon_as_their_octets_have_come(void **state)
     assert_int_equal(near.answers_count, 0);
     jobs_answer_octets(jobs, job, 100, FAULT_NONE);
     assert_answered(&near, FAULT_NONE);
-    assert_int_equal(near.descriptor, -1);
+    assert_int_equal(near.body.descriptor, -1);
     assert_int_equal(far.answers_count, 0);
     jobs_answer_octets(jobs, job, UINT64_MAX, FAULT_GARBLED);
     assert_answered(&far, FAULT_GARBLED);
@@ -381,7 +383,7 @@ static void readers_are_answered_as_soon_as_their_octets_have_come(void **state)
     assert_int_equal(jobs->waiting_count, 1);
     jobs_finish(jobs, job, FAULT_NONE, fixture->body);
     assert_answered(&opener, FAULT_NONE);
-    assert_int_equal(close(opener.descriptor), 0);
+    assert_int_equal(close(opener.body.descriptor), 0);
     settle(&fixture->jobs);
 }
 
@@ -397,7 +399,7 @@ static void whom_the_start_does_not_satisfy_waits_for_the_whole(void **state)
     jobs_wait(jobs, start, &far.request, SCHEDULE_READ);
     jobs_answer_octets(jobs, start, 500, FAULT_NONE);
     jobs_hand_over(jobs, start, whole);
-    jobs_finish(jobs, start, FAULT_NONE, -1);
+    jobs_finish(jobs, start, FAULT_NONE, EXTENT_NONE);
     assert_answered(&near, FAULT_NONE);
     assert_int_equal(far.answers_count, 0);
     assert_int_equal(jobs->waiting_count, 1);
