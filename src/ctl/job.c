@@ -44,6 +44,8 @@ static const char *words_of(int error)
     case ENOENT:
     case ENXIO:
         return "there is no .popfs here (mounted with control=off?)";
+    case ENOSPC:
+        return "the cache is full (its disk, or cache_size=)";
     case ENOTCONN:
     case ECONNABORTED:
         return "popfs has died; clear the place with fusermount3 -uz";

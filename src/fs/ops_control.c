@@ -32,6 +32,8 @@ void control_open(fuse_req_t req, struct fuse_file_info *info)
 
 static int errno_of_command(const struct sync_request *request, enum fault fault)
 {
+    if (request->want == SYNC_WANT_PREFETCH && fault == FAULT_DISK)
+        return ENOSPC;
     return request->want == SYNC_WANT_RESTORE ? errno_from_fault_of_removal(fault, false)
                                               : errno_from_fault(fault);
 }

@@ -222,6 +222,8 @@ def test_another_user_is_told_to_keep_out(unmounted):
 
 
 def test_a_user_cannot_force(unmounted):
+    """And popfs is not told to delete nothing at the end."""
+    expect_commit(unmounted)
     done = in_namespace(unmounted, "$as_user {folder}/popfsctl umount -f {mountpoint}", user=NOBODY)
     assert "only root" in done.stderr and done.stdout.startswith("32 and mounted")
     assert unmounted.commands() == []

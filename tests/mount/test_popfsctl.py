@@ -105,6 +105,12 @@ def test_prefetch_fetches_all_or_some(serve, on_script):
         assert len(server.commands("RETR")) == 6
 
 
+def test_prefetch_says_that_the_cache_is_too_small(serve, on_script):
+    server = serve(Script(messages=SIX))
+    with on_script(server, "cache_size=1") as mount:
+        assert "the cache is full" in ctl(mount, "prefetch", code=1).stderr
+
+
 def test_read_only_refuses_to_commit(serve, on_script):
     server = serve(Script(messages=SIX))
     with on_script(server, "ro") as mount:
