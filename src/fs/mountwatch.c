@@ -82,13 +82,31 @@ bool mountwatch_find(struct slice mountinfo, const char *mountpoint,
     return found;
 }
 
-bool mountwatch_holds(struct slice mountinfo, const char *device)
+/* The next mount of the device; false at the end. */
+static bool take_place(struct slice *mountinfo, const char *device, uint64_t *ret_place)
 {
-    while (mountinfo.len > 0) {
-        struct slice line = take_line(&mountinfo);
-        if (slice_equal(take_device(&line), slice_from_string(device)))
-            return true;
+    while (mountinfo->len > 0) {
+        struct slice line = take_line(mountinfo);
+        if (!slice_equal(take_device(&line), slice_from_string(device)))
+            continue;
+        (void)slice_take_word(&line);
+        *ret_place = hash_bytes(slice_take_word(&line));
+        return true;
     }
+    return false;
+}
+
+bool mountwatch_place(struct slice mountinfo, const char *device, uint64_t *ret_place)
+{
+    return take_place(&mountinfo, device, ret_place);
+}
+
+bool mountwatch_holds(struct slice mountinfo, const char *device, uint64_t place)
+{
+    uint64_t other;
+    while (take_place(&mountinfo, device, &other))
+        if (other == place)
+            return true;
     return false;
 }
 
@@ -146,6 +164,7 @@ static int64_t clock_now_ms(void)
 void mountwatch_start(struct mountwatch *watch, int session_descriptor, const char *mountpoint)
 {
     char device[MOUNTWATCH_DEVICE_OCTETS];
+    uint64_t place;
     CLEANUP_BUFFER struct buffer text = {0};
     int descriptor = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
     *watch = MOUNTWATCH_OFF;
@@ -153,7 +172,7 @@ void mountwatch_start(struct mountwatch *watch, int session_descriptor, const ch
         return;
     if (read_all(descriptor, &text) &&
         (connection_of(session_descriptor, device)
-             ? mountwatch_holds(buffer_slice(&text), device)
+             ? mountwatch_place(buffer_slice(&text), device, &place)
              : mountwatch_find(buffer_slice(&text), mountpoint, device)))
         mountwatch_start_at(watch, descriptor, device);
     else
@@ -162,8 +181,12 @@ void mountwatch_start(struct mountwatch *watch, int session_descriptor, const ch
 
 void mountwatch_start_at(struct mountwatch *watch, int descriptor, const char *device)
 {
+    CLEANUP_BUFFER struct buffer text = {0};
     *watch = (struct mountwatch){.descriptor = descriptor, .state = MOUNTWATCH_MOUNTED};
     snprintf(watch->device, sizeof(watch->device), "%s", device);
+    if (!read_all(descriptor, &text) ||
+        !mountwatch_place(buffer_slice(&text), device, &watch->place))
+        mountwatch_done(watch);
 }
 
 void mountwatch_done(struct mountwatch *watch)
@@ -178,7 +201,7 @@ void mountwatch_read(struct mountwatch *watch)
     CLEANUP_BUFFER struct buffer text = {0};
     /* What cannot be read says nothing: the next look will. */
     if (watch->state != MOUNTWATCH_MOUNTED || !read_all(watch->descriptor, &text) ||
-        mountwatch_holds(buffer_slice(&text), watch->device))
+        mountwatch_holds(buffer_slice(&text), watch->device, watch->place))
         return;
     watch->state = MOUNTWATCH_UNMOUNTED;
     watch->unmounted_at_ms = clock_now_ms();

@@ -27,6 +27,7 @@ enum mountwatch_state {
 struct mountwatch {
     int descriptor; /* of mountinfo: poll() it for POLLPRI; -1: nothing is known */
     char device[MOUNTWATCH_DEVICE_OCTETS]; /* "0:38", as mountinfo has it */
+    uint64_t place; /* a hash of the mount point: another mount may soon have the same device */
     enum mountwatch_state state;
     int64_t unmounted_at_ms;
 };
@@ -51,7 +52,10 @@ void mountwatch_be_lazy(struct mountwatch *watch);
 /* The device of the last mount on `mountpoint` that is of type fuse.popfs. */
 bool mountwatch_find(struct slice mountinfo, const char *mountpoint,
                      char ret_device[MOUNTWATCH_DEVICE_OCTETS]);
-bool mountwatch_holds(struct slice mountinfo, const char *device);
+/* A hash of where the device is mounted first; false if it is not. */
+bool mountwatch_place(struct slice mountinfo, const char *device, uint64_t *ret_place);
+/* It is mounted there, first or not. */
+bool mountwatch_holds(struct slice mountinfo, const char *device, uint64_t place);
 /* What /proc/self/fdinfo/N says of a descriptor of /dev/fuse; older kernels do not. */
 bool mountwatch_connection(struct slice fdinfo, char ret_device[MOUNTWATCH_DEVICE_OCTETS]);
 

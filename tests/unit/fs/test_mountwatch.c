@@ -71,11 +71,15 @@ static void lines_that_are_cut_short_are_no_mounts(void **state)
 static void a_device_is_held_as_long_as_any_mount_has_it(void **state)
 {
     (void)state;
-    assert_true(mountwatch_holds(table, "0:38"));
-    assert_true(mountwatch_holds(table, "254:1"));
-    assert_false(mountwatch_holds(table, "0:3"));
-    assert_false(mountwatch_holds(table, "0:380"));
-    assert_false(mountwatch_holds(SLICE_LITERAL(""), "0:38"));
+    uint64_t place;
+    assert_true(mountwatch_place(table, "0:38", &place));
+    assert_true(mountwatch_holds(table, "0:38", place));
+    assert_false(mountwatch_holds(SLICE_LITERAL(""), "0:38", place));
+    assert_true(mountwatch_place(table, "254:1", &place));
+    assert_false(mountwatch_place(table, "0:3", &place));
+    assert_false(mountwatch_place(table, "0:380", &place));
+    /* The device went to another mount as soon as this one was gone. */
+    assert_false(mountwatch_holds(table, "0:38", place));
 }
 
 static void the_number_of_a_connection_is_a_device(void **state)
