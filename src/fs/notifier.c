@@ -12,6 +12,13 @@
 #include "place.h"
 
 #include <stdlib.h>
+#include <time.h>
+
+enum {
+    /* Somebody may hold the root's lock in a way that nobody thought of: sync goes on all the same.
+     */
+    TELL_S = 5,
+};
 
 /* The messages of one change, a reference each. */
 struct notice {
@@ -142,6 +149,10 @@ void notifier_tell(struct fs *fs, const struct maildrop_changes *changes)
 {
     struct notifier *notifier = &fs->notifier;
     struct notice *notice = notice_new(changes);
+    struct timespec until;
+    int error = 0;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += TELL_S;
     if (notice == NULL || !start(fs)) {
         log_write(LOG_LEVEL_ERROR, "no memory to tell the kernel of new mail");
         if (notice != NULL)
@@ -151,8 +162,8 @@ void notifier_tell(struct fs *fs, const struct maildrop_changes *changes)
     pthread_mutex_lock(&fs->lock);
     put(notifier, notice);
     uint64_t own = notifier->given_count;
-    while (notifier->told_count < own && notifier->root_holders_count == 0)
-        pthread_cond_wait(&notifier->changed, &fs->lock);
+    while (notifier->told_count < own && notifier->root_holders_count == 0 && error == 0)
+        error = pthread_cond_timedwait(&notifier->changed, &fs->lock, &until);
     pthread_mutex_unlock(&fs->lock);
 }
 

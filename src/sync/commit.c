@@ -28,6 +28,7 @@ enum {
     COMMIT_DELES_MAX = 32768, /* outstanding at once: their answers are short */
     COMMIT_RETRY_MS = 1000,
     COMMIT_BUSY_RETRY_MS = 5000, /* our own lost session may still hold the lock */
+    PROVE_AGAIN_MS = 1000,       /* Courier deletes after it has said that it is done */
     FINAL_COMMIT_MS = 80000,     /* systemd kills a unit after 90 s; what is left stays pending */
 };
 
@@ -251,11 +252,25 @@ static void judge(struct sync *sync, struct removal *removal)
         removal->removed = true;
 }
 
-void engine_commit_listed(struct sync *sync)
+/* Listed still, although QUIT was answered +OK. */
+static bool is_disproved(const struct commit *commit)
+{
+    for (size_t i = 0; i < commit->removals_count; i++)
+        if (is_sent(&commit->removals[i]) && !maildrop_message_is_gone(commit->removals[i].message))
+            return true;
+    return false;
+}
+
+void engine_commit_listed(struct sync *sync, int64_t now_ms)
 {
     struct commit *commit = &sync->commit;
     if (commit->phase == COMMIT_NONE)
         return;
+    /* The server may be slow: it gets a second chance. */
+    if (commit->phase == COMMIT_PROVING && commit->prove_again_ms == 0 && is_disproved(commit)) {
+        commit->prove_again_ms = now_ms + PROVE_AGAIN_MS;
+        return;
+    }
     for (size_t i = 0; i < commit->removals_count; i++)
         if (!commit->removals[i].failed && !commit->removals[i].removed)
             judge(sync, &commit->removals[i]);
@@ -399,6 +414,7 @@ enum fault engine_commit_begin(struct sync *sync)
     sync->looks_on = true;
     commit->attempts = 0;
     commit->dele_next = 0;
+    commit->prove_again_ms = 0;
     if (sync->phase == ENGINE_SERVE)
         commit->deadline_ms = INT64_MAX;
     return FAULT_NONE;
@@ -439,6 +455,23 @@ static bool has_nothing_to_do(const struct sync *sync)
            (sync->jobs.in_flight.count == 0 || commit->dele_next == 0);
 }
 
+/* By another session's listing. */
+static bool is_to_prove_again(const struct sync *sync, int64_t now_ms)
+{
+    return sync->commit.phase == COMMIT_PROVING && sync->session_phase == SESSION_ONLINE &&
+           sync->jobs.in_flight.count == 0 && now_ms >= sync->commit.prove_again_ms;
+}
+
+int64_t engine_commit_at_ms(const struct sync *sync)
+{
+    const struct commit *commit = &sync->commit;
+    if (commit->phase == COMMIT_PROVING && sync->session_phase == SESSION_ONLINE &&
+        sync->jobs.in_flight.count == 0)
+        return commit->prove_again_ms;
+    return commit->phase != COMMIT_NONE && commit->deadline_ms != INT64_MAX ? commit->deadline_ms
+                                                                            : -1;
+}
+
 enum fault engine_commit(struct sync *sync, int64_t now_ms)
 {
     struct commit *commit = &sync->commit;
@@ -448,6 +481,8 @@ enum fault engine_commit(struct sync *sync, int64_t now_ms)
         sync->phase = ENGINE_OVER;
         return FAULT_NONE;
     }
+    if (is_to_prove_again(sync, now_ms))
+        return engine_end_session(sync, now_ms);
     if (commit->phase != COMMIT_DELETING)
         return FAULT_NONE;
     if (has_nothing_to_do(sync)) {
@@ -488,6 +523,7 @@ enum fault engine_quit_answered(struct sync *sync, const struct pop3_event *even
         return failure_set(ret_failure, FAULT_REFUSED, "the server would not commit: %s",
                            text_escape(event->text, text, sizeof(text)));
     sync->dele_sent = false;
+    backoff_succeeded(&sync->backoff);
     engine_link_close(sync);
     return sync->commit.phase == COMMIT_QUITTING ? quit_accepted(sync, now_ms) : FAULT_NONE;
 }

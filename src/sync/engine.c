@@ -499,8 +499,9 @@ static int64_t wait_ms(const struct sync *sync, int64_t link_timeout_ms, int64_t
         sooner(&timeout_ms, agenda_ms - now_ms);
     if (sync->refresh_waiters.count > 0 || (sync->link == NULL && sync->prefetch_waiters.count > 0))
         sooner(&timeout_ms, EXPIRE_EVERY_MS);
-    if (sync->commit.phase != COMMIT_NONE && sync->commit.deadline_ms != INT64_MAX)
-        sooner(&timeout_ms, sync->commit.deadline_ms - now_ms);
+    int64_t commit_ms = engine_commit_at_ms(sync);
+    if (commit_ms >= 0)
+        sooner(&timeout_ms, commit_ms - now_ms);
     if (sync->jobs.waiting_count > 0)
         sooner(&timeout_ms, sync->expire_ms - now_ms);
     if (sync->session_phase == SESSION_ONLINE && sync->account.keepalive_ms > 0 &&

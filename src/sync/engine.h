@@ -87,6 +87,7 @@ struct commit {
     size_t removals_count;
     size_t dele_next; /* the first removal whose DELE was not sent in this session */
     unsigned attempts;
+    int64_t prove_again_ms; /* when to look again whether the server did as it said; 0: not yet */
     int64_t deadline_ms;
     struct commit_outcome outcome;
 };
@@ -369,7 +370,9 @@ void engine_commit_hurry(struct sync *sync, int64_t now_ms);
 /* One step. */
 enum fault engine_commit(struct sync *sync, int64_t now_ms);
 /* A new listing has come. */
-void engine_commit_listed(struct sync *sync);
+void engine_commit_listed(struct sync *sync, int64_t now_ms);
+/* When engine_commit() wants to be called again; -1: not by itself. */
+int64_t engine_commit_at_ms(const struct sync *sync);
 enum fault engine_rset_answered(struct sync *sync, const struct pop3_event *event,
                                 struct failure *ret_failure);
 void engine_outcome_done(struct commit_outcome *outcome);

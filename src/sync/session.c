@@ -235,6 +235,16 @@ static void note_wishes_over(const struct sync *sync, const struct maildrop_chan
             note_wish_over(changes->vanished[i], made_up);
 }
 
+/* By their UIDLs: a session without would make strangers of them all, and of what is to be deleted.
+ */
+static bool knows_messages(const struct sync *sync)
+{
+    struct maildrop_snapshot *snapshot = maildrop_snapshot(sync->maildrop);
+    size_t count = maildrop_snapshot_count(snapshot);
+    maildrop_snapshot_unref(snapshot);
+    return count > 0;
+}
+
 enum fault engine_listed(struct sync *sync, struct failure *ret_failure)
 {
     const struct maildrop_row *rows;
@@ -242,6 +252,9 @@ enum fault engine_listed(struct sync *sync, struct failure *ret_failure)
     size_t count;
     struct maildrop_changes changes;
     bool made_up_before = atomic_load(&sync->made_up);
+    if (sync->made_up_listing && !made_up_before && knows_messages(sync))
+        return failure_set(ret_failure, FAULT_BUSY,
+                           "the server has no UIDL in this session, but had it before");
     bool same_identity = !sync->made_up_listing && !made_up_before;
     if (listing_join(sync->listing, sync->made_up_listing, &rows, &msgnums, &count) != FAULT_NONE)
         return FAULT_MEMORY;
@@ -272,7 +285,7 @@ enum fault engine_listed(struct sync *sync, struct failure *ret_failure)
     agenda_note_listing(&sync->agenda, clock_now_ms());
     engine_publish_snapshot(sync, &changes);
     maildrop_changes_done(&changes);
-    engine_commit_listed(sync);
+    engine_commit_listed(sync, clock_now_ms());
     waiters_answer(&sync->refresh_served, FAULT_NONE);
     if (!sync->started && mapped)
         engine_start_is_over(sync, NULL);

@@ -294,3 +294,19 @@ def test_a_server_that_lied_once_is_not_believed_again(serve, on_script):
     with on_script(server) as mount:
         assert os.stat(mount.path / "m00007.eml").st_size == len(TRUTH["m00007.eml"])
 
+
+def test_a_session_without_uidl_makes_nobody_a_stranger(serve, on_script):
+    """Rule 9: what was named by UIDLs is not named by numbers all of a sudden, and what is to go is not forgotten."""
+    server = serve(Script(MAILS[:5]))
+    with on_script(server, expect_exit=None) as mount:
+        assert len(read_all(mount.path)) == 5
+        os.unlink(mount.path / "m00002.eml")
+        kill(mount)
+    server.script.uidl = False
+    done = mount.place.refused(mount.place.command(script_source(server), script_options(mount.place, server)))
+    assert "UIDL" in done.stderr
+    server.script.uidl = True
+    with on_script(server) as mount:
+        assert names(mount.path / ".popfs/trash") == ["m00002.eml"]
+        assert len(read_all(mount.path)) == 4
+    assert counts(server)[1] == 0

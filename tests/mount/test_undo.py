@@ -150,6 +150,16 @@ def test_a_server_that_says_ok_and_deletes_nothing_is_found_out(serve, on_script
         assert left(server) == UIDLS - {"m00003"}
 
 
+def test_a_server_that_deletes_after_it_said_so_gets_time(serve, on_script):
+    """Rule 18: Courier says +OK to QUIT before unlinking."""
+    server = serve(Script(SIX, quit="late"))
+    with on_script(server, "refresh=0") as mount:
+        run("rm", mount.path / "m00003.eml")
+        control(mount, "commit")
+        assert status(mount)["last_commit"]["deleted"] == 1
+        assert left(server) == UIDLS - {"m00003"}
+
+
 @pytest.mark.parametrize("how", ["refused", "nothing"])
 def test_a_quit_that_was_refused_or_never_answered_is_tried_again(how, serve, on_script):
     server = serve(Script(SIX, quit=how))
