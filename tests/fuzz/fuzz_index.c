@@ -26,6 +26,7 @@ static const struct wish precious = {SLICE_LITERAL("precious UIDL"), 4711, true}
 struct seen {
     uint64_t last_id;
     bool precious, added;
+    uint64_t precious_octets;
 };
 
 /* ---- files ---- */
@@ -97,14 +98,17 @@ static bool look_at(void *context, const struct store_message *message)
     volatile char last = message->uidl.len > 0 ? message->uidl.data[message->uidl.len - 1] : '\0';
     (void)last;
     seen->last_id = message->id;
-    if (slice_equal(message->uidl, precious.uidl))
+    if (slice_equal(message->uidl, precious.uidl)) {
         seen->precious = message->going;
+        seen->precious_octets = message->listed_octets;
+    }
     if (slice_equal(message->uidl, SLICE_LITERAL("added")))
         seen->added = true;
     return true;
 }
 
-static void add(struct store *store)
+/* As sync does it: with the size that the index gave. */
+static void add(struct store *store, const struct seen *seen)
 {
     const struct store_message message = {
         .id = store_last_id(store) + 1,
@@ -120,7 +124,7 @@ static void add(struct store *store)
                             NULL) == FAULT_NONE);
     store_summary(store, message.id, &summary);
     MUST(strcmp(summary.subject, "subject") == 0);
-    MUST(store_note_removal(store, precious.uidl, precious.listed_octets, false, NULL) ==
+    MUST(store_note_removal(store, precious.uidl, seen->precious_octets, false, NULL) ==
          FAULT_NONE);
     MUST(store_flush(store, NULL) == FAULT_NONE);
 }
@@ -141,7 +145,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     MUST(store_load(store, look_at, &seen, NULL) == FAULT_NONE);
     MUST(seen.precious);
     MUST(seen.last_id <= store_last_id(store));
-    add(store);
+    add(store, &seen);
     store_close(store);
 
     seen = (struct seen){0};

@@ -63,14 +63,16 @@ static void check_response(struct slice response)
         MUST(response.data[i] > 0x20 && response.data[i] < 0x7f);
 }
 
-/* What a server says of its own accord may be anything, the password too. */
+/* What a server says of its own accord may be anything, the password too, or what an escape (\x0)
+ * makes of most of it. */
 static bool says_password(struct slice challenge)
 {
+    const char *rest = password + 1;
     char *plain = NULL;
     size_t len = 0;
     if (gsasl_base64_from(challenge.data, challenge.len, &plain, &len) != GSASL_OK)
-        return memmem(challenge.data, challenge.len, password, strlen(password)) != NULL;
-    bool says = memmem(plain, len, password, strlen(password)) != NULL;
+        return memmem(challenge.data, challenge.len, rest, strlen(rest)) != NULL;
+    bool says = memmem(plain, len, rest, strlen(rest)) != NULL;
     gsasl_free(plain);
     return says;
 }
