@@ -245,6 +245,16 @@ static bool knows_messages(const struct sync *sync)
     return count > 0;
 }
 
+/*
+ * The first headers are on their way while the index of a new maildrop is written, which takes a
+ * round trip's time. What they bring is looked at later, by this same thread, so nothing comes
+ * before the row that it is about. Not where somebody waits already: he might be answered.
+ */
+static enum fault ask_early(struct sync *sync, struct failure *ret_failure)
+{
+    return sync->started ? FAULT_NONE : engine_issue(sync, clock_now_ms(), ret_failure);
+}
+
 enum fault engine_listed(struct sync *sync, struct failure *ret_failure)
 {
     const struct maildrop_row *rows;
@@ -267,9 +277,6 @@ enum fault engine_listed(struct sync *sync, struct failure *ret_failure)
     note_wishes_over(sync, &changes, made_up_before);
     engine_note_vanished(sync, &changes);
     bool mapped = map_numbers(sync, by_row, msgnums, count);
-    engine_index_changes(sync, &changes);
-    if (mapped)
-        settle_times(sync);
     listing_free(sync->listing);
     sync->listing = NULL;
     crawl_reset(&sync->crawl);
@@ -277,6 +284,10 @@ enum fault engine_listed(struct sync *sync, struct failure *ret_failure)
     sync->sweep_forward = count;
     sync->prefetch_next = 0;
     sync->session_phase = SESSION_ONLINE;
+    enum fault fault = mapped ? ask_early(sync, ret_failure) : FAULT_MEMORY;
+    engine_index_changes(sync, &changes);
+    if (mapped)
+        settle_times(sync);
     sync->status_is_stale = true;
     sync->login_failed = false;
     sync->wants_listing = false;
@@ -289,7 +300,7 @@ enum fault engine_listed(struct sync *sync, struct failure *ret_failure)
     waiters_answer(&sync->refresh_served, FAULT_NONE);
     if (!sync->started && mapped)
         engine_start_is_over(sync, NULL);
-    return mapped ? FAULT_NONE : FAULT_MEMORY;
+    return fault;
 }
 
 /* What the session was about is void. */
