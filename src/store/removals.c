@@ -5,13 +5,13 @@
  *
  * A wish goes by UIDL and listed size and not by id, since it may be older than the index. What a
  * crash may never leave is a wish for a message that has gone, because a new one may come to have
- * its UIDL and size; so store_forget() takes the wish back by a line of its own before it touches
- * the row, and store_flush() syncs the journal before it commits:
+ * its UIDL and size; so store_forget() takes the wish back by a line before it touches the
+ * row, and store_flush() syncs the journal before it commits:
  *
- *     killed before the line       the row is there, and so is the wish; the message has gone,
- * which the caller learned a moment ago and the next listing tells again killed after it the row
- * may be there, without a wish power cut                    if the row's end is on the disk, so is
- * the line
+ * - killed before the line: the row is there, and so is the wish; the message has gone, which the
+ *   caller learned a moment ago and the next listing tells again;
+ * - killed after it: the row may be there, without a wish;
+ * - power cut: if the row's end is on the disk, so is the line.
  */
 #include "store.h"
 
