@@ -25,6 +25,7 @@
 
 struct notice;
 struct parked;
+struct open_body;
 
 struct notifier {
     pthread_t thread;
@@ -63,7 +64,8 @@ struct fs {
 
     pthread_mutex_t lock;
     struct nametable names[PLACE_COUNT]; /* what LOOKUP finds in the root and in the trash */
-    int64_t root_changed_ns; /* mtime of the folders: rises with every change of the listing */
+    int64_t root_changed_ns;  /* mtime of the folders: rises with every change of the listing */
+    struct open_body *bodies; /* that the kernel has open */
     struct parked *parked[PARKED_BUCKET_COUNT]; /* by id */
     uint64_t parked_id_last;
     /* The gate: see gate.c. */

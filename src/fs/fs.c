@@ -3,6 +3,7 @@
 #include "filesystem.h"
 
 #include "mount.h"
+#include "ops.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -286,6 +287,7 @@ void fs_free(struct fs *fs)
     mountwatch_done(&fs->mountwatch);
     if (fs->session != NULL)
         fuse_session_destroy(fs->session);
+    messages_close(fs);
     while (fs->handles != NULL)
         handle_free(fs->handles);
     inodes_done(&fs->inodes);

@@ -45,6 +45,8 @@ void message_open(fuse_req_t req, struct fs *fs, struct maildrop_message *messag
                   struct fuse_file_info *info);
 void message_read(fuse_req_t req, struct fs *fs, uint64_t handle, size_t size, off_t offset);
 void message_release(struct fs *fs, uint64_t handle);
+/* What is still open at the end, when no request is answered any more. */
+void messages_close(struct fs *fs);
 
 /* What is known of a message right now, and for how long that may be believed. */
 double ops_attributes(const struct fs *fs, const struct maildrop_message *message,

@@ -18,16 +18,48 @@
 
 /* ---- handles: where a body is, or a stream, told apart by the lowest bit ---- */
 
+/* Kept in a list, under fs->lock, because the kernel says nothing of what is open when it is
+ * unmounted.
+ */
+struct open_body {
+    struct extent extent;
+    struct open_body *next, **link;
+};
+
 /* 0 for want of memory; then the descriptor is closed. */
-static uint64_t handle_of_body(struct extent body)
+static uint64_t handle_of_body(struct fs *fs, struct extent extent)
 {
-    struct extent *copy = malloc(sizeof(*copy));
-    if (copy == NULL) {
-        close(body.descriptor);
+    struct open_body *body = malloc(sizeof(*body));
+    if (body == NULL) {
+        close(extent.descriptor);
         return 0;
     }
-    *copy = body;
-    return (uintptr_t)copy | 1;
+    body->extent = extent;
+    body->link = &fs->bodies;
+    pthread_mutex_lock(&fs->lock);
+    body->next = fs->bodies;
+    if (body->next != NULL)
+        body->next->link = &body->next;
+    fs->bodies = body;
+    pthread_mutex_unlock(&fs->lock);
+    return (uintptr_t)body | 1;
+}
+
+static void body_close(struct fs *fs, struct open_body *body)
+{
+    pthread_mutex_lock(&fs->lock);
+    *body->link = body->next;
+    if (body->next != NULL)
+        body->next->link = body->link;
+    pthread_mutex_unlock(&fs->lock);
+    close(body->extent.descriptor);
+    free(body);
+}
+
+void messages_close(struct fs *fs)
+{
+    while (fs->bodies != NULL)
+        body_close(fs, fs->bodies);
 }
 
 static uint64_t handle_of_stream(struct sync_stream *stream)
@@ -40,9 +72,9 @@ static bool handle_is_stream(uint64_t handle)
     return (handle & 1) == 0;
 }
 
-static struct extent *handle_body(uint64_t handle)
+static struct open_body *handle_body(uint64_t handle)
 {
-    return (struct extent *)(uintptr_t)(handle & ~UINT64_C(1));
+    return (struct open_body *)(uintptr_t)(handle & ~UINT64_C(1));
 }
 
 static struct sync_stream *handle_stream(uint64_t handle)
@@ -52,12 +84,10 @@ static struct sync_stream *handle_stream(uint64_t handle)
 
 static void message_close(struct fs *fs, uint64_t handle)
 {
-    if (handle_is_stream(handle)) {
+    if (handle_is_stream(handle))
         sync_stream_close(fs->sync, handle_stream(handle));
-    } else {
-        close(handle_body(handle)->descriptor);
-        free(handle_body(handle));
-    }
+    else
+        body_close(fs, handle_body(handle));
 }
 
 /* ---- opening ---- */
@@ -101,7 +131,7 @@ static void open_answered(struct parked *parked, enum fault fault, struct extent
     if (stream != NULL && sync_stream_was_read(stream))
         parked->info.keep_cache = 1;
     opened(parked->req, parked->fs, parked->message, parked->told_octets, &parked->info,
-           stream != NULL ? handle_of_stream(stream) : handle_of_body(body));
+           stream != NULL ? handle_of_stream(stream) : handle_of_body(parked->fs, body));
 }
 
 /* Whether it will be a stream, sync decides; only large ones can be. */
@@ -131,7 +161,8 @@ void message_open(fuse_req_t req, struct fs *fs, struct maildrop_message *messag
     if (fault == FAULT_NONE) {
         /* The bytes of a message never change. */
         info->keep_cache = !inodes_take_streamed(&fs->inodes, ino);
-        opened(req, fs, message, inodes_told_octets(&fs->inodes, ino), info, handle_of_body(body));
+        opened(req, fs, message, inodes_told_octets(&fs->inodes, ino), info,
+               handle_of_body(fs, body));
     } else if (fault == FAULT_GONE) {
         open_parked(req, fs, message, info);
     } else {
@@ -203,7 +234,7 @@ void message_read(fuse_req_t req, struct fs *fs, uint64_t handle, size_t size, o
         return;
     }
     if (!handle_is_stream(handle)) {
-        reply_body(req, handle_body(handle), fs->scratch, size, offset);
+        reply_body(req, &handle_body(handle)->extent, fs->scratch, size, offset);
         return;
     }
     struct sync_stream *stream = handle_stream(handle);
