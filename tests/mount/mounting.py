@@ -177,10 +177,10 @@ class Mount:
 
 
 @contextlib.contextmanager
-def mounted(place, source, options, foreground=True, expect_exit=0, command=None):
+def mounted(place, source, options, foreground=True, expect_exit=0, command=None, watchdog_s=WATCHDOG_S):
     """Mounts; a test that does not unmount gets it unmounted at the end, which must then exit with `expect_exit`."""
     flags = ("-f",) if foreground else ()
-    watchdog = threading.Timer(WATCHDOG_S, unmount_hard, [place.mountpoint])
+    watchdog = threading.Timer(watchdog_s, unmount_hard, [place.mountpoint])
     watchdog.daemon = True
     watchdog.start()
     mount = None

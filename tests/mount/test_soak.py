@@ -112,7 +112,7 @@ def test_a_line_that_breaks_every_few_seconds(serve, place, on_script):
     # Sanitizers keep what was freed in quarantine, which is no leak.
     place.environment["ASAN_OPTIONS"] += ":quarantine_size_mb=1"
     with FaultProxy(server) as line:
-        with on_script(line, "refresh=3,keepalive=1,lazy=100K,cache_size=1M", expect_exit=0) as mount:
+        with on_script(line, "refresh=3,keepalive=1,lazy=100K,cache_size=1M", expect_exit=0, watchdog_s=SOAK_S + 100) as mount:
             dice = random.Random(4)
             end = time.monotonic() + SOAK_S
             with Crowd(mount.path, truth, 1) as crowd:
