@@ -539,11 +539,23 @@ static void note_sleep(struct sync *sync, int64_t now_ms)
     engine_link_lost(sync, &failure, now_ms);
 }
 
+/* The index is read while the connection is being made. */
+static void begin(struct sync *sync)
+{
+    struct failure failure;
+    sync->start_ms = clock_now_ms();
+    sync->slept_ms = clock_slept_ms();
+    engine_connect(sync, sync->start_ms);
+    if (engine_index_load(sync, &failure) == FAULT_NONE)
+        return;
+    engine_start_is_over(sync, &failure);
+    sync->phase = ENGINE_OVER;
+}
+
 void *engine_run(void *argument)
 {
     struct sync *sync = argument;
-    sync->start_ms = clock_now_ms();
-    sync->slept_ms = clock_slept_ms();
+    begin(sync);
     for (;;) {
         int64_t now_ms = clock_now_ms();
         note_sleep(sync, now_ms);

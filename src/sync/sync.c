@@ -86,7 +86,7 @@ static enum fault open_store(struct sync *sync, const struct sync_options *optio
         return fault;
     if (notice[0] != '\0')
         log_write(LOG_LEVEL_WARNING, "%s", notice);
-    return engine_index_load(sync, ret_failure);
+    return FAULT_NONE;
 }
 
 enum fault sync_new(const struct sync_options *options, struct sync **ret_sync,
@@ -114,8 +114,6 @@ enum fault sync_new(const struct sync_options *options, struct sync **ret_sync,
         fault = account_init(&sync->account, options, ret_failure);
     if (fault == FAULT_NONE)
         fault = open_store(sync, options, ret_failure);
-    if (fault == FAULT_NONE)
-        sync->snapshot = maildrop_snapshot(sync->maildrop);
     if (fault != FAULT_NONE) {
         sync_free(sync);
         return fault;
