@@ -11,7 +11,11 @@
 
 #include <errno.h>
 
-enum { COOKIE_DOT = 1, COOKIE_DOT_DOT = 2 };
+enum {
+    COOKIE_DOT = 1,
+    COOKIE_DOT_DOT = 2,
+    TOLD_COUNT_MAX = 100000, /* each costs the kernel a kilobyte, even for a plain ls */
+};
 
 static struct handle *directory_of(const struct fuse_file_info *info)
 {
@@ -92,8 +96,7 @@ static bool listing_add_plus(struct listing *listing, const struct name *name,
 {
     struct fs *fs = listing->fs;
     struct fuse_entry_param param = {.ino = inode_of_message(message),
-                                     .entry_timeout =
-                                         listing->place == PLACE_TRASH ? 0 : ATTRIBUTES_FOREVER_S};
+                                     .entry_timeout = ATTRIBUTES_FOREVER_S};
     param.attr_timeout = ops_attributes(fs, message, &param.attr);
     if (!inodes_remember(&fs->inodes, message)) {
         listing->error = ENOMEM;
@@ -107,7 +110,14 @@ static bool listing_add_plus(struct listing *listing, const struct name *name,
     return false;
 }
 
-static bool listing_add_message(struct listing *listing, struct maildrop_message *message)
+/* Of the message at `position` the kernel is told all, so that it need not ask. */
+static bool is_told(const struct listing *listing, size_t position)
+{
+    return listing->plus && listing->place != PLACE_TRASH && position < TOLD_COUNT_MAX;
+}
+
+static bool listing_add_message(struct listing *listing, struct maildrop_message *message,
+                                size_t position)
 {
     struct name name;
     if (place_of_message(message) != listing->place)
@@ -116,8 +126,8 @@ static bool listing_add_message(struct listing *listing, struct maildrop_message
         listing->error = ENOMEM;
         return false;
     }
-    return listing->plus ? listing_add_plus(listing, &name, message)
-                         : listing_add_plain(listing, &name, message);
+    return is_told(listing, position) ? listing_add_plus(listing, &name, message)
+                                      : listing_add_plain(listing, &name, message);
 }
 
 static bool list_virtual(struct listing *listing, const struct tree_entry *folder, off_t after)
@@ -144,7 +154,7 @@ static void list_messages(struct listing *listing, const struct maildrop_snapsho
     uint64_t id = after > INODE_MESSAGE_FIRST ? (uint64_t)after - INODE_MESSAGE_FIRST : 0;
     size_t count = maildrop_snapshot_count(snapshot);
     for (size_t i = maildrop_snapshot_after(snapshot, id); i < count; i++)
-        if (!listing_add_message(listing, maildrop_snapshot_at(snapshot, i)))
+        if (!listing_add_message(listing, maildrop_snapshot_at(snapshot, i), i))
             return;
 }
 

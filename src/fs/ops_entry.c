@@ -25,6 +25,9 @@ void ops_init(void *userdata, struct fuse_conn_info *conn)
     conn->max_background = BACKGROUND_COUNT_MAX;
     /* A wait for a page that the kernel asked for in the background cannot be interrupted. */
     conn->want &= ~(unsigned)FUSE_CAP_ASYNC_READ;
+    /* Not as the kernel thinks best: grep, find and rm list the whole folder before they touch the
+     * first file, and by then it has settled for names alone. */
+    conn->want &= ~(unsigned)FUSE_CAP_READDIRPLUS_AUTO;
     /* libfuse ends the session if the option of the mount and this differ. */
     if (fs->max_read > 0)
         conn->max_read = fs->max_read;
