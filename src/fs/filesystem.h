@@ -59,6 +59,9 @@ struct fs {
     struct mountwatch mountwatch;
     struct handle *handles;
     struct fuse_buf received;
+    bool lingers;      /* looks for the next request before it sleeps */
+    int64_t served_ns; /* when the last one was answered, on the monotonic clock */
+    unsigned burst_count;
     char *scratch; /* where replies of READ and READDIR are put together */
     size_t scratch_octets;
 
