@@ -103,8 +103,7 @@ static bool is_mounted_already(const char *mountpoint)
 static bool has_other_processors(void)
 {
     cpu_set_t processors;
-    return sched_getaffinity(0, sizeof(processors), &processors) != 0 ||
-           CPU_COUNT(&processors) > 1;
+    return sched_getaffinity(0, sizeof(processors), &processors) != 0 || CPU_COUNT(&processors) > 1;
 }
 
 static enum fault fs_mount(struct fs *fs, const char *mountpoint, struct failure *ret_failure)
