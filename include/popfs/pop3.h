@@ -114,7 +114,8 @@ enum pop3_event_type {
     POP3_EVENT_DATA,    /* of RETR or TOP: `text` holds the next bytes, dots unstuffed */
     POP3_EVENT_END,     /* a multi-line answer is complete */
     POP3_EVENT_FAILED,  /* the session is over: fault, code, text. Nothing follows */
-    POP3_EVENT_TRACE,   /* one line of the dialogue, secrets starred, not escaped; from_client */
+    POP3_EVENT_TRACE,   /* one line of the dialogue, secrets and challenges starred, not escaped;
+                           from_client */
 };
 
 /* `text` lives until the next call of pop3_session_next_event(). */

@@ -517,14 +517,29 @@ static void session_hear_stray(struct pop3_session *session, struct slice text)
     }
 }
 
+/*
+ * A status line for the trace. What a challenge holds is not shown: SCRAM's salt and the server's
+ * signature are all that it takes to guess a password at leisure, and traces are pasted into bug
+ * reports.
+ */
+static struct slice status_shown(struct slice text)
+{
+    struct pop3_reply reply;
+    bool is_challenge = pop3_reply_parse(text, true, &reply) && reply.kind == POP3_REPLY_CHALLENGE;
+    return is_challenge && reply.text.len > 0 ? SLICE_LITERAL("+ ***") : text;
+}
+
 static bool session_read_status(struct pop3_session *session, struct pop3_event *event)
 {
     if (!session->held_whole && session->lines.input.len > 0 &&
         pop3_line_is_at_start(&session->lines))
         session->stray = session_is_stray(session);
     struct pop3_line line;
-    if (!session_take_line(session, true, event, &line))
+    if (!session_take_line(session, true, event, &line)) {
+        if (event->type == POP3_EVENT_TRACE)
+            event->text = status_shown(event->text);
         return session->failure.fault == FAULT_NONE;
+    }
     if (session->stray) {
         session_hear_stray(session, line.text);
         return false;

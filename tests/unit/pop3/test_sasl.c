@@ -35,6 +35,8 @@ struct dialogue {
     struct pop3_event last;
     char last_text[FAILURE_TEXT_OCTETS];
     struct buffer client; /* all that the client said */
+    bool traced;
+    struct buffer trace; /* each line with LF */
 };
 
 static int server_knows_binding(const struct dialogue *dialogue, Gsasl_session *server,
@@ -74,6 +76,10 @@ static void hear(struct dialogue *dialogue, const char *text)
     assert_non_null(copy);
     pop3_session_feed(dialogue->session, slice_from_string(copy));
     while (pop3_session_next_event(dialogue->session, &event) != POP3_EVENT_NONE) {
+        if (event.type == POP3_EVENT_TRACE) {
+            assert_true(buffer_append(&dialogue->trace, event.text));
+            assert_true(buffer_append_string(&dialogue->trace, "\n"));
+        }
         dialogue->last = event;
         snprintf(dialogue->last_text, sizeof(dialogue->last_text), "%.*s", (int)event.text.len,
                  event.text.data);
@@ -157,6 +163,7 @@ static void run_as(struct dialogue *dialogue, const char *mechanism, enum pop3_a
         .host = "pop.example.org",
         .user = user,
         .password = password,
+        .trace = dialogue->traced,
     };
     char line[4096];
     dialogue->session = pop3_session_new(&options);
@@ -185,6 +192,7 @@ static void end(struct dialogue *dialogue)
     gsasl_done(dialogue->library);
     pop3_session_free(dialogue->session);
     buffer_done(&dialogue->client);
+    buffer_done(&dialogue->trace);
 }
 
 static const char *const mechanisms[] = {"PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-1",
@@ -261,6 +269,19 @@ static void a_server_that_says_why_it_refuses_is_quoted(void **state)
     assert_int_equal(dialogue.last.type, POP3_EVENT_FAILED);
     assert_int_equal(dialogue.last.fault, FAULT_LOGIN);
     assert_string_equal(dialogue.last_text, "the server refused the login: invalid-proof\\x1b[0m");
+    end(&dialogue);
+}
+
+/* With salt, count, nonces and signature anybody could guess the password of a log. */
+static void a_trace_shows_nothing_of_scram(void **state)
+{
+    static const char shown[] = "+OK ready\nCAPA\n+OK\nSASL SCRAM-SHA-256\n.\nAUTH SCRAM-SHA-256 "
+                                "***\n+ ***\n***\n+ ***\n***\n+OK Logged in.\nCAPA\n";
+    struct dialogue dialogue = {.known_password = "secret", .traced = true};
+    (void)state;
+    run(&dialogue, "SCRAM-SHA-256", "alice", "secret");
+    assert_int_equal(dialogue.last.type, POP3_EVENT_LOGGED_IN);
+    assert_true(slice_has_prefix_nocase(buffer_slice(&dialogue.trace), slice_from_string(shown)));
     end(&dialogue);
 }
 
@@ -445,6 +466,7 @@ int main(void)
         cmocka_unit_test(scram_without_the_servers_proof_is_no_login),
         cmocka_unit_test(scram_with_a_forged_proof_ends_with_a_star),
         cmocka_unit_test(a_server_that_says_why_it_refuses_is_quoted),
+        cmocka_unit_test(a_trace_shows_nothing_of_scram),
         cmocka_unit_test(scram_plus_binds_the_login_to_the_connection),
         cmocka_unit_test(scram_plus_through_a_man_in_the_middle_is_refused),
         cmocka_unit_test(scram_plus_with_a_wrong_password_is_refused),
