@@ -3,9 +3,12 @@
 
 import errno
 import hashlib
+import json
 import os
 import subprocess
 import time
+
+import pytest
 
 LIMIT_S = 60
 NETWORK = {errno.EIO, errno.ETIMEDOUT, errno.EBUSY}
@@ -23,6 +26,25 @@ def cat(path):
 
 def names(folder):
     return run("ls", "-U", "--", folder).stdout.decode().splitlines()
+
+
+def error_of(call, *args):
+    with pytest.raises(OSError) as caught:
+        call(*args)
+    return caught.value.errno
+
+
+def control(mount, line):
+    """As `echo line > .popfs/control`; what fails there raises OSError."""
+    descriptor = os.open(mount.path / ".popfs/control", os.O_WRONLY)
+    try:
+        os.write(descriptor, line.encode() + b"\n")
+    finally:
+        os.close(descriptor)
+
+
+def status(mount):
+    return json.loads((mount.path / ".popfs/status.json").read_text())
 
 
 def sums(folder):

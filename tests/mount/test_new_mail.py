@@ -2,7 +2,6 @@
 """New mail, mail that others delete, and giving the maildrop's lock back; the rest stays as it was."""
 
 import errno
-import json
 import os
 import signal
 import threading
@@ -12,23 +11,11 @@ import mailbox
 import pytest
 from conftest import script_source
 from mounting import mounted, wait_until
-from reading import cat, names
+from reading import cat, control, error_of, names, status
 from scripted import Script
 
 MAILS = mailbox.many(12, octets=600)
 TRUTH = {f"{mail.name}.eml": mail.data for mail in MAILS}
-
-
-def control(mount, line):
-    descriptor = os.open(mount.path / ".popfs/control", os.O_WRONLY)
-    try:
-        os.write(descriptor, line.encode() + b"\n")
-    finally:
-        os.close(descriptor)
-
-
-def status(mount):
-    return json.loads((mount.path / ".popfs/status.json").read_text())
 
 
 def ended(session):
@@ -263,3 +250,24 @@ def test_a_password_refused_with_a_code_is_not_tried_again(serve, on_script):
             assert caught.value.errno == errno.EACCES
         time.sleep(1.5)
         assert len(server.sessions) == 2
+
+
+def test_a_password_refused_without_a_code_is_fetched_anew_and_tried_once_more_after_a_minute(serve, place):
+    """Rule 22. The minute itself only with POPFS_LONG."""
+    server = serve(Script(MAILS[:3], refusal="-ERR you come too often", refusal_times=0))
+    fetched = place.folder / "fetched"
+    (place.folder / "secret").write_text(server.script.password + "\n")
+    (place.folder / "ask").write_text(f"echo >> {fetched}; cat {place.folder}/secret\n")
+    options = f"tls=off,refresh=0,passcmd=sh {place.folder}/ask"
+    with mounted(place, script_source(server), options) as mount:
+        assert fetched.read_text().count("\n") == 1 and len(server.sessions) == 1
+        server.script.refusal_times = 1
+        server.drop_all()
+        assert error_of(open, mount.path / "m00002.eml", "rb") == errno.EACCES
+        wait_until("the password", lambda: fetched.read_text().count("\n") == 2, 20)
+        time.sleep(1.5)
+        assert error_of(open, mount.path / "m00002.eml", "rb") == errno.EACCES
+        assert len(server.sessions) == 2
+        if "POPFS_LONG" in os.environ:
+            wait_until("the minute", lambda: readable(mount.path / "m00002.eml"), 90)
+            assert len(server.sessions) == 3

@@ -9,17 +9,11 @@ import subprocess
 import mailbox
 import pytest
 from mounting import unmount_hard, wait_for_end, wait_until
-from reading import cat, names, run
+from reading import cat, error_of, names, run
 from scripted import Script
 
 SIX = mailbox.many(6, octets=300)
 UIDLS = {mail.name for mail in SIX}
-
-
-def error_of(call, *args):
-    with pytest.raises(OSError) as caught:
-        call(*args)
-    return caught.value.errno
 
 
 def test_rm_hides_and_the_server_keeps_until_the_end(account, on_dovecot):

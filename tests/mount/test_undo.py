@@ -2,7 +2,6 @@
 """Removal with undo: the trash, commits while mounted, and what an interrupted one leaves."""
 
 import errno
-import json
 import os
 import signal
 import subprocess
@@ -11,30 +10,12 @@ import threading
 import mailbox
 import pytest
 from mounting import wait_until
-from reading import cat, names, run
+from reading import cat, control, error_of, names, run, status
 from scripted import Script
 
 SIX = mailbox.many(6, octets=300)
 UIDLS = {mail.name for mail in SIX}
 TRUTH = {f"{mail.name}.eml": mail.data for mail in SIX}
-
-
-def control(mount, line):
-    descriptor = os.open(mount.path / ".popfs/control", os.O_WRONLY)
-    try:
-        os.write(descriptor, line.encode() + b"\n")
-    finally:
-        os.close(descriptor)
-
-
-def error_of(call, *args):
-    with pytest.raises(OSError) as caught:
-        call(*args)
-    return caught.value.errno
-
-
-def status(mount):
-    return json.loads((mount.path / ".popfs/status.json").read_text())
 
 
 def left(server):
