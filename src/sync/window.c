@@ -9,6 +9,9 @@
 enum {
     ROUND_TRIP_GUESS_MS = 100,
     INTERVAL_MS = 50,
+    /* A listing of some thousand messages takes no longer, and what follows it is a sweep of
+     * headers, which would find the line idle for two round trips. */
+    FIRST_INTERVAL_MS = 10,
 };
 
 void window_init(struct window *window)
@@ -31,7 +34,7 @@ void window_note_octets(struct window *window, uint64_t octets, int64_t now_ms)
     }
     window->interval_octets += octets;
     int64_t elapsed_ms = now_ms - window->interval_start_ms;
-    if (elapsed_ms < INTERVAL_MS)
+    if (elapsed_ms < (window->rate == 0 ? FIRST_INTERVAL_MS : INTERVAL_MS))
         return;
     uint64_t rate = window->interval_octets * 1000 / (uint64_t)elapsed_ms;
     uint64_t faded = window->rate - window->rate / 8;

@@ -104,6 +104,19 @@ static void the_window_grows_until_the_line_is_full(void **state)
     assert_true(window_after(125000000, 200, 5000) >= 25000000);
 }
 
+static void the_window_is_known_after_the_listing(void **state)
+{
+    struct window window;
+    (void)state;
+    window_init(&window);
+    window_note_round_trip(&window, 40);
+    /* 10,000 rows of UIDL and LIST at 100 Mbit/s */
+    for (int64_t now = 0; now < 30; now++)
+        window_note_octets(&window, 12500, now);
+    window_note_idle(&window);
+    assert_in_range(window_octets(&window), 1000000, 2000000);
+}
+
 static void the_window_of_a_slow_line_stays_small(void **state)
 {
     (void)state;
@@ -400,6 +413,7 @@ int main(void)
         cmocka_unit_test(one_command_may_always_be_outstanding_and_the_count_is_bounded),
         cmocka_unit_test(a_keepalive_is_sent_on_an_idle_line_only),
         cmocka_unit_test(the_window_grows_until_the_line_is_full),
+        cmocka_unit_test(the_window_is_known_after_the_listing),
         cmocka_unit_test(the_window_of_a_slow_line_stays_small),
         cmocka_unit_test(a_pause_says_nothing_about_the_line),
         CRAWL(a_crawl_is_believed_at_its_second_open_and_its_window_grows),
