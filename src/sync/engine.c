@@ -233,12 +233,13 @@ static void take_inbox(struct sync *sync, int64_t now_ms)
     sync->canceled = false;
     sync->streams_closed = false;
     pthread_mutex_unlock(&sync->lock);
+    /* First: who opens what has just been closed is to get nothing of it. */
+    if (closed)
+        engine_streams_reap(sync, false);
     take_notes(sync, notes, notes_count);
     for (struct sync_request *new = request; new != NULL; new = new->next)
         new->submitted_ms = now_ms;
     take_requests(sync, request, now_ms);
-    if (closed)
-        engine_streams_reap(sync, false);
     if (canceled)
         answer_canceled(sync, now_ms);
     if (stop && sync->phase == ENGINE_SERVE)
