@@ -9,6 +9,8 @@
  */
 #include "index.h"
 
+#include "allocator.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -101,7 +103,8 @@ static const char *const statement_texts[INDEX_STATEMENTS_COUNT] = {
 /*
  * What SQLite says of a file that is not what this popfs wrote: another schema gives SQLITE_ERROR,
  * a constraint that ours has not SQLITE_CONSTRAINT, and a file that says of itself that only a
- * later SQLite may write it SQLITE_READONLY. The rest is the machine's trouble, and passes.
+ * later SQLite may write it SQLITE_READONLY; see allocator.c for SQLITE_NOMEM. The rest is the
+ * machine's trouble, and passes.
  */
 static bool is_of_the_file(int code)
 {
@@ -110,26 +113,29 @@ static bool is_of_the_file(int code)
            code == SQLITE_TOOBIG;
 }
 
-/* Why, in the words of the system where it has any. */
-static enum fault index_failure(struct index *index, struct failure *ret)
-{
-    int code = index->db == NULL ? SQLITE_NOMEM : sqlite3_errcode(index->db);
-    int error = index->db == NULL ? 0 : sqlite3_system_errno(index->db);
-    if (code == SQLITE_NOMEM)
-        return failure_set(ret, FAULT_MEMORY, "out of memory");
-    index->is_unreadable |= is_of_the_file(code);
-    index->is_full |= code == SQLITE_FULL;
-    index->has_failed = true;
-    if (error == 0 || (code != SQLITE_IOERR && code != SQLITE_FULL && code != SQLITE_CANTOPEN))
-        return failure_set(ret, FAULT_DISK, "the index: %s", sqlite3_errmsg(index->db));
-    return failure_set(ret, FAULT_DISK, "the index: %s: %s", sqlite3_errmsg(index->db),
-                       strerror(error));
-}
-
 static enum fault unreadable(struct index *index, struct failure *ret, const char *why)
 {
     index->is_unreadable = true;
     return failure_set(ret, FAULT_DISK, "the index: %s", why);
+}
+
+/* Why, in the words of the system where it has any. */
+static enum fault index_failure(struct index *index, struct failure *ret)
+{
+    int code = sqlite3_errcode(index->db); /* SQLITE_NOMEM if there is none */
+    if (index->db == NULL ||
+        (code == SQLITE_NOMEM && allocator_has_refused_since(index->refused_count)))
+        return failure_set(ret, FAULT_MEMORY, "out of memory");
+    index->has_failed = true;
+    if (code == SQLITE_NOMEM)
+        return unreadable(index, ret, "it is damaged");
+    index->is_unreadable |= is_of_the_file(code);
+    index->is_full |= code == SQLITE_FULL;
+    int error = sqlite3_system_errno(index->db);
+    if (error == 0 || (code != SQLITE_IOERR && code != SQLITE_FULL && code != SQLITE_CANTOPEN))
+        return failure_set(ret, FAULT_DISK, "the index: %s", sqlite3_errmsg(index->db));
+    return failure_set(ret, FAULT_DISK, "the index: %s: %s", sqlite3_errmsg(index->db),
+                       strerror(error));
 }
 
 static enum fault run(struct index *index, const char *sql, struct failure *ret_failure)
@@ -363,7 +369,8 @@ enum fault index_open(struct index *index, const char *folder, bool temporary,
                       struct failure *ret_failure)
 {
     CLEANUP_FREE char *path = NULL;
-    *index = (struct index){0};
+    allocator_watch();
+    *index = (struct index){.refused_count = allocator_refused_count()};
     if (asprintf(&path, "%s/" INDEX_NAME, folder) < 0) {
         path = NULL;
         return failure_set(ret_failure, FAULT_MEMORY, "out of memory");

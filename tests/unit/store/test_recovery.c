@@ -392,6 +392,21 @@ static void an_index_in_a_format_of_the_future_is_set_aside(void **state)
     assert_begun_anew(f, "unsupported file format");
 }
 
+/* Of which SQLite 3.40 says that it has no memory. */
+static void an_index_whose_schema_has_a_record_of_gigabytes_is_set_aside(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP_BUFFER struct buffer bytes = {0};
+    note_and_keep(f);
+    file_read(path_of("index.sqlite", f), &bytes);
+    /* The record's length, the lengths of its columns, and the first of these. */
+    char *columns = memmem(bytes.data, bytes.len, "tablestatestate", 15);
+    assert_non_null(columns);
+    memset(columns - 15, 0xff, 24);
+    file_write(path_of("index.sqlite", f), buffer_slice(&bytes));
+    assert_begun_anew(f, "the index: ");
+}
+
 /* All but the first page. */
 static void spoil(const struct fixture *f)
 {
@@ -529,6 +544,7 @@ int main(void)
         TEST(an_index_whose_state_would_lead_elsewhere_is_set_aside),
         TEST(an_index_that_refuses_what_ours_takes_is_set_aside),
         TEST(an_index_in_a_format_of_the_future_is_set_aside),
+        TEST(an_index_whose_schema_has_a_record_of_gigabytes_is_set_aside),
         TEST(an_index_with_bad_pages_is_set_aside),
         TEST(after_a_power_cut_damage_is_looked_for),
         TEST(damage_that_is_found_later_is_a_fault),
