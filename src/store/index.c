@@ -127,6 +127,7 @@ static enum fault index_failure(struct index *index, struct failure *ret)
         (code == SQLITE_NOMEM && allocator_has_refused_since(index->refused_count)))
         return failure_set(ret, FAULT_MEMORY, "out of memory");
     index->has_failed = true;
+    index->is_damaged |= code == SQLITE_CORRUPT || code == SQLITE_NOTADB || code == SQLITE_NOMEM;
     if (code == SQLITE_NOMEM)
         return unreadable(index, ret, "it is damaged");
     index->is_unreadable |= is_of_the_file(code);
@@ -392,7 +393,9 @@ enum fault index_open(struct index *index, const char *folder, bool temporary,
 
 void index_close(struct index *index)
 {
-    struct index closed = {.is_unreadable = index->is_unreadable, .is_full = index->is_full};
+    struct index closed = {.is_unreadable = index->is_unreadable,
+                           .is_damaged = index->is_damaged,
+                           .is_full = index->is_full};
     index_rollback(index);
     for (size_t i = 0; i < INDEX_STATEMENTS_COUNT; i++)
         sqlite3_finalize(index->statements[i]);

@@ -54,6 +54,7 @@ struct index {
     sqlite3_stmt *statements[INDEX_STATEMENTS_COUNT];
     unsigned refused_count; /* allocations that SQLite had been refused when it was opened */
     bool is_unreadable;     /* a call has found that this is no index of ours, or a damaged one */
+    bool is_damaged;        /* a call has found that pages do not fit together */
     bool is_full;           /* a call has found the disk full */
     bool has_failed; /* a call has, so that changes may be undone; whoever makes up for it resets it
                       */

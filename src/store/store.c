@@ -7,7 +7,8 @@
  * Opening is one transaction that is on the disk before anything else happens: it takes the wishes
  * of the journal in, and notes under which boot of the kernel bodies are kept from now on. A damage
  * that is found on the way sets the index aside, and a new one is begun; one that is found later is
- * a fault of the disk like another.
+ * a fault of the disk like another, and sets the index aside when the store is closed: no opening
+ * reads all of it, so that the next might not find it.
  */
 #include "store.h"
 
@@ -243,11 +244,15 @@ enum fault store_flush(struct store *store, struct failure *ret_failure)
 
 void store_close(struct store *store)
 {
+    char name[INDEX_NAME_OCTETS];
     if (store == NULL)
         return;
     if (!store->is_temporary)
         bodies_erase_dead(store);
     if (!store->is_temporary && store_flush(store, NULL) == FAULT_NONE)
         end_opening(store);
+    close_parts(store);
+    if (store->index.is_damaged && !store->is_temporary)
+        index_set_aside(store->place.folder, name, NULL);
     destroy(store);
 }
