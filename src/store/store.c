@@ -249,7 +249,8 @@ void store_close(struct store *store)
         return;
     if (!store->is_temporary)
         bodies_erase_dead(store);
-    if (!store->is_temporary && store_flush(store, NULL) == FAULT_NONE)
+    /* Of a damaged index the journal is not to be written anew. */
+    if (!store->is_temporary && store_flush(store, NULL) == FAULT_NONE && !store->index.is_damaged)
         end_opening(store);
     close_parts(store);
     if (store->index.is_damaged && !store->is_temporary)

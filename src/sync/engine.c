@@ -17,7 +17,7 @@ enum {
 
 /* ---- what came in by the door ---- */
 
-/* No session, and none to be had for now. A busy maildrop is waited for instead. */
+/* No session, and none to be had. A busy maildrop is waited for instead. */
 static bool is_away(const struct sync *sync, int64_t now_ms)
 {
     return sync->link == NULL && sync->login_failed && sync->last_failure.fault != FAULT_BUSY &&
