@@ -11,6 +11,7 @@
 #include "login.h"
 #include "output.h"
 #include "queue.h"
+#include "trace.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +23,6 @@ enum phase { PHASE_STATUS, PHASE_CAPABILITIES, PHASE_ROWS, PHASE_DATA };
 struct pop3_session {
     enum pop3_state state;
     bool pipeline_wanted;
-    bool trace_wanted;
     bool clear_allowed; /* the user chose tls=off */
     struct pop3_login login;
     struct pop3_line_reader lines;
@@ -40,9 +40,7 @@ struct pop3_session {
     struct pop3_dot dot;
     struct pop3_capabilities gathered;
 
-    struct buffer trace;       /* the client's lines that have not been given, each with LF */
-    struct buffer trace_given; /* those being given: adding to `trace` must not move them */
-    size_t trace_at;
+    struct pop3_trace trace;
 
     struct failure failure;
     enum pop3_code failure_code;
@@ -114,7 +112,7 @@ struct pop3_session *pop3_session_new(const struct pop3_options *options)
         return NULL;
     session->state = POP3_STATE_GREETING;
     session->pipeline_wanted = options->pipeline;
-    session->trace_wanted = options->trace;
+    session->trace.wanted = options->trace;
     session->clear_allowed = options->security == POP3_SECURITY_NONE;
     pop3_login_init(&session->login, options);
     session_start(session);
@@ -129,23 +127,11 @@ void pop3_session_free(struct pop3_session *session)
     pop3_line_reader_done(&session->lines);
     pop3_output_done(&session->output);
     pop3_queue_done(&session->queue);
-    buffer_done(&session->trace);
-    buffer_done(&session->trace_given);
+    pop3_trace_done(&session->trace);
     free(session);
 }
 
 /* ---- sending ---- */
-
-/* For a person; that it is lost for want of memory harms nothing. */
-static void trace_line(struct pop3_session *session, const struct slice *parts, size_t count,
-                       size_t shown_count)
-{
-    if (!session->trace_wanted)
-        return;
-    for (size_t i = 0; i < shown_count; i++)
-        (void)buffer_append(&session->trace, parts[i]);
-    (void)buffer_append_string(&session->trace, shown_count < count ? "***\n" : "\n");
-}
 
 static bool session_append(struct pop3_session *session, const struct slice *parts, size_t count)
 {
@@ -193,7 +179,7 @@ static void session_send_login(struct pop3_session *session)
         session_out_of_memory(session);
         return;
     }
-    trace_line(session, line->parts, line->count, line->shown_count);
+    pop3_trace_add(&session->trace, line->parts, line->count, line->shown_count);
     struct pop3_pending pending = session_pending(session, line->command, NULL);
     if (line->continues)
         *pop3_queue_front(&session->queue) = pending;
@@ -264,7 +250,7 @@ enum fault pop3_session_issue(struct pop3_session *session, const struct pop3_re
     if (!pop3_queue_push(&session->queue, &pending))
         return FAULT_MEMORY;
     (void)session_append(session, &line, 1);
-    trace_line(session, &line, 1, 1);
+    pop3_trace_add(&session->trace, &line, 1, 1);
     if (request->command == POP3_QUIT)
         session_set_state(session, POP3_STATE_UPDATE);
     return FAULT_NONE;
@@ -295,7 +281,7 @@ static bool session_take_line(struct pop3_session *session, bool traced, struct 
         session_out_of_memory(session);
         return false;
     }
-    if (!traced || !session->trace_wanted)
+    if (!traced || !session->trace.wanted)
         return true;
     session->held = *ret_line;
     session->held_whole = true;
@@ -517,18 +503,6 @@ static void session_hear_stray(struct pop3_session *session, struct slice text)
     }
 }
 
-/*
- * A status line for the trace. What a challenge holds is not shown: SCRAM's salt and the server's
- * signature are all that it takes to guess a password at leisure, and traces are pasted into bug
- * reports.
- */
-static struct slice status_shown(struct slice text)
-{
-    struct pop3_reply reply;
-    bool is_challenge = pop3_reply_parse(text, true, &reply) && reply.kind == POP3_REPLY_CHALLENGE;
-    return is_challenge && reply.text.len > 0 ? SLICE_LITERAL("+ ***") : text;
-}
-
 static bool session_read_status(struct pop3_session *session, struct pop3_event *event)
 {
     if (!session->held_whole && session->lines.input.len > 0 &&
@@ -537,7 +511,7 @@ static bool session_read_status(struct pop3_session *session, struct pop3_event 
     struct pop3_line line;
     if (!session_take_line(session, true, event, &line)) {
         if (event->type == POP3_EVENT_TRACE)
-            event->text = status_shown(event->text);
+            event->text = pop3_trace_status(event->text);
         return session->failure.fault == FAULT_NONE;
     }
     if (session->stray) {
@@ -558,27 +532,6 @@ static bool session_read_status(struct pop3_session *session, struct pop3_event 
 }
 
 /* ---- events ---- */
-
-static bool session_give_trace(struct pop3_session *session, struct pop3_event *event)
-{
-    if (session->trace_at == session->trace_given.len) {
-        struct buffer used = session->trace_given;
-        used.len = 0;
-        session->trace_given = session->trace;
-        session->trace = used;
-        session->trace_at = 0;
-    }
-    struct slice rest = slice_skip(buffer_slice(&session->trace_given), session->trace_at);
-    if (rest.len == 0)
-        return false;
-    const char *end = memchr(rest.data, '\n', rest.len);
-    size_t len = end == NULL ? rest.len : (size_t)(end - rest.data);
-    session->trace_at += end == NULL ? len : len + 1;
-    event->type = POP3_EVENT_TRACE;
-    event->from_client = true;
-    event->text = (struct slice){rest.data, len};
-    return true;
-}
 
 static bool session_closed(struct pop3_session *session, struct pop3_event *event)
 {
@@ -630,8 +583,11 @@ enum pop3_event_type pop3_session_next_event(struct pop3_session *session,
                                              struct pop3_event *ret_event)
 {
     *ret_event = (struct pop3_event){0};
-    if (session->trace_wanted && session_give_trace(session, ret_event))
-        return ret_event->type;
+    if (pop3_trace_take(&session->trace, &ret_event->text)) {
+        ret_event->type = POP3_EVENT_TRACE;
+        ret_event->from_client = true;
+        return POP3_EVENT_TRACE;
+    }
     while (!session_advance(session, ret_event))
         continue;
     return ret_event->type;
