@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """New mail, mail that others delete, and giving the maildrop's lock back; the rest stays as it was."""
 
-import contextlib
 import errno
 import os
 import signal
@@ -257,47 +256,35 @@ def test_a_password_refused_with_a_code_is_not_tried_again_until_somebody_asks(s
         assert readable(mount.path / "m00002.eml") and len(server.sessions) == 3
 
 
-@pytest.fixture
-def refused(serve, place):
-    """refused(times): a mount that lost its session and has been refused one of `times` logins without a code."""
-
-    @contextlib.contextmanager
-    def mount_and_refuse(times):
-        server = serve(Script(MAILS[:3], refusal="-ERR you come too often", refusal_times=0))
-        fetched = place.folder / "fetched"
-        (place.folder / "secret").write_text(server.script.password + "\n")
-        (place.folder / "ask").write_text(f"echo >> {fetched}; cat {place.folder}/secret\n")
-        options = f"tls=off,refresh=0,passcmd=sh {place.folder}/ask"
-        with mounted(place, script_source(server), options, watchdog_s=300) as mount:
-            assert fetched.read_text().count("\n") == 1 and len(server.sessions) == 1
-            server.script.refusal_times = times
-            server.drop_all()
-            assert error_of(open, mount.path / "m00002.eml", "rb") == errno.EACCES
-            wait_until("the password", lambda: fetched.read_text().count("\n") == 2, 20)
-            yield server, mount
-
-    return mount_and_refuse
-
-
-def test_a_password_refused_without_a_code_is_fetched_anew_and_tried_once_more_after_a_minute(refused):
+@pytest.mark.parametrize("times", [1, 2] if LONG else [1])
+def test_a_password_refused_without_a_code_is_fetched_anew_and_tried_once_more_after_a_minute(times, serve, place):
     """Rule 22: nobody can hurry it, since the server may mean that we came too often. The minute itself only with POPFS_LONG."""
-    with refused(1) as (server, mount):
+    server = serve(Script(MAILS[:3], refusal="-ERR you come too often", refusal_times=0))
+    fetched = place.folder / "fetched"
+    (place.folder / "secret").write_text(server.script.password + "\n")
+    (place.folder / "ask").write_text(f"echo >> {fetched}; cat {place.folder}/secret\n")
+    options = f"tls=off,refresh=0,passcmd=sh {place.folder}/ask"
+    with mounted(place, script_source(server), options, watchdog_s=300) as mount:
+        assert fetched.read_text().count("\n") == 1 and len(server.sessions) == 1
+        server.script.refusal_times = times
+        server.drop_all()
+        assert error_of(open, mount.path / "m00002.eml", "rb") == errno.EACCES
+        wait_until("the password", lambda: fetched.read_text().count("\n") == 2, 20)
         time.sleep(1.5)
         assert error_of(open, mount.path / "m00002.eml", "rb") == errno.EACCES
         assert error_of(control, mount, "refresh") == errno.EACCES
         assert len(server.sessions) == 2
         if LONG:
-            wait_until("the minute", lambda: readable(mount.path / "m00002.eml"), 90)
-            assert len(server.sessions) == 3
+            after_a_minute(server, mount, times)
 
 
-@pytest.mark.skipif(not LONG, reason="waits two minutes; POPFS_LONG=1")
-def test_a_password_refused_twice_is_left_alone_until_somebody_asks(refused):
-    with refused(2) as (server, mount):
-        wait_until("the second refusal", lambda: not readable(mount.path / "m00002.eml") and "until somebody asks" in mount.log(), 90)
-        assert len(server.sessions) == 3
+def after_a_minute(server, mount, times):
+    """It works, or is refused once more and left alone until somebody asks."""
+    wait_until("the minute", lambda: readable(mount.path / "m00002.eml") or len(server.sessions) == 3, 90)
+    if times == 2:
+        wait_until("the refusal", lambda: "until somebody asks" in mount.log(), 20)
         time.sleep(65)
         assert error_of(open, mount.path / "m00002.eml", "rb") == errno.EACCES
         assert len(server.sessions) == 3
         control(mount, "refresh")
-        assert readable(mount.path / "m00002.eml") and len(server.sessions) == 4
+    assert readable(mount.path / "m00002.eml") and len(server.sessions) == 2 + times
