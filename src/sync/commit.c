@@ -439,12 +439,25 @@ static bool is_worth_a_new_session(const struct sync *sync, int64_t now_ms)
            now_ms >= agenda_login_from_ms(&sync->agenda);
 }
 
+static int64_t patience_ends_ms(const struct sync *sync, int64_t now_ms)
+{
+    return sync->phase == ENGINE_SERVE ? now_ms + sync->account.timeout_ms
+                                       : sync->commit.deadline_ms;
+}
+
 /* LOGIN-DELAY may ask for more than anybody waits for. */
 static bool is_too_early(const struct sync *sync, int64_t now_ms)
 {
-    int64_t until_ms =
-        sync->phase == ENGINE_SERVE ? now_ms + sync->account.timeout_ms : sync->commit.deadline_ms;
-    return sync->link == NULL && agenda_login_from_ms(&sync->agenda) > until_ms;
+    return sync->link == NULL &&
+           agenda_login_from_ms(&sync->agenda) > patience_ends_ms(sync, now_ms);
+}
+
+/* So may the back-off that a commit finds when it begins, after others were told of a maildrop in
+ * use. */
+static bool is_locked_out(const struct sync *sync, int64_t now_ms)
+{
+    return sync->link == NULL && sync->commit.attempts == 0 && sync->login_failed &&
+           sync->retry_ms > patience_ends_ms(sync, now_ms);
 }
 
 /* DELEs that are in flight may yet be accepted. */
@@ -492,6 +505,11 @@ enum fault engine_commit(struct sync *sync, int64_t now_ms)
     if (is_too_early(sync, now_ms)) {
         fail_pending(sync, "the server wants a longer pause between two logins");
         conclude(sync, FAULT_BUSY);
+        return FAULT_NONE;
+    }
+    if (is_locked_out(sync, now_ms)) {
+        fail_pending(sync, sync->last_failure.text);
+        conclude(sync, sync->last_failure.fault);
         return FAULT_NONE;
     }
     if (sync->session_phase != SESSION_ONLINE)

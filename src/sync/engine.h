@@ -35,7 +35,10 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { SYNC_NOTES_MAX = 256 };
+enum {
+    SYNC_NOTES_MAX = 256,
+    ITEM_ATTEMPTS_MAX = 3, /* links that may break under one message (POP3.md 17) */
+};
 
 /* Which part of the listing is to be asked for next. */
 enum listing_step { LISTING_UIDL, LISTING_LIST, LISTING_ASKED };
@@ -204,6 +207,10 @@ struct sync {
     uint64_t header_octets;   /* of a header, on average */
     unsigned tops_refused;    /* in a row */
     bool top_useless;       /* refused so often that it is not asked for any more in this session */
+    uint64_t top_suspect;   /* the message whose TOP was owed when the link broke; 0: none */
+    unsigned top_losses;    /* links in a row that broke under it */
+    bool top_given_up;      /* for one message, and no header has come since */
+    bool top_off;           /* for the rest of the mount */
     int64_t sole_issued_ms; /* when a command was issued with nothing else owed; -1: taken */
     uint64_t received_before; /* by earlier links */
 
@@ -273,6 +280,8 @@ void engine_receive_start(struct sync *sync, struct job *job);
 enum fault engine_receive_data(struct sync *sync, struct job *job, struct slice bytes,
                                struct failure *ret_failure);
 void engine_receive_end(struct sync *sync, struct job *job);
+/* The link broke while this answer was the next to come. */
+void engine_receive_lost(struct sync *sync, const struct job *job);
 void engine_receive_refused(struct sync *sync, struct job *job, const char *why);
 /* Forgets what was arriving; a stream keeps what it has. */
 void engine_receive_abandon(struct sync *sync);

@@ -14,7 +14,7 @@ enum {
 bool engine_has_top(const struct sync *sync)
 {
     const struct pop3_capabilities *has = pop3_session_capabilities(link_session(sync->link));
-    return sync->account.top && !sync->top_useless && (has->top || !has->known);
+    return sync->account.top && !sync->top_useless && !sync->top_off && (has->top || !has->known);
 }
 
 uint32_t engine_msgnum(const struct sync *sync, const struct maildrop_message *message)

@@ -251,6 +251,8 @@ static void header_complete(struct sync *sync, struct job *job)
     sync->header_octets += sync->header.bytes.len / 8;
     sync->header_octets -= sync->header_octets / 8;
     sync->tops_refused = 0;
+    sync->top_given_up = false;
+    sync->top_suspect = 0;
     learn_header(sync, job->message);
     jobs_finish(&sync->jobs, job, FAULT_NONE, EXTENT_NONE);
 }
@@ -282,6 +284,30 @@ static void top_refused(struct sync *sync)
     sync->top_useless = true;
     log_write(LOG_LEVEL_WARNING,
               "the server refuses TOP; dates are when popfs first saw a message");
+}
+
+/*
+ * A server may be unable to answer TOP for one message, or for any, and fall silent or hang up
+ * instead. The sweep would ask for the same header first in each new session, and whatever comes
+ * after it in the schedule would never have its turn.
+ */
+void engine_receive_lost(struct sync *sync, const struct job *job)
+{
+    uint64_t id = job->kind == JOB_HEADER ? maildrop_message_id(job->message) : 0;
+    if (id == 0)
+        return;
+    if (id != sync->top_suspect)
+        sync->top_losses = 0;
+    sync->top_suspect = id;
+    if (++sync->top_losses < ITEM_ATTEMPTS_MAX && !sync->top_given_up)
+        return;
+    engine_no_date(sync, job->message);
+    sync->top_off = sync->top_given_up;
+    sync->top_given_up = true;
+    if (!sync->top_off)
+        return;
+    log_write(LOG_LEVEL_WARNING, "the server does not answer TOP and breaks off; from now on dates "
+                                 "are when popfs first saw a message");
 }
 
 void engine_receive_refused(struct sync *sync, struct job *job, const char *why)

@@ -10,7 +10,6 @@
 enum {
     CONNECT_MS = 30000, /* POP3.md rule 21; a shorter time-out shortens these, too */
     HANDSHAKE_MS = 30000,
-    ITEM_ATTEMPTS_MAX = 3,
     CAREFUL_MAX = 32,
     PIPELINED_WELL = 16, /* answers: then pipelining is not to blame */
     PIPELINE_LOSSES_MAX = 2,
@@ -377,8 +376,10 @@ static void judge_prefetch(struct sync *sync, enum fault fault)
 static void recover_jobs(struct sync *sync, enum fault fault)
 {
     struct jobs *jobs = &sync->jobs;
-    if (jobs->in_flight.first != NULL)
+    if (jobs->in_flight.first != NULL) {
         jobs->in_flight.first->attempts++;
+        engine_receive_lost(sync, jobs->in_flight.first);
+    }
     while (jobs->in_flight.last != NULL) {
         struct job *job = jobs->in_flight.last;
         /* The kernel asks again for each page that it did not get. */
@@ -450,6 +451,9 @@ static void login_failed(struct sync *sync, const struct failure *failure, enum 
     waiters_answer(&sync->refresh_waiters, failure->fault);
     waiters_answer(&sync->refresh_served, failure->fault);
     waiters_answer(&sync->prefetch_waiters, failure->fault);
+    /* Those for a commit after the present one, which would begin with a wait for the next attempt.
+     */
+    waiters_answer(&sync->commit_waiters, failure->fault);
 }
 
 /* The server hung up on a QUIT that was to delete nothing: that is an answer as well. */

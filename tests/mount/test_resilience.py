@@ -18,7 +18,7 @@ import pytest
 from conftest import script_options, script_source
 from faultproxy import FaultProxy, everywhere
 from mounting import mount_or_refusal, wait_until
-from reading import NETWORK, read_at_last, read_or_errno
+from reading import NETWORK, control, error_of, read_at_last, read_or_errno
 from scripted import Script, Server
 
 LONG = "POPFS_LONG" in os.environ  # contrib/check.sh --long: for longer
@@ -129,6 +129,38 @@ def test_a_maildrop_that_somebody_else_locks_later_is_ebusy(serve, on_script):
         with pytest.raises(OSError) as caught:
             (mount.path / "m00001.eml").read_bytes()
         assert caught.value.errno == errno.EBUSY
+
+
+@pytest.mark.parametrize("silent, dated", [("TOP", False), ("TOP 12 0", True)])
+def test_a_top_that_is_never_answered_holds_nothing_up_for_good(silent, dated, serve, on_script):
+    """The sweep asks for the newest header first in each session, so nothing behind it would have its turn."""
+    mails = mailbox.many(12, octets=300)
+    server = serve(Script(messages=mails, silent={silent}))
+    with on_script(server, "timeout=1,refresh=0") as mount:
+        control(mount, "prefetch")
+        for mail in mails:
+            assert (mount.path / f"{mail.name}.eml").read_bytes() == mail.data
+        wait_until("the headers of the others", lambda: not dated or time.gmtime((mount.path / "m00001.eml").stat().st_mtime).tm_mon == 6)
+    assert len(server.sessions) < 10
+
+
+def test_commits_that_are_asked_for_one_after_the_other_do_not_wait_for_each_others_back_off(serve, on_script):
+    server = serve(Script(messages=mailbox.many(3, octets=300)))
+    with on_script(server, "refresh=0", expect_exit=None) as mount, concurrent.futures.ThreadPoolExecutor(30) as users:
+
+        def commit():
+            asked = time.monotonic()
+            assert error_of(control, mount, "commit") in NETWORK
+            return time.monotonic() - asked
+
+        os.unlink(mount.path / "m00001.eml")
+        server.script.refuse_connections = True
+        server.drop_all()
+        answers = []
+        for _ in range(30):
+            answers.append(users.submit(commit))
+            time.sleep(0.3)
+        assert max(answer.result() for answer in answers) < 6, "three attempts, a second apart"
 
 
 # ---- for a long time ----

@@ -85,6 +85,8 @@ class World:
         """The UIDL of a message that went names another one: it must not go in its place."""
         with self.lock:
             mails = [*self.script.messages]
+            if not mails:
+                return
             mail = mails.pop(self.random.randrange(len(mails)))
             self.script.messages = mails
             self._add(mail.name)
@@ -159,7 +161,7 @@ class World:
             with self.allowed(f"{line} in the background"):
                 self.control(line)
 
-        self.workers.append(threading.Thread(target=work, daemon=True))
+        self.workers.append(threading.Thread(target=work, name=line, daemon=True))
         self.workers[-1].start()
 
     @contextlib.contextmanager
@@ -185,7 +187,9 @@ class World:
         end = time.monotonic() + ANSWER_S
         for worker in self.workers:
             worker.join(max(0, end - time.monotonic()))
-            assert not worker.is_alive(), "a request is never answered"
+            if worker.is_alive():
+                print((self.mount.path / ".popfs/status").read_text())
+            assert not worker.is_alive(), f"{worker.name} is never answered"
         self.workers = []
 
     def refreshed(self):
