@@ -317,7 +317,14 @@ static enum pop3_login_verdict login_accepted(struct pop3_login *login)
 {
     pop3_sasl_free(login->sasl);
     login->sasl = NULL;
-    return login_send(login, POP3_LOGIN_CAPA_LAST, POP3_CAPA);
+    login_send(login, POP3_LOGIN_CAPA_LAST, POP3_CAPA);
+    if (!login->options.pipelining_known)
+        return POP3_LOGIN_SEND;
+    login->capabilities.known = true;
+    login->capabilities.pipelining = true;
+    login->capabilities.top = true;
+    login->capabilities.uidl = true;
+    return POP3_LOGIN_ENTER;
 }
 
 static enum pop3_login_verdict login_hear_sasl(struct pop3_login *login,

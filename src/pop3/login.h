@@ -5,6 +5,8 @@
  *
  *   GREETING -> CAPA -> [STLS -> HANDSHAKE -> CAPA] -> [UTF8] -> USER, PASS | APOP | SASL ->
  * CAPA_LAST -> finished
+ *
+ * The last CAPA is not waited for where the caller knows what it will say.
  */
 #ifndef POPFS_POP3_LOGIN_H
 #define POPFS_POP3_LOGIN_H
@@ -29,6 +31,7 @@ enum pop3_login_step {
 /* What to do next. */
 enum pop3_login_verdict {
     POP3_LOGIN_SEND,   /* `line` */
+    POP3_LOGIN_ENTER,  /* `line`, and be in TRANSACTION: its answer is still to be told */
     POP3_LOGIN_SECURE, /* the handshake, then pop3_login_secured() */
     POP3_LOGIN_FINISHED,
     POP3_LOGIN_FAILED, /* `failure`, `code` */

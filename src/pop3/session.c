@@ -322,6 +322,14 @@ static void event_fill(const struct pop3_session *session, struct pop3_event *ev
 
 /* ---- answers of the login ---- */
 
+static bool session_enter(struct pop3_session *session, struct pop3_event *event)
+{
+    pop3_login_done(&session->login);
+    session_set_state(session, POP3_STATE_TRANSACTION);
+    event->type = POP3_EVENT_LOGGED_IN;
+    return true;
+}
+
 static bool session_obey(struct pop3_session *session, enum pop3_login_verdict verdict,
                          struct pop3_event *event)
 {
@@ -337,11 +345,11 @@ static bool session_obey(struct pop3_session *session, enum pop3_login_verdict v
             return false;
         event->type = POP3_EVENT_SECURE;
         return true;
+    case POP3_LOGIN_ENTER:
+        session_send_login(session);
+        return session->state != POP3_STATE_CLOSED && session_enter(session, event);
     case POP3_LOGIN_FINISHED:
-        pop3_login_done(&session->login);
-        session_set_state(session, POP3_STATE_TRANSACTION);
-        event->type = POP3_EVENT_LOGGED_IN;
-        return true;
+        return session->state != POP3_STATE_TRANSACTION && session_enter(session, event);
     case POP3_LOGIN_FAILED:
         session_fail(session, session->login.failure.fault, session->login.code, "%s",
                      session->login.failure.text);

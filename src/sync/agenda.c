@@ -12,13 +12,17 @@ void agenda_init(struct agenda *agenda, int64_t refresh_ms, int64_t idle_ms)
         .refresh_ms = refresh_ms, .idle_ms = idle_ms, .login_ms = -1, .listed_ms = -1};
 }
 
-void agenda_note_login(struct agenda *agenda, int64_t login_delay_s, int64_t now_ms)
+void agenda_note_login(struct agenda *agenda, int64_t now_ms)
+{
+    agenda->login_ms = now_ms;
+    agenda->useful_ms = now_ms;
+}
+
+void agenda_note_login_delay(struct agenda *agenda, int64_t login_delay_s)
 {
     if (login_delay_s > LOGIN_DELAY_MAX_S)
         login_delay_s = LOGIN_DELAY_MAX_S;
     agenda->login_delay_ms = login_delay_s * 1000;
-    agenda->login_ms = now_ms;
-    agenda->useful_ms = now_ms;
 }
 
 void agenda_note_listing(struct agenda *agenda, int64_t now_ms)

@@ -18,7 +18,9 @@ struct agenda {
 };
 
 void agenda_init(struct agenda *agenda, int64_t refresh_ms, int64_t idle_ms);
-void agenda_note_login(struct agenda *agenda, int64_t login_delay_s, int64_t now_ms);
+void agenda_note_login(struct agenda *agenda, int64_t now_ms);
+/* 0: the server asks for none. */
+void agenda_note_login_delay(struct agenda *agenda, int64_t login_delay_s);
 void agenda_note_listing(struct agenda *agenda, int64_t now_ms);
 void agenda_note_useful(struct agenda *agenda, int64_t now_ms);
 

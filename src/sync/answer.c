@@ -56,7 +56,7 @@ static enum fault listing_refused(struct sync *sync, const struct pop3_event *ev
     char text[256];
     if (sync->listing == NULL)
         return FAULT_NONE;
-    if (event->command == POP3_UIDL && has->known)
+    if (event->command == POP3_UIDL && has->known && has->uidl)
         return failure_set(ret_failure, FAULT_BUSY, "the server refuses UIDL, which it has: %s",
                            say(event->text, text, sizeof(text)));
     if (event->command == POP3_UIDL)

@@ -546,6 +546,7 @@ static void begin(struct sync *sync)
     struct failure failure;
     sync->start_ms = clock_now_ms();
     sync->slept_ms = clock_slept_ms();
+    engine_index_load_facts(sync);
     engine_connect(sync, sync->start_ms);
     if (engine_index_load(sync, &failure) == FAULT_NONE)
         return;

@@ -189,6 +189,7 @@ struct sync {
     unsigned pipeline_losses; /* links in a row that broke with several owed, and few answered */
     size_t pipelined_count;   /* answers of this session that came while another was owed */
     bool pipeline_off;        /* for the rest of the mount */
+    bool pipelining_known;    /* the last session's CAPA had all that a listing in one go needs */
 
     struct jobs jobs;
     struct waiters refresh_waiters; /* for a listing that has not begun */
@@ -347,6 +348,8 @@ enum fault engine_end_session(struct sync *sync, int64_t now_ms);
 enum fault engine_stop(struct sync *sync, int64_t now_ms);
 
 /* ---- index.c ---- */
+/* What is known of the server; the messages are read by the other, which takes longer. */
+void engine_index_load_facts(struct sync *sync);
 enum fault engine_index_load(struct sync *sync, struct failure *ret_failure);
 /* Writes what a listing or a commit changed, and flushes. */
 void engine_index_changes(struct sync *sync, const struct maildrop_changes *changes);
@@ -357,6 +360,8 @@ void engine_index_header(struct sync *sync, const struct maildrop_message *messa
 /* Whether LIST can be believed. */
 void engine_index_sizes(struct sync *sync);
 void engine_index_top_differs(struct sync *sync);
+/* Whether a session may begin as `pipelining_known` of struct pop3_options says. */
+void engine_index_pipelining(struct sync *sync, bool known);
 void engine_index_flush(struct sync *sync);
 /* Flushes if it is time. */
 void engine_index_settle(struct sync *sync, int64_t now_ms);

@@ -24,6 +24,7 @@ enum {
 static const char fact_lies[] = "list-lies";
 static const char fact_truths[] = "list-truths";
 static const char fact_top_differs[] = "top-differs";
+static const char fact_pipelining[] = "pipelining";
 
 /* ---- reading ---- */
 
@@ -56,6 +57,15 @@ static size_t load_fact(struct sync *sync, const char *name)
     return store_fact(sync->store, name, &value) && value > 0 ? (size_t)value : 0;
 }
 
+void engine_index_load_facts(struct sync *sync)
+{
+    sync->lies_count = load_fact(sync, fact_lies);
+    sync->truths_count = load_fact(sync, fact_truths);
+    sync->top_differs = load_fact(sync, fact_top_differs) > 0;
+    sync->pipelining_known = load_fact(sync, fact_pipelining) > 0;
+    atomic_store(&sync->list_is_doubted, sync->lies_count > 0);
+}
+
 enum fault engine_index_load(struct sync *sync, struct failure *ret_failure)
 {
     struct load load = {.sync = sync};
@@ -64,10 +74,6 @@ enum fault engine_index_load(struct sync *sync, struct failure *ret_failure)
         return fault;
     maildrop_begin_after(sync->maildrop, store_last_id(sync->store));
     atomic_store(&sync->going_count, load.going_count);
-    sync->lies_count = load_fact(sync, fact_lies);
-    sync->truths_count = load_fact(sync, fact_truths);
-    sync->top_differs = load_fact(sync, fact_top_differs) > 0;
-    atomic_store(&sync->list_is_doubted, sync->lies_count > 0);
     return FAULT_NONE;
 }
 
@@ -166,6 +172,11 @@ void engine_index_sizes(struct sync *sync)
 void engine_index_top_differs(struct sync *sync)
 {
     write_fact(sync, fact_top_differs, 1);
+}
+
+void engine_index_pipelining(struct sync *sync, bool known)
+{
+    write_fact(sync, fact_pipelining, known);
 }
 
 void engine_index_flush(struct sync *sync)

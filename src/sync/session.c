@@ -59,6 +59,12 @@ static enum pop3_security security(enum sync_tls tls)
     return POP3_SECURITY_STLS;
 }
 
+/* That the listing may go out together with the CAPA that allows it, a round trip sooner. */
+static bool may_assume_pipelining(const struct sync *sync)
+{
+    return sync->pipelining_known && !sync->pipeline_off && !sync->listing_alone;
+}
+
 void engine_connect(struct sync *sync, int64_t now_ms)
 {
     if (sync->phase == ENGINE_OVER || !engine_password_is_ready(sync))
@@ -82,6 +88,7 @@ void engine_connect(struct sync *sync, int64_t now_ms)
                  .user = account->user,
                  .password = account->password,
                  .pipeline = account->pipeline && !sync->pipeline_off,
+                 .pipelining_known = account->pipeline && may_assume_pipelining(sync),
                  .trace = account->trace},
         .timeout_ms = account->timeout_ms,
     };
@@ -104,6 +111,7 @@ static enum fault ask_for_listing(struct sync *sync, struct job *stat, int64_t n
     sync->listing_next = sync->made_up_listing ? LISTING_LIST : LISTING_UIDL;
     sync->listing_answers_left = sync->made_up_listing ? 1 : 2;
     enum fault fault = engine_ask(sync, stat, now_ms);
+    sync->sole_issued_ms = now_ms; /* a CAPA that is owed came first and is answered as fast */
     return fault == FAULT_NONE ? engine_listing_continue(sync, now_ms) : fault;
 }
 
@@ -114,8 +122,9 @@ enum fault engine_list(struct sync *sync, int64_t now_ms)
     struct job *job = jobs_add(&sync->jobs, JOB_STAT, SCHEDULE_READ, NULL);
     if (sync->listing == NULL || job == NULL)
         return FAULT_MEMORY;
-    const struct pop3_capabilities *has = pop3_session_capabilities(link_session(sync->link));
-    agenda_note_login(&sync->agenda, has->login_delay_s, now_ms);
+    agenda_note_login(&sync->agenda, now_ms);
+    agenda_note_login_delay(&sync->agenda,
+                            pop3_session_capabilities(link_session(sync->link))->login_delay_s);
     sync->refused = REFUSED_NOT;
     sync->session_phase = SESSION_LISTING;
     sync->session_count++;
@@ -244,6 +253,18 @@ static bool knows_messages(const struct sync *sync)
     return count > 0;
 }
 
+/* What the CAPA after the login has told by now at the latest. */
+static void note_capabilities(struct sync *sync)
+{
+    const struct pop3_capabilities *has = pop3_session_capabilities(link_session(sync->link));
+    bool known = has->known && has->pipelining && has->top && has->uidl &&
+                 has->login_delay_s == 0 && !sync->listing_alone;
+    agenda_note_login_delay(&sync->agenda, has->login_delay_s);
+    if (known != sync->pipelining_known)
+        engine_index_pipelining(sync, known);
+    sync->pipelining_known = known;
+}
+
 /*
  * The first headers are on their way while the index of a new maildrop is written, which takes a
  * round trip's time. What they bring is looked at later, by this same thread, so nothing comes
@@ -273,6 +294,7 @@ enum fault engine_listed(struct sync *sync, struct failure *ret_failure)
         return failure_set(ret_failure, FAULT_MEMORY, "out of memory for the listing");
     log_oddities(sync);
     note_session(sync);
+    note_capabilities(sync);
     note_wishes_over(sync, &changes, made_up_before);
     engine_note_vanished(sync, &changes);
     bool mapped = map_numbers(sync, by_row, msgnums, count);
@@ -399,12 +421,13 @@ static void recover_jobs(struct sync *sync, enum fault fault)
  * pipelining and hangs up on it, and others hang when they are asked to list nothing. From now on
  * one is asked at a time, beginning at once.
  */
-static bool blame_pipelined_listing(struct sync *sync)
+static bool blame_pipelined_listing(struct sync *sync, enum fault fault)
 {
     const struct job *first = sync->jobs.in_flight.first;
+    bool told = fault == FAULT_BUSY || fault == FAULT_LOGIN; /* why, by the server itself */
     bool listing = first != NULL &&
                    (first->kind == JOB_STAT || first->kind == JOB_UIDL || first->kind == JOB_LIST);
-    if (!listing || sync->jobs.in_flight.count < 2 || sync->listing_alone)
+    if (!listing || told || sync->jobs.in_flight.count < 2 || sync->listing_alone)
         return false;
     sync->listing_alone = true;
     return true;
@@ -473,7 +496,7 @@ void engine_link_lost(struct sync *sync, const struct failure *failure, int64_t 
     bool committing = sync->commit.phase != COMMIT_NONE;
     if (was_leaving(sync))
         return;
-    bool once_more = blame_pipelined_listing(sync);
+    bool once_more = blame_pipelined_listing(sync, failure->fault);
     enum pop3_code code = sync->link == NULL ? POP3_CODE_NONE : link_failure_code(sync->link);
     if (sync->started)
         log_write(LOG_LEVEL_WARNING, "%s: %s", sync->account.host, failure->text);

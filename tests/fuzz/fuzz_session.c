@@ -187,6 +187,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .user = "alice",
         .password = password,
         .pipeline = (data[0] & 0x40) == 0,
+        .pipelining_known = (data[0] & 0x10) != 0,
         .trace = (data[0] & 0x80) != 0,
     };
     unsigned seed = data[2];

@@ -125,6 +125,7 @@ class Session(threading.Thread):
         self.received = b""  # everything, decrypted
         self.commands = []  # every line, as text
         self.most_at_once = 0  # whole commands in hand at one time
+        self.behind_capa = 0  # of these, behind the CAPA after the login
         self.violations = []  # what no client may do, whatever the server offers
         self.logged_in = False
         self.deleted = set()  # UIDLs
@@ -191,6 +192,8 @@ class Session(threading.Thread):
                 self.violations.append(f"a command was cut: {got[-40:]}")
         self.most_at_once = max(self.most_at_once, self._pending.count(b"\n"))
         line, self._pending = self._pending.split(b"\n", 1)
+        if self.logged_in and line == b"CAPA\r":
+            self.behind_capa = self._pending.count(b"\n")
         if len(line) + 1 > self._script.line_limit:
             raise _Over
         if self._pending and self.logged_in and not self._script.pipelining:

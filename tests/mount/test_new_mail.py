@@ -44,6 +44,34 @@ def test_refresh_shows_what_came_and_hides_what_went(serve, on_script):
     assert len(server.sessions) == 2
 
 
+CHANGED = {
+    "not": {},
+    "pipelining-withdrawn": {"pipelining": False},
+    "pipelining-hangs-up": {"pipelining_cuts": "always"},
+    "top-withdrawn": {"top": False},
+    "capa-withdrawn": {"capa": False},
+    "login-delay": {"login_delay": 2},
+}
+
+
+@pytest.mark.parametrize("changed", CHANGED)
+def test_a_later_session_lists_together_with_its_capa(changed, serve, on_script):
+    """A round trip less; and a server that is another now is found out, and not believed to be the old one again."""
+    server = serve(Script(MAILS))
+    with on_script(server, "refresh=0") as mount:
+        assert cat(mount.path / "m00001.eml") == TRUTH["m00001.eml"]
+        wait_until("all headers", lambda: os.stat(mount.path / "m00002.eml").st_mtime and len(server.commands("TOP")) >= 11)
+    vars(server.script).update(CHANGED[changed])
+    with on_script(server, "refresh=0") as mount:
+        assert {name: cat(mount.path / name) for name in names(mount.path)} == TRUTH
+    with on_script(server, "refresh=0") as mount:
+        assert set(names(mount.path)) == set(TRUTH)
+    first, second, *_, last = server.sessions
+    assert first.behind_capa == 0
+    assert second.behind_capa == 3, "STAT, UIDL and LIST"
+    assert last.behind_capa == (3 if changed == "not" else 0)
+
+
 def test_the_timer_looks_by_itself(serve, on_script):
     server = serve(Script(MAILS[:3]))
     with on_script(server, "refresh=1") as mount:

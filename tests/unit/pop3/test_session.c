@@ -228,6 +228,63 @@ static void pipelining_offered_only_before_login_is_not_used(void **state)
     pop3_session_free(session);
 }
 
+/* The CAPA is on its way, and so may be whatever it was known to allow. */
+static struct pop3_session *entered(void)
+{
+    static const char *const answers[] = {"+OK\r\n", "+OK\r\nUSER\r\n.\r\n", "+OK\r\n"};
+    const struct pop3_options options = {.security = POP3_SECURITY_TLS,
+                                         .auth = POP3_AUTH_USER,
+                                         .user = "alice",
+                                         .password = "secret",
+                                         .pipeline = true,
+                                         .pipelining_known = true};
+    struct pop3_session *session = pop3_session_new(&options);
+    assert_non_null(session);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(after(session, answers[i]).type, POP3_EVENT_NONE);
+        send_all(session);
+    }
+    assert_int_equal(after(session, "+OK\r\n").type, POP3_EVENT_LOGGED_IN);
+    assert_int_equal(next(session).type, POP3_EVENT_NONE);
+    assert_int_equal(issue(session, POP3_STAT, 0), FAULT_NONE);
+    assert_int_equal(issue(session, POP3_UIDL, 0), FAULT_NONE);
+    assert_int_equal(issue(session, POP3_QUIT, 0), FAULT_REFUSED);
+    assert_true(
+        slice_equal(pop3_session_output(session), SLICE_LITERAL("CAPA\r\nSTAT\r\nUIDL\r\n")));
+    send_all(session);
+    return session;
+}
+
+static void what_is_known_of_the_last_capa_is_not_waited_for(void **state)
+{
+    struct pop3_session *session = entered();
+    (void)state;
+    struct pop3_event event = after(
+        session, "+OK\r\nUIDL\r\nTOP\r\nLOGIN-DELAY 9\r\n.\r\n+OK 3 4\r\n+OK\r\n1 a\r\n.\r\n");
+    assert_int_equal(event.command, POP3_STAT);
+    assert_int_equal(event.count, 3);
+    assert_int_equal(pop3_session_capabilities(session)->login_delay_s, 9);
+    assert_false(pop3_session_capabilities(session)->pipelining);
+    assert_int_equal(next(session).type, POP3_EVENT_STATUS);
+    assert_int_equal(next(session).msgnum, 1);
+    assert_int_equal(next(session).type, POP3_EVENT_END);
+    assert_int_equal(next(session).type, POP3_EVENT_NONE);
+    assert_int_equal(issue(session, POP3_NOOP, 0), FAULT_NONE);
+    assert_false(pop3_session_may_issue(session));
+    pop3_session_free(session);
+}
+
+static void a_last_capa_that_is_refused_allows_no_more_pipelining(void **state)
+{
+    struct pop3_session *session = entered();
+    (void)state;
+    assert_int_equal(after(session, "-ERR what?\r\n+OK 3 4\r\n").command, POP3_STAT);
+    assert_false(pop3_session_may_issue(session));
+    pop3_session_free(session);
+    session = entered();
+    assert_failed(session, after(session, "-ERR [SYS/TEMP] no mail today\r\n"), FAULT_BUSY);
+}
+
 static void quit_overtakes_nothing_and_nothing_follows_it(void **state)
 {
     struct pop3_session *session = logged_in(true);
@@ -407,6 +464,8 @@ int main(void)
         cmocka_unit_test(passwords_of_any_other_octet_pass),
         cmocka_unit_test(commands_go_one_by_one_without_pipelining),
         cmocka_unit_test(pipelining_offered_only_before_login_is_not_used),
+        cmocka_unit_test(what_is_known_of_the_last_capa_is_not_waited_for),
+        cmocka_unit_test(a_last_capa_that_is_refused_allows_no_more_pipelining),
         cmocka_unit_test(quit_overtakes_nothing_and_nothing_follows_it),
         cmocka_unit_test(what_a_caller_may_not_say_is_refused),
         cmocka_unit_test(output_comes_in_whole_commands_of_bounded_size),

@@ -14,7 +14,8 @@ static struct agenda agenda_at_work(int64_t refresh_ms, int64_t idle_ms, int64_t
 {
     struct agenda agenda;
     agenda_init(&agenda, refresh_ms, idle_ms);
-    agenda_note_login(&agenda, login_delay_s, NOW_MS);
+    agenda_note_login(&agenda, NOW_MS);
+    agenda_note_login_delay(&agenda, login_delay_s);
     agenda_note_listing(&agenda, NOW_MS);
     return agenda;
 }
