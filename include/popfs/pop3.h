@@ -100,20 +100,14 @@ struct pop3_options {
     const char *user;
     const char *password; /* no CR, LF or NUL: POP3_EVENT_FAILED with FAULT_LOGIN otherwise */
     bool pipeline;        /* false: one command at a time even if the server offers more */
-    /*
-     * An earlier session of this account was offered PIPELINING, TOP and UIDL by the CAPA after its
-     * login: POP3_EVENT_LOGGED_IN does not wait for this session's, so that a listing goes out in
-     * the same round trip. What that CAPA says then holds from the next event on.
-     */
-    bool pipelining_known;
-    bool trace; /* give POP3_EVENT_TRACE */
+    bool trace;           /* give POP3_EVENT_TRACE */
 };
 
 enum pop3_event_type {
     POP3_EVENT_NONE,      /* all that was fed has been used up; feed more */
     POP3_EVENT_SECURE,    /* start TLS now, then call pop3_session_secured() */
-    POP3_EVENT_LOGGED_IN, /* state is TRANSACTION, capabilities are the final ones, or assumed with
-                             `pipelining_known` */
+    POP3_EVENT_LOGGED_IN, /* state is TRANSACTION, capabilities are the final ones, or those of
+                             pop3_session_assume_pipelining() */
     POP3_EVENT_STATUS,  /* the first line of an answer: ok, code, text. With ok, multi-line ones go
                            on */
     POP3_EVENT_ROW,     /* of UIDL (msgnum, text = UIDL) or LIST (msgnum, octets) */
@@ -186,6 +180,14 @@ void pop3_session_secured(struct pop3_session *session);
  * POP3_BINDING_OCTETS_MAX, are as good as none.
  */
 void pop3_session_bind(struct pop3_session *session, const char *kind, struct slice octets);
+
+/*
+ * An earlier session of this account was offered PIPELINING, TOP and UIDL by the CAPA after its
+ * login: POP3_EVENT_LOGGED_IN does not wait for this session's, so that a listing goes out in the
+ * same round trip. What that CAPA says then holds from the next event on. To be told before the
+ * login is over.
+ */
+void pop3_session_assume_pipelining(struct pop3_session *session);
 
 /* What to send next: whole commands, at most POP3_OUTPUT_OCTETS_MAX unless one command is longer.
  * Empty: nothing. */

@@ -35,13 +35,20 @@ struct store_options {
 };
 
 /*
- * FAULT_BUSY: another process has the account, and the text says who. FAULT_DISK, FAULT_MEMORY. An
- * index that cannot be read or is of a newer version is set aside under another name and begun anew
- * (logged by whoever gets *ret_notice, "" if nothing happened); bodies go with it, pending removals
- * stay.
+ * Takes the folder, and does not look into it yet: until store_begin() has succeeded only
+ * store_close() may follow. FAULT_BUSY: another process has the account, and the text says who.
+ * FAULT_DISK, FAULT_MEMORY.
  */
 enum fault store_open(const struct store_options *options, struct store **ret_store,
-                      char ret_notice[FAILURE_TEXT_OCTETS], struct failure *ret_failure);
+                      struct failure *ret_failure);
+/*
+ * Opens what the folder holds; some milliseconds for ten thousand messages. An index that cannot be
+ * read or is of a newer version is set aside under another name and begun anew (logged by whoever
+ * gets *ret_notice, "" if nothing happened); bodies go with it, pending removals stay. FAULT_DISK,
+ * FAULT_MEMORY.
+ */
+enum fault store_begin(struct store *store, char ret_notice[FAILURE_TEXT_OCTETS],
+                       struct failure *ret_failure);
 /* Flushes, erases what is dead, closes; removes a temporary store. Descriptors that were given out
  * stay readable, but not for the bytes of bodies that have been removed. NULL is fine. */
 void store_close(struct store *store);

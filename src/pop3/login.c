@@ -318,7 +318,7 @@ static enum pop3_login_verdict login_accepted(struct pop3_login *login)
     pop3_sasl_free(login->sasl);
     login->sasl = NULL;
     login_send(login, POP3_LOGIN_CAPA_LAST, POP3_CAPA);
-    if (!login->options.pipelining_known)
+    if (!login->assumes_pipelining)
         return POP3_LOGIN_SEND;
     login->capabilities.known = true;
     login->capabilities.pipelining = true;

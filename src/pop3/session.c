@@ -417,6 +417,11 @@ void pop3_session_bind(struct pop3_session *session, const char *kind, struct sl
     binding->octets = octets.len;
 }
 
+void pop3_session_assume_pipelining(struct pop3_session *session)
+{
+    session->login.assumes_pipelining = session->pipeline_wanted;
+}
+
 /* ---- answers that the caller waits for ---- */
 
 static bool session_answer_status(struct pop3_session *session, const struct pop3_reply *reply,

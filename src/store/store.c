@@ -61,17 +61,17 @@ static enum fault draw_generation(struct index_state *state, struct failure *ret
 }
 
 /* Bodies with other line ends are of no use, and neither are their sizes. */
-static enum fault begin_generation(struct store *store, bool lf, struct failure *ret_failure)
+static enum fault begin_generation(struct store *store, struct failure *ret_failure)
 {
     enum fault fault = draw_generation(&store->state, ret_failure);
     if (fault == FAULT_NONE)
         fault = index_change(&store->index, INDEX_FORGET_SIZES, SQLITE_OK, ret_failure);
-    store->state.lf = lf;
+    store->state.lf = store->lf;
     return fault;
 }
 
 /* *ret_opening_max: bodies of this opening and those before are whole (adopt.c). */
-static enum fault begin_opening(struct store *store, bool lf, uint32_t *ret_opening_max,
+static enum fault begin_opening(struct store *store, uint32_t *ret_opening_max,
                                 struct failure *ret_failure)
 {
     struct index_state *state = &store->state;
@@ -83,8 +83,8 @@ static enum fault begin_opening(struct store *store, bool lf, uint32_t *ret_open
     bool same_boot = boot[0] != '\0' && strcmp(boot, state->boot) == 0;
     if (!same_boot && state->synced != state->opening)
         fault = index_check(&store->index, ret_failure);
-    if (fault == FAULT_NONE && (state->generation[0] == '\0' || state->lf != lf))
-        fault = begin_generation(store, lf, ret_failure);
+    if (fault == FAULT_NONE && (state->generation[0] == '\0' || state->lf != store->lf))
+        fault = begin_generation(store, ret_failure);
     *ret_opening_max = same_boot ? state->opening : state->synced;
     store->is_synced = state->synced == state->opening;
     state->opening++;
@@ -126,14 +126,14 @@ static enum fault read_last_id(struct store *store, struct failure *ret_failure)
     return FAULT_NONE;
 }
 
-static enum fault open_index(struct store *store, bool lf, struct notice *notice,
-                             uint32_t *ret_opening_max, struct failure *ret_failure)
+static enum fault open_index(struct store *store, struct notice *notice, uint32_t *ret_opening_max,
+                             struct failure *ret_failure)
 {
     bool is_tidy;
     enum fault fault =
         index_open(&store->index, store->place.path, store->is_temporary, ret_failure);
     if (fault == FAULT_NONE)
-        fault = begin_opening(store, lf, ret_opening_max, ret_failure);
+        fault = begin_opening(store, ret_opening_max, ret_failure);
     if (fault == FAULT_NONE)
         fault = removals_fold(store, notice, &is_tidy, ret_failure);
     if (fault == FAULT_NONE)
@@ -147,11 +147,11 @@ static enum fault open_index(struct store *store, bool lf, struct notice *notice
     return fault;
 }
 
-static enum fault open_parts(struct store *store, bool lf, struct notice *notice,
+static enum fault open_parts(struct store *store, struct notice *notice,
                              struct failure *ret_failure)
 {
     uint32_t opening_max = 0;
-    enum fault fault = open_index(store, lf, notice, &opening_max, ret_failure);
+    enum fault fault = open_index(store, notice, &opening_max, ret_failure);
     if (fault == FAULT_NONE)
         fault = bodies_open(store, opening_max, ret_failure);
     if (fault != FAULT_NONE)
@@ -169,20 +169,20 @@ static void close_parts(struct store *store)
 
 /* Once more, without the bodies if they have filled the disk, with a new index if the one that is
  * there is no good. */
-static enum fault open_repairing(struct store *store, bool lf, char ret_notice[FAILURE_TEXT_OCTETS],
+static enum fault open_repairing(struct store *store, char ret_notice[FAILURE_TEXT_OCTETS],
                                  struct failure *ret_failure)
 {
     char name[INDEX_NAME_OCTETS];
     struct failure failure = {0};
     struct notice notice = {ret_notice, 0};
     ret_notice[0] = '\0';
-    enum fault fault = open_parts(store, lf, &notice, &failure);
+    enum fault fault = open_parts(store, &notice, &failure);
     if (fault == FAULT_NONE)
         return fault;
     close_parts(store);
     if (store->index.is_full) {
         place_sweep(store->place.folder, BODIES_PREFIX, NULL);
-        return open_parts(store, lf, &notice, ret_failure);
+        return open_parts(store, &notice, ret_failure);
     }
     if (!store->index.is_unreadable)
         return failure_set(ret_failure, fault, "%s", failure.text);
@@ -191,7 +191,7 @@ static enum fault open_repairing(struct store *store, bool lf, char ret_notice[F
         return fault;
     notice.len = 0;
     notice_add(&notice, "%s; it is kept as %s, and a new one is begun", failure.text, name);
-    return open_parts(store, lf, &notice, ret_failure);
+    return open_parts(store, &notice, ret_failure);
 }
 
 static void destroy(struct store *store)
@@ -203,7 +203,7 @@ static void destroy(struct store *store)
 }
 
 enum fault store_open(const struct store_options *options, struct store **ret_store,
-                      char ret_notice[FAILURE_TEXT_OCTETS], struct failure *ret_failure)
+                      struct failure *ret_failure)
 {
     struct store *store = calloc(1, sizeof(*store));
     if (store == NULL)
@@ -213,20 +213,27 @@ enum fault store_open(const struct store_options *options, struct store **ret_st
     store->bodies = -1;
     store->packs.current = -1;
     store->octets_max = options->octets_max;
+    store->lf = options->lf;
     store->is_temporary = options->temporary;
     store->is_keeping = true;
     enum fault fault = place_open(options, &store->place, ret_failure);
     if (fault == FAULT_NONE)
-        fault = open_repairing(store, options->lf, ret_notice, ret_failure);
+        *ret_store = store;
+    else
+        destroy(store);
+    return fault;
+}
+
+enum fault store_begin(struct store *store, char ret_notice[FAILURE_TEXT_OCTETS],
+                       struct failure *ret_failure)
+{
+    enum fault fault = open_repairing(store, ret_notice, ret_failure);
     if (fault == FAULT_NONE)
         fault = journal_open(&store->journal, store->place.folder, ret_failure);
     /* New files: their names must be on the disk as well. */
     if (fault == FAULT_NONE && store->state.opening == 1 && !store->is_temporary)
         fsync(store->place.folder);
-    if (fault == FAULT_NONE)
-        *ret_store = store;
-    else
-        destroy(store);
+    store->has_begun = fault == FAULT_NONE;
     return fault;
 }
 
@@ -242,18 +249,26 @@ enum fault store_flush(struct store *store, struct failure *ret_failure)
     return fault;
 }
 
-void store_close(struct store *store)
+/* What was done is on the disk, and a damaged index out of the way of the next opening. */
+static void end(struct store *store)
 {
     char name[INDEX_NAME_OCTETS];
-    if (store == NULL)
+    if (store->is_temporary)
         return;
-    if (!store->is_temporary)
-        bodies_erase_dead(store);
+    bodies_erase_dead(store);
     /* Of a damaged index the journal is not to be written anew. */
-    if (!store->is_temporary && store_flush(store, NULL) == FAULT_NONE && !store->index.is_damaged)
+    if (store_flush(store, NULL) == FAULT_NONE && !store->index.is_damaged)
         end_opening(store);
     close_parts(store);
-    if (store->index.is_damaged && !store->is_temporary)
+    if (store->index.is_damaged)
         index_set_aside(store->place.folder, name, NULL);
+}
+
+void store_close(struct store *store)
+{
+    if (store == NULL)
+        return;
+    if (store->has_begun)
+        end(store);
     destroy(store);
 }

@@ -22,7 +22,9 @@ struct store {
     uint64_t octets_max;
     uint64_t last_id;
     uint64_t new_bodies_count; /* names those that are being written */
+    bool lf;
     bool is_temporary;
+    bool has_begun;
     bool is_keeping;
     bool is_synced; /* no body has been kept that is not known to be on the disk */
 };

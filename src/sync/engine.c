@@ -541,23 +541,23 @@ static void note_sleep(struct sync *sync, int64_t now_ms)
 }
 
 /* The index is read while the connection is being made. */
-static void begin(struct sync *sync)
+static bool begin(struct sync *sync)
 {
     struct failure failure;
     sync->start_ms = clock_now_ms();
     sync->slept_ms = clock_slept_ms();
-    engine_index_load_facts(sync);
     engine_connect(sync, sync->start_ms);
-    if (engine_index_load(sync, &failure) == FAULT_NONE)
-        return;
-    engine_start_is_over(sync, &failure);
-    sync->phase = ENGINE_OVER;
+    if (engine_index_load(sync, &failure) != FAULT_NONE) {
+        engine_start_is_over(sync, &failure);
+        sync->phase = ENGINE_OVER;
+        return false;
+    }
+    engine_assume_pipelining(sync); /* if the index says so */
+    return true;
 }
 
-void *engine_run(void *argument)
+static void serve(struct sync *sync)
 {
-    struct sync *sync = argument;
-    begin(sync);
     for (;;) {
         int64_t now_ms = clock_now_ms();
         note_sleep(sync, now_ms);
@@ -570,13 +570,22 @@ void *engine_run(void *argument)
         engine_index_settle(sync, now_ms);
         publish_status(sync, now_ms);
         if (sync->phase == ENGINE_OVER)
-            break;
+            return;
         wait_for_something(sync, clock_now_ms());
     }
+}
+
+void *engine_run(void *argument)
+{
+    struct sync *sync = argument;
+    bool begun = begin(sync);
+    if (begun)
+        serve(sync);
     engine_link_drop(sync);
     answer_all(sync, FAULT_CANCELED);
     jobs_abandon_in_flight(&sync->jobs);
     take_rerouted(sync, clock_now_ms());
-    engine_index_flush(sync);
+    if (begun)
+        engine_index_flush(sync);
     return NULL;
 }

@@ -319,6 +319,8 @@ void engine_streams_reap(struct sync *sync, bool all);
 void engine_start_is_over(struct sync *sync, const struct failure *failure);
 /* Starts to connect if somebody wants a session and the back-off allows it. */
 void engine_connect(struct sync *sync, int64_t now_ms);
+/* Has the link list together with its CAPA, if what is known of the server allows it. */
+void engine_assume_pipelining(struct sync *sync);
 /* The login succeeded: asks for the listing. */
 enum fault engine_list(struct sync *sync, int64_t now_ms);
 /* Both listings have come. */
@@ -348,8 +350,7 @@ enum fault engine_end_session(struct sync *sync, int64_t now_ms);
 enum fault engine_stop(struct sync *sync, int64_t now_ms);
 
 /* ---- index.c ---- */
-/* What is known of the server; the messages are read by the other, which takes longer. */
-void engine_index_load_facts(struct sync *sync);
+/* Opens the store and reads what it knows of the server and the maildrop. */
 enum fault engine_index_load(struct sync *sync, struct failure *ret_failure);
 /* Writes what a listing or a commit changed, and flushes. */
 void engine_index_changes(struct sync *sync, const struct maildrop_changes *changes);
@@ -360,7 +361,7 @@ void engine_index_header(struct sync *sync, const struct maildrop_message *messa
 /* Whether LIST can be believed. */
 void engine_index_sizes(struct sync *sync);
 void engine_index_top_differs(struct sync *sync);
-/* Whether a session may begin as `pipelining_known` of struct pop3_options says. */
+/* Whether a session may begin as pop3_session_assume_pipelining() says. */
 void engine_index_pipelining(struct sync *sync, bool known);
 void engine_index_flush(struct sync *sync);
 /* Flushes if it is time. */

@@ -57,7 +57,7 @@ static size_t load_fact(struct sync *sync, const char *name)
     return store_fact(sync->store, name, &value) && value > 0 ? (size_t)value : 0;
 }
 
-void engine_index_load_facts(struct sync *sync)
+static void load_facts(struct sync *sync)
 {
     sync->lies_count = load_fact(sync, fact_lies);
     sync->truths_count = load_fact(sync, fact_truths);
@@ -69,7 +69,14 @@ void engine_index_load_facts(struct sync *sync)
 enum fault engine_index_load(struct sync *sync, struct failure *ret_failure)
 {
     struct load load = {.sync = sync};
-    enum fault fault = store_load(sync->store, load_message, &load, ret_failure);
+    char notice[FAILURE_TEXT_OCTETS];
+    enum fault fault = store_begin(sync->store, notice, ret_failure);
+    if (fault != FAULT_NONE)
+        return fault;
+    if (notice[0] != '\0')
+        log_write(LOG_LEVEL_WARNING, "%s", notice);
+    load_facts(sync);
+    fault = store_load(sync->store, load_message, &load, ret_failure);
     if (fault != FAULT_NONE)
         return fault;
     maildrop_begin_after(sync->maildrop, store_last_id(sync->store));

@@ -37,6 +37,8 @@ enum fault link_new(const struct link_options *options, int64_t now_ms, struct l
         link->session == NULL
             ? failure_set(ret_failure, FAULT_MEMORY, "out of memory")
             : net_connection_new(&options->net, now_ms, &link->connection, ret_failure);
+    if (fault == FAULT_NONE)
+        fault = net_connection_progress(link->connection, now_ms, ret_failure);
     if (fault != FAULT_NONE) {
         link_free(link);
         return fault;
@@ -213,6 +215,11 @@ enum fault link_next_event(struct link *link, int64_t now_ms, struct pop3_event 
         if (fault != FAULT_NONE)
             return fault;
     }
+}
+
+void link_assume_pipelining(struct link *link)
+{
+    pop3_session_assume_pipelining(link->session);
 }
 
 bool link_may_issue(const struct link *link)

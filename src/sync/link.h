@@ -39,6 +39,8 @@ enum fault link_next_event(struct link *link, int64_t now_ms, struct pop3_event 
  * requests. */
 void link_begin_turn(struct link *link);
 
+/* See pop3_session_assume_pipelining(). */
+void link_assume_pipelining(struct link *link);
 bool link_may_issue(const struct link *link);
 enum fault link_issue(struct link *link, const struct pop3_request *request, int64_t now_ms);
 /* Sends what the socket takes. */

@@ -59,10 +59,10 @@ static enum pop3_security security(enum sync_tls tls)
     return POP3_SECURITY_STLS;
 }
 
-/* That the listing may go out together with the CAPA that allows it, a round trip sooner. */
-static bool may_assume_pipelining(const struct sync *sync)
+void engine_assume_pipelining(struct sync *sync)
 {
-    return sync->pipelining_known && !sync->pipeline_off && !sync->listing_alone;
+    if (sync->link != NULL && sync->pipelining_known && !sync->pipeline_off && !sync->listing_alone)
+        link_assume_pipelining(sync->link);
 }
 
 void engine_connect(struct sync *sync, int64_t now_ms)
@@ -88,7 +88,6 @@ void engine_connect(struct sync *sync, int64_t now_ms)
                  .user = account->user,
                  .password = account->password,
                  .pipeline = account->pipeline && !sync->pipeline_off,
-                 .pipelining_known = account->pipeline && may_assume_pipelining(sync),
                  .trace = account->trace},
         .timeout_ms = account->timeout_ms,
     };
@@ -97,6 +96,8 @@ void engine_connect(struct sync *sync, int64_t now_ms)
     sync->status_is_stale = true;
     if (link_new(&options, now_ms, &sync->link, &failure) != FAULT_NONE)
         engine_link_lost(sync, &failure, now_ms);
+    else
+        engine_assume_pipelining(sync);
 }
 
 /*

@@ -70,7 +70,6 @@ static enum fault open_store(struct sync *sync, const struct sync_options *optio
                              struct failure *ret_failure)
 {
     char owner[FAILURE_TEXT_OCTETS];
-    char notice[FAILURE_TEXT_OCTETS];
     snprintf(owner, sizeof(owner), "mounted on %s by process %ld", options->mountpoint,
              (long)getpid());
     const struct store_options store = {
@@ -81,12 +80,7 @@ static enum fault open_store(struct sync *sync, const struct sync_options *optio
         .lf = options->lf,
         .octets_max = options->cache_octets_max,
     };
-    enum fault fault = store_open(&store, &sync->store, notice, ret_failure);
-    if (fault != FAULT_NONE)
-        return fault;
-    if (notice[0] != '\0')
-        log_write(LOG_LEVEL_WARNING, "%s", notice);
-    return FAULT_NONE;
+    return store_open(&store, &sync->store, ret_failure);
 }
 
 enum fault sync_new(const struct sync_options *options, struct sync **ret_sync,

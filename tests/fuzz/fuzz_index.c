@@ -81,7 +81,9 @@ static struct store *open_store(void)
     struct store *store = NULL;
     struct failure failure = {0};
     char notice[FAILURE_TEXT_OCTETS];
-    enum fault fault = store_open(&options, &store, notice, &failure);
+    enum fault fault = store_open(&options, &store, &failure);
+    if (fault == FAULT_NONE)
+        fault = store_begin(store, notice, &failure);
     if (fault != FAULT_NONE)
         fprintf(stderr, "%s: %s\n", fault_name(fault), failure.text);
     MUST(fault == FAULT_NONE);

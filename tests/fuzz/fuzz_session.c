@@ -187,13 +187,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .user = "alice",
         .password = password,
         .pipeline = (data[0] & 0x40) == 0,
-        .pipelining_known = (data[0] & 0x10) != 0,
         .trace = (data[0] & 0x80) != 0,
     };
     unsigned seed = data[2];
     struct run run = {.secrets_allowed = options.security != POP3_SECURITY_STLS};
     run.session = pop3_session_new(&options);
     MUST(run.session != NULL);
+    if ((data[0] & 0x10) != 0)
+        pop3_session_assume_pipelining(run.session);
     if ((data[2] & 1) != 0)
         pop3_session_bind(run.session, "tls-exporter", slice_from_string(password));
     size_t at = 3;

@@ -232,14 +232,8 @@ static void pipelining_offered_only_before_login_is_not_used(void **state)
 static struct pop3_session *entered(void)
 {
     static const char *const answers[] = {"+OK\r\n", "+OK\r\nUSER\r\n.\r\n", "+OK\r\n"};
-    const struct pop3_options options = {.security = POP3_SECURITY_TLS,
-                                         .auth = POP3_AUTH_USER,
-                                         .user = "alice",
-                                         .password = "secret",
-                                         .pipeline = true,
-                                         .pipelining_known = true};
-    struct pop3_session *session = pop3_session_new(&options);
-    assert_non_null(session);
+    struct pop3_session *session = session_of(POP3_SECURITY_TLS, "secret");
+    pop3_session_assume_pipelining(session);
     for (size_t i = 0; i < 3; i++) {
         assert_int_equal(after(session, answers[i]).type, POP3_EVENT_NONE);
         send_all(session);

@@ -27,12 +27,25 @@ int set_up_closed(void **state)
     return 0;
 }
 
+enum fault open_and_begin(struct fixture *f, struct store **ret_store, struct failure *ret_failure)
+{
+    *ret_store = NULL;
+    enum fault fault = store_open(&f->options, ret_store, ret_failure);
+    if (fault == FAULT_NONE)
+        fault = store_begin(*ret_store, f->notice, ret_failure);
+    if (fault == FAULT_NONE)
+        return fault;
+    store_close(*ret_store);
+    *ret_store = NULL;
+    return fault;
+}
+
 int set_up(void **state)
 {
     if (set_up_closed(state) != 0)
         return 1;
     struct fixture *f = *state;
-    return store_open(&f->options, &f->store, f->notice, NULL) != FAULT_NONE;
+    return open_and_begin(f, &f->store, NULL) != FAULT_NONE;
 }
 
 static int remove_one(const char *path, const struct stat *stat, int kind, struct FTW *walk)
@@ -55,7 +68,7 @@ int tear_down(void **state)
 void store_must_open(struct fixture *f)
 {
     struct failure failure = {0};
-    if (store_open(&f->options, &f->store, f->notice, &failure) != FAULT_NONE)
+    if (open_and_begin(f, &f->store, &failure) != FAULT_NONE)
         fail_msg("%s", failure.text);
 }
 
@@ -193,7 +206,7 @@ void killed_after(struct fixture *f, void (*work)(struct fixture *f))
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
-        CHILD_MUST(store_open(&f->options, &f->store, f->notice, NULL) == FAULT_NONE);
+        CHILD_MUST(open_and_begin(f, &f->store, NULL) == FAULT_NONE);
         work(f);
         raise(SIGKILL);
     }

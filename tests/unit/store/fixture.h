@@ -30,6 +30,8 @@ int set_up(void **state);
 int set_up_closed(void **state);
 int tear_down(void **state);
 
+/* store_open() and store_begin(), with the notice in `f`; *ret_store is NULL if either fails. */
+enum fault open_and_begin(struct fixture *f, struct store **ret_store, struct failure *ret_failure);
 void store_must_open(struct fixture *f);
 void store_must_close(struct fixture *f);
 void store_must_reopen(struct fixture *f);

@@ -28,7 +28,7 @@ static int set_up_disk(void **state)
         mount("popfs-test", f->folder, "tmpfs", 0, "size=3m,mode=700") != 0)
         return 1;
     setenv("TMPDIR", f->base, 1);
-    return store_open(&f->options, &f->store, f->notice, NULL) != FAULT_NONE;
+    return open_and_begin(f, &f->store, NULL) != FAULT_NONE;
 }
 
 static int tear_down_disk(void **state)
@@ -283,7 +283,7 @@ static void a_disk_that_is_full_of_other_things_is_a_fault_of_the_opening(void *
     store_must_close(f);
     fill(f, 0);
     f->options.account = "bob@host:995";
-    assert_int_equal(store_open(&f->options, &f->store, f->notice, &failure), FAULT_DISK);
+    assert_int_equal(open_and_begin(f, &f->store, &failure), FAULT_DISK);
     assert_non_null(strstr(failure.text, "full"));
     f->store = NULL;
 }

@@ -56,7 +56,7 @@ static bool opens(struct fixture *f)
 {
     failing.failed_count = 0;
     failing.counts = true;
-    enum fault fault = store_open(&f->options, &f->store, f->notice, NULL);
+    enum fault fault = open_and_begin(f, &f->store, NULL);
     failing.counts = false;
     if (fault != FAULT_NONE) {
         f->store = NULL;

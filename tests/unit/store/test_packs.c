@@ -411,7 +411,7 @@ static int set_up_small(void **state)
         return 1;
     struct fixture *f = *state;
     f->options.octets_max = CACHE_OCTETS;
-    return store_open(&f->options, &f->store, f->notice, NULL) != FAULT_NONE;
+    return open_and_begin(f, &f->store, NULL) != FAULT_NONE;
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

@@ -14,11 +14,24 @@ static void a_second_opener_is_told_who_has_the_account(void **state)
     struct fixture *f = *state;
     struct store *other;
     struct failure failure;
-    char notice[FAILURE_TEXT_OCTETS];
-    assert_int_equal(store_open(&f->options, &other, notice, &failure), FAULT_BUSY);
+    assert_int_equal(store_open(&f->options, &other, &failure), FAULT_BUSY);
     assert_string_equal(failure.text, "alice@host:995 is mounted on /home/a/mail by process 12"
                                       " already");
     assert_true(add(f->store, 1, "a", 0)); /* the first is not disturbed */
+}
+
+static void a_folder_that_was_only_taken_is_left_as_it_was(void **state)
+{
+    struct fixture *f = *state;
+    assert_true(add(f->store, 1, "a", 3) && keep(f->store, 1, "one"));
+    store_must_close(f);
+    size_t before = entries_count(f->folder);
+    assert_int_equal(store_open(&f->options, &f->store, NULL), FAULT_NONE);
+    store_must_close(f);
+    assert_int_equal(entries_count(f->folder), before);
+    store_must_open(f);
+    assert_string_equal(f->notice, "");
+    assert_kept(f->store, 1, "one");
 }
 
 /* In a process of its own, as it is in life. */
@@ -29,7 +42,7 @@ static int fault_in_child(struct fixture *f)
     assert_true(child >= 0);
     if (child == 0) {
         struct store *store;
-        _exit((int)store_open(&f->options, &store, f->notice, NULL));
+        _exit((int)store_open(&f->options, &store, NULL));
     }
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFEXITED(status));
@@ -105,8 +118,7 @@ static void refused_with(struct fixture *f, const char *text)
 {
     struct store *store;
     struct failure failure = {0};
-    char notice[FAILURE_TEXT_OCTETS];
-    assert_int_equal(store_open(&f->options, &store, notice, &failure), FAULT_DISK);
+    assert_int_equal(open_and_begin(f, &store, &failure), FAULT_DISK);
     if (strstr(failure.text, text) == NULL)
         fail_msg("%s", failure.text);
 }
@@ -190,14 +202,13 @@ static void two_temporary_stores_of_one_account_go_side_by_side(void **state)
 {
     struct fixture *f = *state;
     struct store *other;
-    char notice[FAILURE_TEXT_OCTETS];
     store_must_open(f); /* nor does one that lasts mind */
     f->options.temporary = true;
-    assert_int_equal(store_open(&f->options, &other, notice, NULL), FAULT_NONE);
+    assert_int_equal(open_and_begin(f, &other, NULL), FAULT_NONE);
     assert_true(add(f->store, 1, "a", 3) && keep(f->store, 1, "one"));
     assert_true(add(other, 1, "b", 3) && keep(other, 1, "two"));
     struct store *third;
-    assert_int_equal(store_open(&f->options, &third, notice, NULL), FAULT_NONE);
+    assert_int_equal(open_and_begin(f, &third, NULL), FAULT_NONE);
     assert_int_equal(entries_count(f->folder), 3);
     assert_kept(f->store, 1, "one");
     assert_kept(other, 1, "two");
@@ -252,6 +263,7 @@ int main(void)
         TEST(a_second_opener_is_told_who_has_the_account),
         TEST(the_lock_holds_between_processes_until_it_is_closed),
         TEST(the_lock_dies_with_its_process),
+        TEST(a_folder_that_was_only_taken_is_left_as_it_was),
         TEST(everything_is_for_the_owner_alone),
         TEST(an_account_cannot_leave_its_folder),
         TEST(a_folder_of_another_user_is_refused),
