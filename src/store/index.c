@@ -33,9 +33,7 @@ static const char configuration[] =
     "PRAGMA journal_mode = WAL;"
     /* Few and large checkpoints, since each waits for the disk; the log is cut back after one. */
     "PRAGMA wal_autocheckpoint = 4000;"
-    "PRAGMA journal_size_limit = 16777216;"
-    "CREATE TEMP TABLE wish(uidl BLOB NOT NULL, listed INTEGER NOT NULL, going INTEGER NOT NULL,"
-    " UNIQUE(uidl, listed));";
+    "PRAGMA journal_size_limit = 16777216;";
 
 /*
  * AUTOINCREMENT keeps the highest id that there ever was. `flags` are the Maildir's. Of a body that
@@ -89,9 +87,6 @@ static const char *const statement_texts[INDEX_STATEMENTS_COUNT] = {
     [INDEX_PACKS] = "SELECT name, used, erased FROM pack",
     [INDEX_SET_PACK] = "INSERT OR REPLACE INTO pack VALUES(?1, ?2, ?3)",
     [INDEX_FORGET_PACKS] = "DELETE FROM pack",
-    [INDEX_WISH] = "INSERT OR REPLACE INTO wish VALUES(?1, ?2, ?3)",
-    [INDEX_WISHES] = "SELECT uidl, listed, going FROM wish ORDER BY rowid",
-    [INDEX_CLEAR_WISHES] = "DELETE FROM wish",
     [INDEX_SET_GOING] = "UPDATE message SET going = ?3 WHERE " SAME_MESSAGE,
     [INDEX_MAKE_GOING] = "INSERT INTO message(uidl, listed, first_seen, going)"
                          " VALUES(?1, ?2, ?3, 1) ON CONFLICT(uidl) DO NOTHING",

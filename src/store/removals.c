@@ -14,11 +14,13 @@
  * - power cut: if the row's end is on the disk, so is the line.
  */
 #include "store.h"
+#include "wishes.h"
 
 #include <time.h>
 
 struct fold {
     struct store *store;
+    struct wishes wishes;
     size_t lines_count, wishes_count, going_count, replaced_count;
     int64_t now_ns;
 };
@@ -30,17 +32,13 @@ enum fault store_note_removal(struct store *store, struct slice uidl, uint64_t l
     return journal_note(&store->journal, &wish, ret_failure);
 }
 
-/* The later of two lines for one message takes the place of the earlier. */
 static enum fault collect(void *context, const struct wish *wish, struct failure *ret_failure)
 {
     struct fold *fold = context;
-    struct index *index = &fold->store->index;
-    sqlite3_stmt *statement = index_use(index, INDEX_WISH);
-    int bad = index_bind_uidl(statement, 1, wish->uidl) |
-              sqlite3_bind_int64(statement, 2, (int64_t)wish->listed_octets) |
-              sqlite3_bind_int(statement, 3, wish->going);
     fold->lines_count++;
-    return index_change(index, INDEX_WISH, bad, ret_failure);
+    return wishes_add(&fold->wishes, wish)
+               ? FAULT_NONE
+               : failure_set(ret_failure, FAULT_MEMORY, "out of memory");
 }
 
 static enum fault set_going(struct index *index, const struct wish *wish, bool *ret_found,
@@ -74,7 +72,6 @@ static enum fault apply(struct fold *fold, const struct wish *wish, struct failu
     struct index *index = &fold->store->index;
     bool found = false, made = false;
     enum fault fault = set_going(index, wish, &found, ret_failure);
-    fold->wishes_count += wish->going;
     if (fault != FAULT_NONE || found || !wish->going)
         return fault;
     fault = make_going(index, wish, fold->now_ns++, &made, ret_failure);
@@ -82,22 +79,19 @@ static enum fault apply(struct fold *fold, const struct wish *wish, struct failu
     return fault;
 }
 
+/* Most journals are of wishes that have come true: then nothing is going, here or there. */
 static enum fault apply_all(struct fold *fold, struct failure *ret_failure)
 {
-    struct index *index = &fold->store->index;
-    sqlite3_stmt *statement = index_use(index, INDEX_WISHES);
+    const struct wishes *wishes = &fold->wishes;
     enum fault fault = FAULT_NONE;
-    bool row = true;
-    while (fault == FAULT_NONE && row) {
-        fault = index_row(index, INDEX_WISHES, SQLITE_OK, &row, ret_failure);
-        if (fault != FAULT_NONE || !row)
-            break;
-        const struct wish wish = {index_column_bytes(statement, 0),
-                                  index_column_octets(statement, 1),
-                                  sqlite3_column_int(statement, 2) != 0};
+    for (size_t i = 0; i < wishes->count; i++)
+        fold->wishes_count += wishes_at(wishes, i).going;
+    if (fold->wishes_count == 0 && fold->going_count == 0)
+        return FAULT_NONE;
+    for (size_t i = 0; i < wishes->count && fault == FAULT_NONE; i++) {
+        const struct wish wish = wishes_at(wishes, i);
         fault = apply(fold, &wish, ret_failure);
     }
-    index_end(index, INDEX_WISHES);
     return fault;
 }
 
@@ -132,6 +126,22 @@ static void say(const struct fold *fold, size_t damaged_count, struct notice *no
                    fold->replaced_count, fold->replaced_count == 1 ? "" : "s");
 }
 
+static enum fault fold_all(struct fold *fold, size_t *ret_damaged, struct failure *ret_failure)
+{
+    struct index *index = &fold->store->index;
+    enum fault fault =
+        journal_read(fold->store->place.folder, collect, fold, ret_damaged, ret_failure);
+    if (fault != FAULT_NONE)
+        return fault;
+    wishes_settle(&fold->wishes);
+    fault = each_going(index, NULL, &fold->going_count, ret_failure);
+    if (fault == FAULT_NONE)
+        fault = apply_all(fold, ret_failure);
+    if (fault == FAULT_NONE)
+        fault = each_going(index, NULL, &fold->going_count, ret_failure);
+    return fault;
+}
+
 enum fault removals_fold(struct store *store, struct notice *notice, bool *ret_is_tidy,
                          struct failure *ret_failure)
 {
@@ -139,14 +149,8 @@ enum fault removals_fold(struct store *store, struct notice *notice, bool *ret_i
     size_t damaged_count;
     clock_gettime(CLOCK_REALTIME, &now);
     struct fold fold = {.store = store, .now_ns = now.tv_sec * 1000000000LL + now.tv_nsec};
-    enum fault fault =
-        journal_read(store->place.folder, collect, &fold, &damaged_count, ret_failure);
-    if (fault == FAULT_NONE)
-        fault = apply_all(&fold, ret_failure);
-    if (fault == FAULT_NONE)
-        fault = index_change(&store->index, INDEX_CLEAR_WISHES, SQLITE_OK, ret_failure);
-    if (fault == FAULT_NONE)
-        fault = each_going(&store->index, NULL, &fold.going_count, ret_failure);
+    enum fault fault = fold_all(&fold, &damaged_count, ret_failure);
+    wishes_done(&fold.wishes);
     if (fault != FAULT_NONE)
         return fault;
     say(&fold, damaged_count, notice);

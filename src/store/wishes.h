@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* What became of each message in the lines of the journal. In memory; knows nothing of the index.
+ */
+#ifndef STORE_WISHES_H
+#define STORE_WISHES_H
+
+#include "journal.h"
+
+struct wishes_line;
+
+struct wishes {
+    struct buffer uidls;
+    struct wishes_line *lines;
+    size_t count, room;
+};
+
+void wishes_done(struct wishes *wishes);
+/* Copies. False for want of memory. */
+bool wishes_add(struct wishes *wishes, const struct wish *wish);
+/* Of the lines for one message, which is a UIDL and a size, only the last is left; the others stay
+ * in their order. */
+void wishes_settle(struct wishes *wishes);
+/* Borrowed until wishes_add() or wishes_done(). */
+struct wish wishes_at(const struct wishes *wishes, size_t position);
+
+#endif
