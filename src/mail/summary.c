@@ -2,6 +2,8 @@
 /* Who wrote a message, and about what. */
 #include "words.h"
 
+#include <string.h>
+
 /*
  * GMime reads encoded words in a name on its own, after it has taken quotes and backslashes off, so
  * that words_decode() could not look at their charsets first. It finds none without question marks:
@@ -11,6 +13,8 @@ static const char hidden_question_mark[] = "\xee\x80\x80"; /* U+E000 */
 
 static char *replace_all(const char *text, const char *from, const char *to)
 {
+    if (strstr(text, from) == NULL)
+        return g_strdup(text);
     char **parts = g_strsplit(text, from, -1);
     char *joined = g_strjoinv(to, parts);
     g_strfreev(parts);

@@ -104,6 +104,8 @@ static enum kind kind_of(gunichar c)
 {
     if (c == '\t' || c == '\n' || c == '\r')
         return KIND_BLANK;
+    if (c > ' ' && c < 0x7f)
+        return KIND_SHOWN;
     GUnicodeType type = g_unichar_type(c);
     if (type == G_UNICODE_SPACE_SEPARATOR || type == G_UNICODE_LINE_SEPARATOR ||
         type == G_UNICODE_PARAGRAPH_SEPARATOR)
@@ -144,6 +146,8 @@ char *words_clean(const char *text)
 {
     char *valid = g_utf8_make_valid(text, -1);
     drop_tricks(valid);
+    if (g_str_is_ascii(valid))
+        return valid;
     /* After the dropping, which may bring together what composes. */
     char *composed = g_utf8_normalize(valid, -1, G_NORMALIZE_NFC);
     g_free(valid);
