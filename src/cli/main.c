@@ -45,6 +45,7 @@
 #include "paths.h"
 #include "secret.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -170,6 +171,8 @@ int main(int argc, char **argv)
     struct options options;
     struct failure failure = {0};
     int code = EXIT_OK;
+    /* Another than the main heap grows by four kilobytes at a time, with a system call for each. */
+    mallopt(M_ARENA_MAX, 1);
     if (!daemon_open_standard_descriptors())
         return EXIT_SYSTEM;
     enum fault fault = options_parse(argc, argv, &options, &failure);
