@@ -113,6 +113,13 @@ enum fault store_set_fact(struct store *store, const char *name, int64_t value,
  */
 enum fault store_note_removal(struct store *store, struct slice uidl, uint64_t listed_octets,
                               bool going, struct failure *ret_failure);
+/*
+ * No message is going any more: what has been noted is over, and on the disk it is when this
+ * returns. Cheaper than to take each wish back, where many have come true; does nothing where the
+ * index holds wishes of an earlier opening. Nobody may note a removal meanwhile. FAULT_DISK: wishes
+ * may be noted no more, or are there still.
+ */
+enum fault store_clear_removals(struct store *store, struct failure *ret_failure);
 
 /* ---- bodies ---- */
 

@@ -71,6 +71,9 @@ static const char *const statement_texts[INDEX_STATEMENTS_COUNT] = {
     [INDEX_FIND_ID] = "SELECT id, uidl, listed, going FROM message WHERE id = ?1",
     [INDEX_FIND_UIDL] = "SELECT id, uidl, listed, going FROM message WHERE uidl = ?1",
     [INDEX_DELETE] = "DELETE FROM message WHERE id = ?1",
+    /* Without a condition SQLite drops the pages and looks at none. */
+    [INDEX_DELETE_ALL] = "DELETE FROM message",
+    [INDEX_IDS] = "SELECT id FROM message ORDER BY id",
     [INDEX_LEARN_OCTETS] = "UPDATE message SET exact = ?2 WHERE id = ?1",
     [INDEX_LEARN_HEADER] = "UPDATE message SET time = ?2, sender = ?3, subject = ?4 WHERE id = ?1",
     [INDEX_SUMMARY] = "SELECT sender, subject FROM message WHERE id = ?1",

@@ -104,20 +104,61 @@ static enum fault gather_line(struct store *store, uint64_t id, struct buffer *l
     return memory ? FAULT_NONE : failure_set(ret_failure, FAULT_MEMORY, "out of memory");
 }
 
+/* The lines that take the wishes back, if there may be some. */
+static enum fault take_back(struct store *store, const uint64_t *ids, size_t count,
+                            struct failure *ret_failure)
+{
+    CLEANUP_BUFFER struct buffer lines = {0};
+    bool none;
+    enum fault fault = removals_are_none(store, &none, ret_failure);
+    if (none)
+        return fault;
+    for (size_t i = 0; i < count && fault == FAULT_NONE; i++)
+        fault = gather_line(store, ids[i], &lines, ret_failure);
+    if (fault != FAULT_NONE)
+        return fault;
+    return journal_write(&store->journal, buffer_slice(&lines), ret_failure);
+}
+
+/* *ret_all: these are the ids of all rows, in their order. */
+static enum fault are_all(struct store *store, const uint64_t *ids, size_t count, bool *ret_all,
+                          struct failure *ret_failure)
+{
+    sqlite3_stmt *statement = index_use(&store->index, INDEX_IDS);
+    size_t i = 0;
+    bool row;
+    do {
+        enum fault fault = index_row(&store->index, INDEX_IDS, SQLITE_OK, &row, ret_failure);
+        if (fault != FAULT_NONE)
+            return fault;
+    } while (row && i < count && index_column_octets(statement, 0) == ids[i++]);
+    *ret_all = !row && i == count;
+    index_end(&store->index, INDEX_IDS);
+    return FAULT_NONE;
+}
+
+static enum fault delete_rows(struct store *store, const uint64_t *ids, size_t count,
+                              struct failure *ret_failure)
+{
+    bool all;
+    enum fault fault = are_all(store, ids, count, &all, ret_failure);
+    if (fault == FAULT_NONE && all) {
+        (void)index_use(&store->index, INDEX_DELETE_ALL);
+        return index_change(&store->index, INDEX_DELETE_ALL, SQLITE_OK, ret_failure);
+    }
+    for (size_t i = 0; i < count && fault == FAULT_NONE; i++)
+        fault = delete_row(store, ids[i], ret_failure);
+    return fault;
+}
+
 enum fault store_forget(struct store *store, const uint64_t *ids, size_t count,
                         struct failure *ret_failure)
 {
-    CLEANUP_BUFFER struct buffer lines = {0};
-    enum fault fault = FAULT_NONE;
-    for (size_t i = 0; i < count && fault == FAULT_NONE; i++)
-        fault = gather_line(store, ids[i], &lines, ret_failure);
+    enum fault fault = take_back(store, ids, count, ret_failure);
     if (fault == FAULT_NONE)
-        fault = journal_write(&store->journal, buffer_slice(&lines), ret_failure);
-    for (size_t i = 0; i < count; i++) {
-        if (fault == FAULT_NONE)
-            fault = delete_row(store, ids[i], ret_failure);
+        fault = delete_rows(store, ids, count, ret_failure);
+    for (size_t i = 0; i < count; i++)
         bodies_forget(store, ids[i]);
-    }
     return fault;
 }
 

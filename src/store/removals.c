@@ -12,6 +12,8 @@
  *   caller learned a moment ago and the next listing tells again;
  * - killed after it: the row may be there, without a wish;
  * - power cut: if the row's end is on the disk, so is the line.
+ *
+ * Where no wish is left at all, an empty journal takes the place of all those lines.
  */
 #include "store.h"
 #include "wishes.h"
@@ -171,5 +173,35 @@ enum fault removals_tidy(struct store *store, struct failure *ret_failure)
     if (fault == FAULT_NONE)
         return journal_replace(store->place.folder, file, ret_failure);
     fclose(file);
+    return fault;
+}
+
+static enum fault begin_empty(struct store *store, struct failure *ret_failure)
+{
+    FILE *file;
+    enum fault fault = journal_begin(store->place.folder, &file, ret_failure);
+    if (fault == FAULT_NONE)
+        fault = journal_replace(store->place.folder, file, ret_failure);
+    if (fault != FAULT_NONE)
+        return fault;
+    journal_close(&store->journal);
+    return journal_open(&store->journal, store->place.folder, ret_failure);
+}
+
+enum fault store_clear_removals(struct store *store, struct failure *ret_failure)
+{
+    size_t going_count;
+    enum fault fault = each_going(&store->index, NULL, &going_count, ret_failure);
+    /* A row that says so would outlive the journal if popfs were killed now. */
+    if (fault != FAULT_NONE || going_count > 0 || journal_notes(&store->journal) == 0)
+        return fault;
+    return begin_empty(store, ret_failure);
+}
+
+enum fault removals_are_none(struct store *store, bool *ret_none, struct failure *ret_failure)
+{
+    size_t going_count;
+    enum fault fault = each_going(&store->index, NULL, &going_count, ret_failure);
+    *ret_none = going_count == 0 && journal_notes(&store->journal) == 0;
     return fault;
 }

@@ -69,6 +69,8 @@ void body_name(uint64_t id, uint32_t opening, char ret_name[BODY_NAME_OCTETS]);
  * journal holds no line but those of what is going now. */
 enum fault removals_fold(struct store *store, struct notice *notice, bool *ret_is_tidy,
                          struct failure *ret_failure);
+/* *ret_none: nothing was going when the store was opened, and nothing has been noted since. */
+enum fault removals_are_none(struct store *store, bool *ret_none, struct failure *ret_failure);
 /* Makes the journal tidy; what was folded is to be on the disk already. */
 enum fault removals_tidy(struct store *store, struct failure *ret_failure);
 

@@ -26,6 +26,7 @@
 enum {
     COMMIT_ATTEMPTS_MAX = 3,
     COMMIT_DELES_MAX = 32768, /* outstanding at once: their answers are short */
+    COMMIT_DELES_TURN = 512,  /* sent, before more are made: the server works meanwhile */
     COMMIT_RETRY_MS = 1000,
     COMMIT_BUSY_RETRY_MS = 5000, /* our own lost session may still hold the lock */
     PROVE_AGAIN_MS = 1000,       /* Courier deletes after it has said that it is done */
@@ -300,10 +301,11 @@ static const char *why_not(const struct sync *sync, const struct removal *remova
     return NULL;
 }
 
-/* Sends the DELEs that the protocol takes now; *ret_all: none is left to be sent. */
+/* Sends the DELEs that the protocol and this turn take; *ret_all: none is left to be sent. */
 static enum fault send_deles(struct sync *sync, int64_t now_ms, bool *ret_all)
 {
     struct commit *commit = &sync->commit;
+    size_t asked_count = 0;
     *ret_all = false;
     for (; commit->dele_next < commit->removals_count; commit->dele_next++) {
         struct removal *removal = &commit->removals[commit->dele_next];
@@ -316,6 +318,10 @@ static enum fault send_deles(struct sync *sync, int64_t now_ms, bool *ret_all)
         }
         if (!link_may_issue(sync->link) || sync->jobs.in_flight.count >= COMMIT_DELES_MAX)
             return FAULT_NONE;
+        if (asked_count++ == COMMIT_DELES_TURN) {
+            sync->looks_on = true;
+            return FAULT_NONE;
+        }
         enum fault fault = ask_new(sync, JOB_DELE, removal->message, commit->dele_next, now_ms);
         if (fault != FAULT_NONE)
             return fault;

@@ -14,11 +14,12 @@
 #include "popfs/mail.h"
 
 #include <stdatomic.h>
+#include <stdlib.h>
 
 enum {
     INDEX_FLUSH_MS = 1000,
-    INDEX_CHANGES_MAX = 4096, /* of one transaction */
-    FORGET_COUNT_MAX = 256,   /* at once */
+    INDEX_CHANGES_MAX = 4096,  /* of one transaction */
+    CLEARED_COUNT_LEAST = 100, /* wishes that have come true at once: a new journal is cheaper */
 };
 
 static const char fact_lies[] = "list-lies";
@@ -115,16 +116,32 @@ static void add(struct sync *sync, const struct maildrop_message *message)
         note_result(sync, store_add(sync->store, &row, &failure), &failure);
 }
 
+/* Where no wish is left, none need be taken back one by one. */
+static void clear_wishes(struct sync *sync)
+{
+    struct failure failure;
+    pthread_mutex_lock(&sync->wish_lock);
+    if (atomic_load(&sync->going_count) == 0)
+        note_result(sync, store_clear_removals(sync->store, &failure), &failure);
+    pthread_mutex_unlock(&sync->wish_lock);
+}
+
 static void forget(struct sync *sync, struct maildrop_message *const *messages, size_t count)
 {
     struct failure failure;
-    uint64_t ids[FORGET_COUNT_MAX];
-    for (size_t done = 0; done < count;) {
-        size_t part = 0;
-        while (part < FORGET_COUNT_MAX && done < count)
-            ids[part++] = maildrop_message_id(messages[done++]);
-        note_result(sync, store_forget(sync->store, ids, part, &failure), &failure);
+    if (count == 0)
+        return;
+    CLEANUP_FREE uint64_t *ids = calloc(count, sizeof(ids[0]));
+    if (ids == NULL) {
+        failure_set(&failure, FAULT_MEMORY, "out of memory");
+        note_result(sync, FAULT_MEMORY, &failure);
+        return;
     }
+    for (size_t i = 0; i < count; i++)
+        ids[i] = maildrop_message_id(messages[i]);
+    if (count >= CLEARED_COUNT_LEAST)
+        clear_wishes(sync);
+    note_result(sync, store_forget(sync->store, ids, count, &failure), &failure);
 }
 
 void engine_index_changes(struct sync *sync, const struct maildrop_changes *changes)

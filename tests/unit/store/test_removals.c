@@ -196,6 +196,58 @@ static void many_that_are_forgotten_at_once_leave_neither_rows_nor_wishes(void *
     assert_loads(f->store, "u7+ u1- u2- u3- u4- u5- ");
 }
 
+static void clear_without_flush(struct fixture *f)
+{
+    CHILD_MUST(note(f->store, "a", 3, true) && note(f->store, "b", 3, true));
+    CHILD_MUST(store_clear_removals(f->store, NULL) == FAULT_NONE);
+    CHILD_MUST(note(f->store, "c", 3, true));
+    CHILD_MUST(forget(f->store, 1) && forget(f->store, 2));
+}
+
+static void
+what_was_noted_is_over_when_the_journal_is_cleared_and_what_comes_later_is_not(void **state)
+{
+    struct fixture *f = *state;
+    store_must_open(f);
+    assert_true(add(f->store, 1, "a", 3) && add(f->store, 2, "b", 3) && add(f->store, 3, "c", 3));
+    store_must_close(f);
+    killed_after(f, clear_without_flush);
+    store_must_open(f);
+    assert_loads(f->store, "a- b- c+ ");
+}
+
+static void a_wish_of_an_earlier_mount_is_not_cleared_but_goes_with_its_message(void **state)
+{
+    struct fixture *f = *state;
+    store_must_open(f);
+    assert_true(add(f->store, 1, "a", 3) && note(f->store, "a", 3, true));
+    store_must_reopen(f);
+    assert_int_equal(store_clear_removals(f->store, NULL), FAULT_NONE);
+    store_must_reopen(f);
+    assert_loads(f->store, "a+ ");
+    assert_true(forget(f->store, 1) && add(f->store, 2, "a", 3));
+    store_must_reopen(f);
+    assert_loads(f->store, "a- ");
+}
+
+static void all_that_are_forgotten_at_once_give_their_ids_to_nobody(void **state)
+{
+    struct fixture *f = *state;
+    const uint64_t ids[] = {1, 2, 3};
+    store_must_open(f);
+    assert_true(add(f->store, 1, "a", 3) && keep(f->store, 1, "abc"));
+    assert_true(add(f->store, 2, "b", 3) && add(f->store, 3, "c", 3));
+    assert_int_equal(store_forget(f->store, ids, 3, NULL), FAULT_NONE);
+    assert_loads(f->store, "");
+    assert_false(is_kept(f->store, 1, 3));
+    store_must_reopen(f);
+    assert_loads(f->store, "");
+    assert_int_equal(store_last_id(f->store), 3);
+    assert_true(add(f->store, 4, "a", 3));
+    store_must_reopen(f);
+    assert_loads(f->store, "a- ");
+}
+
 static void forget_what_was_going_before(struct fixture *f)
 {
     CHILD_MUST(forget(f->store, 1));
@@ -437,6 +489,9 @@ int main(void)
         TEST_CLOSED(a_forgotten_message_leaves_neither_row_nor_wish_after_a_flush),
         TEST_CLOSED(a_message_that_the_index_never_knew_is_not_made_up_when_it_was_forgotten),
         TEST_CLOSED(many_that_are_forgotten_at_once_leave_neither_rows_nor_wishes),
+        TEST_CLOSED(what_was_noted_is_over_when_the_journal_is_cleared_and_what_comes_later_is_not),
+        TEST_CLOSED(a_wish_of_an_earlier_mount_is_not_cleared_but_goes_with_its_message),
+        TEST_CLOSED(all_that_are_forgotten_at_once_give_their_ids_to_nobody),
         TEST_CLOSED(a_wish_of_an_earlier_mount_goes_with_its_message),
         TEST_CLOSED(the_wish_for_a_replaced_message_does_not_pass_to_the_new_one),
         TEST_CLOSED(a_torn_last_line_is_ignored_at_every_length),
