@@ -199,8 +199,8 @@ struct slice pop3_session_output(const struct pop3_session *session);
 void pop3_session_sent(struct pop3_session *session, size_t count);
 
 /*
- * True if a command may follow now: in TRANSACTION, no barrier (QUIT) before it, and either nothing
- * is outstanding or the server pipelines.
+ * True if a command may follow now: in TRANSACTION, which QUIT ends, if either nothing is
+ * outstanding or the server pipelines.
  */
 bool pop3_session_may_issue(const struct pop3_session *session);
 
@@ -211,7 +211,7 @@ struct pop3_request {
     void *tag;
 };
 
-/* FAULT_REFUSED when pop3_session_may_issue() is false or QUIT would overtake; FAULT_MEMORY. */
+/* FAULT_REFUSED when pop3_session_may_issue() is false; FAULT_MEMORY. */
 enum fault pop3_session_issue(struct pop3_session *session, const struct pop3_request *request);
 
 /* Commands whose answer is not complete, those of the login included; after a failure, those that

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /* Nothing may follow PASS or the last line of AUTH: courier, mailfront, solid-pop3d and perdition
- * lose it. */
+ * lose it. Neither may anything follow QUIT. Both are ends of a state in which alone commands are
+ * issued; QUIT itself may follow others. */
 #include "command.h"
 
 #define AUTHORIZATION POP3_STATE_AUTHORIZATION
 #define TRANSACTION POP3_STATE_TRANSACTION
 
 static const struct pop3_command_row rows[] = {
-    [POP3_GREETING] = {"greeting", .state = POP3_STATE_GREETING, .barrier = true},
-    [POP3_CAPA] = {"CAPA", .answer = POP3_ANSWER_CAPABILITIES, .state = AUTHORIZATION,
-                   .barrier = true},
-    [POP3_STLS] = {"STLS", .state = AUTHORIZATION, .barrier = true},
-    [POP3_USER] = {"USER", .state = AUTHORIZATION, .barrier = true, .secret = true},
-    [POP3_PASS] = {"PASS", .state = AUTHORIZATION, .barrier = true, .secret = true},
-    [POP3_APOP] = {"APOP", .state = AUTHORIZATION, .barrier = true, .secret = true},
-    [POP3_AUTH] = {"AUTH", .state = AUTHORIZATION, .barrier = true, .secret = true},
-    [POP3_UTF8] = {"UTF8", .state = AUTHORIZATION, .barrier = true},
+    [POP3_GREETING] = {"greeting", .state = POP3_STATE_GREETING},
+    [POP3_CAPA] = {"CAPA", .answer = POP3_ANSWER_CAPABILITIES, .state = AUTHORIZATION},
+    [POP3_STLS] = {"STLS", .state = AUTHORIZATION},
+    [POP3_USER] = {"USER", .state = AUTHORIZATION, .secret = true},
+    [POP3_PASS] = {"PASS", .state = AUTHORIZATION, .secret = true},
+    [POP3_APOP] = {"APOP", .state = AUTHORIZATION, .secret = true},
+    [POP3_AUTH] = {"AUTH", .state = AUTHORIZATION, .secret = true},
+    [POP3_UTF8] = {"UTF8", .state = AUTHORIZATION},
     [POP3_STAT] = {"STAT", .state = TRANSACTION},
     [POP3_UIDL] = {"UIDL", .answer = POP3_ANSWER_ROWS, .state = TRANSACTION},
     [POP3_LIST] = {"LIST", .answer = POP3_ANSWER_ROWS, .state = TRANSACTION},
@@ -26,7 +26,7 @@ static const struct pop3_command_row rows[] = {
     [POP3_DELE] = {"DELE", .state = TRANSACTION, .arguments = POP3_ARGUMENTS_MSGNUM},
     [POP3_RSET] = {"RSET", .state = TRANSACTION},
     [POP3_NOOP] = {"NOOP", .state = TRANSACTION},
-    [POP3_QUIT] = {"QUIT", .state = TRANSACTION, .barrier = true},
+    [POP3_QUIT] = {"QUIT", .state = TRANSACTION},
 };
 
 const struct pop3_command_row *pop3_command_row(enum pop3_command command)

@@ -20,8 +20,7 @@ struct pop3_command_row {
     enum pop3_answer answer;
     enum pop3_state state;
     enum pop3_arguments arguments; /* of those that a caller may issue */
-    bool barrier; /* nothing is outstanding when it is sent, nothing follows before its answer */
-    bool secret;  /* carries a credential: only through the choke point */
+    bool secret;                   /* carries a credential: only through the choke point */
 };
 
 const struct pop3_command_row *pop3_command_row(enum pop3_command command);

@@ -212,8 +212,6 @@ static bool request_is_valid(const struct pop3_session *session, const struct po
     const struct pop3_command_row *row = pop3_command_row(request->command);
     if (row->state != POP3_STATE_TRANSACTION || !pop3_session_may_issue(session))
         return false;
-    if (row->barrier && session->queue.count > 0)
-        return false;
     return row->arguments == POP3_ARGUMENTS_NONE ||
            (request->msgnum > 0 && request->msgnum <= INT32_MAX);
 }
@@ -349,7 +347,7 @@ static bool session_obey(struct pop3_session *session, enum pop3_login_verdict v
         session_send_login(session);
         return session->state != POP3_STATE_CLOSED && session_enter(session, event);
     case POP3_LOGIN_FINISHED:
-        return session->state != POP3_STATE_TRANSACTION && session_enter(session, event);
+        return session->state == POP3_STATE_AUTHORIZATION && session_enter(session, event);
     case POP3_LOGIN_FAILED:
         session_fail(session, session->login.failure.fault, session->login.code, "%s",
                      session->login.failure.text);

@@ -96,6 +96,12 @@ static bool is_pending(const struct removal *removal)
     return !removal->failed && !removal->removed && is_going(removal);
 }
 
+/* The server deletes it at QUIT, or may. */
+static bool is_asked(const struct removal *removal)
+{
+    return removal->asked && !removal->failed;
+}
+
 static size_t pending_count(const struct commit *commit)
 {
     size_t count = 0;
@@ -115,7 +121,7 @@ static size_t sent_count(const struct commit *commit)
 static void forget_sent(struct commit *commit)
 {
     for (size_t i = 0; i < commit->removals_count; i++)
-        commit->removals[i].sent = false;
+        commit->removals[i].asked = commit->removals[i].sent = false;
     commit->dele_next = 0;
 }
 
@@ -325,6 +331,7 @@ static enum fault send_deles(struct sync *sync, int64_t now_ms, bool *ret_all)
         enum fault fault = ask_new(sync, JOB_DELE, removal->message, commit->dele_next, now_ms);
         if (fault != FAULT_NONE)
             return fault;
+        removal->asked = true;
         sync->dele_sent = true;
     }
     *ret_all = true;
@@ -355,7 +362,7 @@ static bool close_door(struct sync *sync)
     pthread_mutex_lock(&sync->wish_lock);
     pthread_mutex_lock(&sync->lock);
     for (size_t i = 0; i < commit->removals_count; i++)
-        all_going &= !commit->removals[i].sent || is_going(&commit->removals[i]);
+        all_going &= !is_asked(&commit->removals[i]) || is_going(&commit->removals[i]);
     sync->quitting = all_going;
     pthread_mutex_unlock(&sync->lock);
     pthread_mutex_unlock(&sync->wish_lock);
@@ -372,13 +379,23 @@ static enum fault leave(struct sync *sync, int64_t now_ms)
     return engine_end_session(sync, now_ms);
 }
 
+/* At the end of the mount nobody is left to take a wish back: QUIT follows the last DELE, and what
+ * the DELEs are answered is heard before what QUIT is. */
+static bool may_leave_at_once(const struct sync *sync)
+{
+    return sync->phase == ENGINE_STOPPING && sync->dele_sent && sync->careful_count == 0 &&
+           link_may_issue(sync->link);
+}
+
 static enum fault delete_all(struct sync *sync, int64_t now_ms)
 {
     bool all;
     enum fault fault = send_deles(sync, now_ms, &all);
-    if (fault != FAULT_NONE || !all || sync->jobs.in_flight.count > 0)
+    if (fault != FAULT_NONE || !all)
         return fault;
-    if (sent_count(&sync->commit) > 0)
+    if (sync->jobs.in_flight.count > 0 && !may_leave_at_once(sync))
+        return FAULT_NONE;
+    if (sync->jobs.in_flight.count > 0 || sent_count(&sync->commit) > 0)
         return leave(sync, now_ms);
     conclude(sync, FAULT_NONE);
     return FAULT_NONE;

@@ -71,7 +71,8 @@ enum commit_phase {
 struct removal {
     struct maildrop_message *message; /* one reference */
     bool made_up;                     /* its UIDL was, for the session that listed it */
-    bool sent;                        /* DELE was accepted in a session that has not failed */
+    bool asked;                       /* DELE was sent in a session that has not failed */
+    bool sent;                        /* and accepted */
     bool removed;                     /* has gone from the server */
     bool failed;                      /* given up, and said so */
 };

@@ -368,7 +368,9 @@ static void judge_pipelining(struct sync *sync)
 {
     size_t owed_count = sync->jobs.in_flight.count;
     sync->careful_count = 0;
-    if (sync->session_phase != SESSION_ONLINE || owed_count < 2)
+    bool had_session =
+        sync->session_phase == SESSION_ONLINE || sync->session_phase == SESSION_QUITTING;
+    if (!had_session || owed_count < 2)
         return;
     sync->careful_count = owed_count < CAREFUL_MAX ? owed_count : CAREFUL_MAX;
     if (sync->pipelined_count >= PIPELINED_WELL)

@@ -152,6 +152,20 @@ def test_a_quit_that_did_not_delete_is_an_error_by_name(how, serve, on_script):
     assert {mail.name for mail in server.script.messages} == UIDLS
 
 
+@pytest.mark.parametrize("how, at_once", [({}, 9), ({"pipelining": False}, 1), ({"pipelining_cuts": "but listing"}, None)])
+def test_at_the_end_quit_follows_the_last_dele(how, at_once, serve, on_script):
+    """Nobody is left to take a wish back: a round trip less, and what the DELEs are answered is heard all the same."""
+    server = serve(Script(messages=mailbox.many(9), top=False, dele_refused={"m00003"} if at_once == 9 else set(), **how))
+    with on_script(server, expect_exit=None) as mount:
+        for number in range(1, 9):
+            os.unlink(mount.path / f"m{number:05}.eml")
+        assert mount.unmount() == (1 if at_once == 9 else 0)
+        assert ("could not delete m00003" in mount.log()) == (at_once == 9)
+    assert [mail.name for mail in server.script.messages] == (["m00003", "m00009"] if at_once == 9 else ["m00009"])
+    assert at_once is None or max(session.most_at_once for session in server.sessions) == at_once
+    assert not server.violations()
+
+
 def test_removal_survives_a_lost_connection(serve, on_script):
     server = serve(Script(messages=SIX))
     with on_script(server) as mount:

@@ -242,7 +242,6 @@ static struct pop3_session *entered(void)
     assert_int_equal(next(session).type, POP3_EVENT_NONE);
     assert_int_equal(issue(session, POP3_STAT, 0), FAULT_NONE);
     assert_int_equal(issue(session, POP3_UIDL, 0), FAULT_NONE);
-    assert_int_equal(issue(session, POP3_QUIT, 0), FAULT_REFUSED);
     assert_true(
         slice_equal(pop3_session_output(session), SLICE_LITERAL("CAPA\r\nSTAT\r\nUIDL\r\n")));
     send_all(session);
@@ -268,6 +267,17 @@ static void what_is_known_of_the_last_capa_is_not_waited_for(void **state)
     pop3_session_free(session);
 }
 
+static void a_last_capa_is_heard_also_behind_quit(void **state)
+{
+    struct pop3_session *session = entered();
+    (void)state;
+    assert_int_equal(issue(session, POP3_QUIT, 0), FAULT_NONE);
+    send_all(session);
+    assert_int_equal(after(session, "+OK\r\nTOP\r\n.\r\n+OK 3 4\r\n").command, POP3_STAT);
+    assert_int_equal(pop3_session_state(session), POP3_STATE_UPDATE);
+    pop3_session_free(session);
+}
+
 static void a_last_capa_that_is_refused_allows_no_more_pipelining(void **state)
 {
     struct pop3_session *session = entered();
@@ -279,18 +289,28 @@ static void a_last_capa_that_is_refused_allows_no_more_pipelining(void **state)
     assert_failed(session, after(session, "-ERR [SYS/TEMP] no mail today\r\n"), FAULT_BUSY);
 }
 
-static void quit_overtakes_nothing_and_nothing_follows_it(void **state)
+static void quit_waits_where_nothing_is_pipelined_and_nothing_follows_it(void **state)
 {
-    struct pop3_session *session = logged_in(true);
     (void)state;
-    assert_int_equal(issue(session, POP3_DELE, 1), FAULT_NONE);
-    assert_int_equal(issue(session, POP3_QUIT, 0), FAULT_REFUSED);
-    send_all(session);
-    assert_int_equal(after(session, "+OK\r\n").type, POP3_EVENT_STATUS);
-    assert_int_equal(issue(session, POP3_QUIT, 0), FAULT_NONE);
-    assert_int_equal(pop3_session_state(session), POP3_STATE_UPDATE);
-    assert_int_equal(issue(session, POP3_NOOP, 0), FAULT_REFUSED);
-    pop3_session_free(session);
+    for (int pipelining = 0; pipelining < 2; pipelining++) {
+        struct pop3_session *session = logged_in(pipelining);
+        assert_int_equal(issue(session, POP3_DELE, 1), FAULT_NONE);
+        if (!pipelining) {
+            assert_int_equal(issue(session, POP3_QUIT, 0), FAULT_REFUSED);
+            send_all(session);
+            assert_int_equal(after(session, "+OK\r\n").command, POP3_DELE);
+        }
+        assert_int_equal(issue(session, POP3_QUIT, 0), FAULT_NONE);
+        assert_int_equal(pop3_session_state(session), POP3_STATE_UPDATE);
+        assert_int_equal(issue(session, POP3_NOOP, 0), FAULT_REFUSED);
+        send_all(session);
+        if (pipelining)
+            assert_int_equal(after(session, "-ERR\r\n").command, POP3_DELE);
+        assert_int_equal(next(session).type, POP3_EVENT_NONE);
+        assert_int_equal(after(session, "+OK\r\n").command, POP3_QUIT);
+        assert_int_equal(pop3_session_state(session), POP3_STATE_CLOSED);
+        pop3_session_free(session);
+    }
 }
 
 static void what_a_caller_may_not_say_is_refused(void **state)
@@ -459,8 +479,9 @@ int main(void)
         cmocka_unit_test(commands_go_one_by_one_without_pipelining),
         cmocka_unit_test(pipelining_offered_only_before_login_is_not_used),
         cmocka_unit_test(what_is_known_of_the_last_capa_is_not_waited_for),
+        cmocka_unit_test(a_last_capa_is_heard_also_behind_quit),
         cmocka_unit_test(a_last_capa_that_is_refused_allows_no_more_pipelining),
-        cmocka_unit_test(quit_overtakes_nothing_and_nothing_follows_it),
+        cmocka_unit_test(quit_waits_where_nothing_is_pipelined_and_nothing_follows_it),
         cmocka_unit_test(what_a_caller_may_not_say_is_refused),
         cmocka_unit_test(output_comes_in_whole_commands_of_bounded_size),
         cmocka_unit_test(answers_carry_the_tag_of_their_command),
