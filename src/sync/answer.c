@@ -25,7 +25,7 @@ enum fault engine_listing_continue(struct sync *sync, int64_t now_ms)
             return fault;
         sync->listing_next++;
     }
-    return FAULT_NONE;
+    return engine_guess_continue(sync, now_ms);
 }
 
 static enum fault listing_answered(struct sync *sync, int64_t now_ms, struct failure *ret_failure)
@@ -46,6 +46,7 @@ static enum fault stat_answered(struct sync *sync, const struct pop3_event *even
         sync->listing_next = LISTING_ASKED;
         return engine_listed(sync, ret_failure);
     }
+    engine_guess_begin(sync, (uint32_t)sync->listing_total);
     return engine_listing_continue(sync, now_ms);
 }
 
@@ -119,6 +120,7 @@ static enum fault status(struct sync *sync, struct job *job, const struct pop3_e
             return FAULT_NONE;
         jobs_finish(&sync->jobs, job, FAULT_NONE, EXTENT_NONE);
         return listing_refused(sync, event, now_ms, ret_failure);
+    case JOB_GUESS:
     case JOB_BODY:
     case JOB_HEADER:
     case JOB_START:

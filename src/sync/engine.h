@@ -222,6 +222,8 @@ struct sync {
     bool made_up_listing;
     uint64_t listing_total; /* rows to come, as STAT said */
     bool listing_alone;     /* one command at a time while listing */
+    uint32_t guess_count;   /* numbers whose header is asked for before the listing is complete */
+    uint32_t guess_next;    /* of these, up to here have been */
     size_t bad_rows_count;
     size_t lies_count;       /* sizes of LIST that RETR did not bear out */
     size_t truths_count;     /* those that it did */
@@ -264,6 +266,14 @@ void engine_prefetch_settle(struct sync *sync);
  */
 struct job *engine_body_job(struct sync *sync, struct maildrop_message *message,
                             enum schedule_class class);
+
+/* ---- guess.c ---- */
+/* The listing will have so many rows. */
+void engine_guess_begin(struct sync *sync, uint32_t count);
+/* Asks for as many headers as the window has room for. */
+enum fault engine_guess_continue(struct sync *sync, int64_t now_ms);
+/* The listing is complete. */
+enum fault engine_guess_bind(struct sync *sync);
 
 /* ---- answer.c ---- */
 enum fault engine_event(struct sync *sync, const struct pop3_event *event, int64_t now_ms,

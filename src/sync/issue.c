@@ -34,6 +34,7 @@ static uint64_t estimate_octets(const struct sync *sync, const struct job *job)
         return (octets > 0 ? octets : UNKNOWN_BODY_OCTETS) + ANSWER_OVERHEAD_OCTETS;
     }
     case JOB_HEADER:
+    case JOB_GUESS:
         return sync->header_octets + ANSWER_OVERHEAD_OCTETS;
     case JOB_START:
         return sync->header_octets + (uint64_t)job->lines * LINE_OCTETS_GUESS;
@@ -55,6 +56,7 @@ static enum pop3_command command_of(enum job_kind kind)
     case JOB_BODY:
         return POP3_RETR;
     case JOB_HEADER:
+    case JOB_GUESS:
     case JOB_START:
         return POP3_TOP;
     case JOB_STAT:
@@ -78,7 +80,7 @@ static enum pop3_command command_of(enum job_kind kind)
 enum fault engine_ask(struct sync *sync, struct job *job, int64_t now_ms)
 {
     struct pop3_request request = {
-        .command = command_of(job->kind), .tag = job, .lines = job->lines};
+        .command = command_of(job->kind), .tag = job, .msgnum = job->msgnum, .lines = job->lines};
     if (job->message != NULL)
         request.msgnum = engine_msgnum(sync, job->message);
     bool sole = link_outstanding_count(sync->link) == 0;
@@ -106,7 +108,9 @@ static bool needs_header(const struct sync *sync, const struct maildrop_message 
 
 /*
  * The next header that nobody has asked for; NULL at the end. Newest first, because that is what
- * people look at; but from where somebody waits for one (`ls -l` has begun) up to the end first.
+ * people look at; but from where somebody waits for one (`ls -l` has begun) up to the end first,
+ * and all in the order of the listing when the mount begins, because that is how tools look at it:
+ * an `ls -l` that finds the first messages last is 25 ms behind with 10,000.
  */
 static struct job *sweep_next(struct sync *sync)
 {

@@ -63,6 +63,20 @@ struct job *jobs_find(const struct jobs *jobs, enum job_kind kind,
     return job;
 }
 
+static void chain(struct jobs *jobs, struct job *job, struct maildrop_message *message)
+{
+    job->message = maildrop_message_ref(message);
+    struct job **head = &jobs->table[bucket(job->kind, message)];
+    job->chain = *head;
+    *head = job;
+}
+
+void jobs_bind(struct jobs *jobs, struct job *job, struct maildrop_message *message)
+{
+    job->kind = JOB_HEADER;
+    chain(jobs, job, message);
+}
+
 struct job *jobs_add(struct jobs *jobs, enum job_kind kind, enum schedule_class class,
                      struct maildrop_message *message)
 {
@@ -71,12 +85,8 @@ struct job *jobs_add(struct jobs *jobs, enum job_kind kind, enum schedule_class 
         return NULL;
     job->kind = kind;
     job->class = class;
-    if (message != NULL) {
-        job->message = maildrop_message_ref(message);
-        struct job **head = &jobs->table[bucket(kind, message)];
-        job->chain = *head;
-        *head = job;
-    }
+    if (message != NULL)
+        chain(jobs, job, message);
     list_append(&jobs->queued[class], job);
     return job;
 }

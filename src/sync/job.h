@@ -15,6 +15,7 @@
 enum job_kind {
     JOB_BODY,   /* RETR */
     JOB_HEADER, /* TOP n 0 */
+    JOB_GUESS,  /* the same, before it is known which message n is */
     JOB_START,  /* TOP n lines: the start of a large body */
     JOB_STAT,
     JOB_UIDL,
@@ -34,6 +35,7 @@ struct job {
     struct maildrop_message *message; /* one reference; NULL if it is for none */
     size_t removal;                   /* JOB_DELE: which */
     uint32_t lines;                   /* JOB_START */
+    uint32_t msgnum;                  /* JOB_GUESS */
     uint64_t owed_octets;             /* estimated, of the answer */
     struct sync_request *requests;
     struct job *previous, *next; /* list */
@@ -63,6 +65,8 @@ struct job *jobs_find(const struct jobs *jobs, enum job_kind kind,
 /* A new job at the end of its class's queue; NULL for want of memory. `message` may be NULL. */
 struct job *jobs_add(struct jobs *jobs, enum job_kind kind, enum schedule_class class,
                      struct maildrop_message *message);
+/* The JOB_GUESS turns out to be the JOB_HEADER of this message. */
+void jobs_bind(struct jobs *jobs, struct job *job, struct maildrop_message *message);
 /* The request waits for the job from now on, which moves to the class if that goes before its own.
  */
 void jobs_wait(struct jobs *jobs, struct job *job, struct sync_request *request,

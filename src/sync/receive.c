@@ -57,7 +57,7 @@ void engine_receive_start(struct sync *sync, struct job *job)
     sync->arrived_octets = 0;
     sync->raw_octets = 0;
     eol_begin(&sync->eol);
-    if (job->kind == JOB_HEADER || engine_stream_begin(sync, job))
+    if (job->kind == JOB_HEADER || job->kind == JOB_GUESS || engine_stream_begin(sync, job))
         return;
     if (job->kind == JOB_START)
         return; /* whoever wanted it has failed meanwhile */
@@ -87,7 +87,7 @@ static enum fault take(struct sync *sync, struct slice bytes)
 /* What LIST said is only a hint, but a body that is so far beyond it has no end. */
 static bool is_endless(const struct sync *sync, const struct job *job)
 {
-    uint64_t listed = maildrop_message_listed_octets(job->message);
+    uint64_t listed = job->message == NULL ? 0 : maildrop_message_listed_octets(job->message);
     uint64_t most = listed == 0 ? UNLISTED_OCTETS_MAX : listed * LISTED_TIMES_MAX;
     return sync->raw_octets > (most > BODY_OCTETS_LEAST ? most : BODY_OCTETS_LEAST);
 }
@@ -97,7 +97,8 @@ enum fault engine_receive_data(struct sync *sync, struct job *job, struct slice 
 {
     int64_t seconds;
     jobs_note_octets(&sync->jobs, job, bytes.len);
-    if (!maildrop_message_time(job->message, &seconds))
+    /* A guess is still one where the listing did not have that number. */
+    if (job->kind != JOB_GUESS && !maildrop_message_time(job->message, &seconds))
         header_feed(&sync->header, bytes);
     sync->raw_octets += bytes.len;
     if (sync->body != NULL && take(sync, bytes) != FAULT_NONE)
@@ -269,6 +270,8 @@ void engine_receive_end(struct sync *sync, struct job *job)
 {
     if (job->kind == JOB_HEADER)
         header_complete(sync, job);
+    else if (job->kind == JOB_GUESS)
+        jobs_finish(&sync->jobs, job, FAULT_NONE, EXTENT_NONE);
     else if (job->kind == JOB_START)
         engine_stream_start_complete(sync, job);
     else if (is_doubtful(sync, job))
@@ -317,6 +320,8 @@ void engine_receive_refused(struct sync *sync, struct job *job, const char *why)
     if (job->kind == JOB_HEADER) {
         top_refused(sync);
         engine_header_missing(sync, job);
+    } else if (job->kind == JOB_GUESS) {
+        jobs_finish(&sync->jobs, job, FAULT_REFUSED, EXTENT_NONE);
     } else if (job->kind == JOB_START) {
         sync->top_differs = true; /* RETR from now on, in this mount */
         engine_stream_start_complete(sync, job);

@@ -132,6 +132,7 @@ enum fault engine_list(struct sync *sync, int64_t now_ms)
     sync->dele_sent = false;
     waiters_move(&sync->refresh_served, &sync->refresh_waiters);
     sync->listing_total = 0;
+    sync->guess_next = sync->guess_count = 0;
     sync->bad_rows_count = 0;
     sync->pipelined_count = 0;
     sync->tops_refused = 0;
@@ -303,10 +304,12 @@ enum fault engine_listed(struct sync *sync, struct failure *ret_failure)
     sync->listing = NULL;
     crawl_reset(&sync->crawl);
     sync->sweep_left = count;
-    sync->sweep_forward = count;
+    sync->sweep_forward = sync->started ? count : 0;
     sync->prefetch_next = 0;
     sync->session_phase = SESSION_ONLINE;
-    enum fault fault = mapped ? ask_early(sync, ret_failure) : FAULT_MEMORY;
+    enum fault fault = mapped ? engine_guess_bind(sync) : FAULT_MEMORY;
+    if (fault == FAULT_NONE)
+        fault = ask_early(sync, ret_failure);
     engine_index_changes(sync, &changes);
     if (mapped)
         settle_times(sync);

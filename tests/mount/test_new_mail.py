@@ -44,6 +44,29 @@ def test_refresh_shows_what_came_and_hides_what_went(serve, on_script):
     assert len(server.sessions) == 2
 
 
+@pytest.mark.parametrize("said", ["true", "more", "fewer"])
+def test_the_headers_of_a_new_maildrop_are_asked_for_behind_the_listing(said, serve, on_script):
+    """By number, before it is known which message that is; a number that STAT made up, or that has two UIDLs, is nobody's."""
+    mails = mailbox.many(40, octets=600)
+    stat = {"true": "", "more": "45 99999", "fewer": "20 99999"}[said]
+    server = serve(Script(mails, hold_uidl=True, stat_said=stat, uidl_extra=b"7 another\r\n"))
+    threading.Timer(0.5, server.release.set).start()
+    with on_script(server, "refresh=0") as mount:
+        for number, mail in enumerate(mails, 1):
+            if number != 7:
+                day = time.gmtime(os.stat(mount.path / f"{mail.name}.eml").st_mtime)
+                assert (day.tm_mon, day.tm_mday, day.tm_hour, day.tm_min) == (6, 1 + number % 28, number % 24, number % 60)
+        assert "refuses TOP" not in mount.log()
+    session = server.sessions[0]
+    behind = session.commands[session.commands.index("LIST") + 1:]
+    first = {"true": 40, "more": 45, "fewer": 20}[said]
+    assert behind[:first] == [f"TOP {number} 0" for number in range(1, first + 1)]
+    assert session.most_at_once >= 20, "the server had them before it answered UIDL"
+    with on_script(server, "refresh=0") as mount:
+        assert len(names(mount.path)) == 39
+    assert not [line for line in server.sessions[1].commands if line.startswith("TOP")]
+
+
 CHANGED = {
     "not": {},
     "pipelining-withdrawn": {"pipelining": False},
