@@ -44,6 +44,7 @@ enum fault store_load(struct store *store,
         if (fault != FAULT_NONE || !row)
             return fault;
         read_message(statement, &message);
+        store->has_wishes |= message.going;
         if (!each(context, &message)) {
             index_end(&store->index, INDEX_LOAD);
             return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
@@ -109,9 +110,8 @@ static enum fault take_back(struct store *store, const uint64_t *ids, size_t cou
                             struct failure *ret_failure)
 {
     CLEANUP_BUFFER struct buffer lines = {0};
-    bool none;
-    enum fault fault = removals_are_none(store, &none, ret_failure);
-    if (none)
+    enum fault fault = FAULT_NONE;
+    if (removals_are_none(store))
         return fault;
     for (size_t i = 0; i < count && fault == FAULT_NONE; i++)
         fault = gather_line(store, ids[i], &lines, ret_failure);

@@ -81,14 +81,16 @@ static enum fault apply(struct fold *fold, const struct wish *wish, struct failu
     return fault;
 }
 
-/* Most journals are of wishes that have come true: then nothing is going, here or there. */
+/* Most journals are of wishes that have come true: then nothing is going, here or there. Whether a
+ * row is, the rows have told, and not the index over them, which a damage may have parted from
+ * them. */
 static enum fault apply_all(struct fold *fold, struct failure *ret_failure)
 {
     const struct wishes *wishes = &fold->wishes;
     enum fault fault = FAULT_NONE;
     for (size_t i = 0; i < wishes->count; i++)
         fold->wishes_count += wishes_at(wishes, i).going;
-    if (fold->wishes_count == 0 && fold->going_count == 0)
+    if (fold->wishes_count == 0 && !fold->store->has_wishes)
         return FAULT_NONE;
     for (size_t i = 0; i < wishes->count && fault == FAULT_NONE; i++) {
         const struct wish wish = wishes_at(wishes, i);
@@ -136,9 +138,7 @@ static enum fault fold_all(struct fold *fold, size_t *ret_damaged, struct failur
     if (fault != FAULT_NONE)
         return fault;
     wishes_settle(&fold->wishes);
-    fault = each_going(index, NULL, &fold->going_count, ret_failure);
-    if (fault == FAULT_NONE)
-        fault = apply_all(fold, ret_failure);
+    fault = apply_all(fold, ret_failure);
     if (fault == FAULT_NONE)
         fault = each_going(index, NULL, &fold->going_count, ret_failure);
     return fault;
@@ -155,6 +155,7 @@ enum fault removals_fold(struct store *store, struct notice *notice, bool *ret_i
     wishes_done(&fold.wishes);
     if (fault != FAULT_NONE)
         return fault;
+    store->has_wishes = fold.wishes_count > 0 || fold.going_count > 0;
     say(&fold, damaged_count, notice);
     /* Each line is a wish, no two are for one message, and nothing else is going. */
     *ret_is_tidy = damaged_count == 0 && fold.replaced_count == 0 &&
@@ -190,18 +191,13 @@ static enum fault begin_empty(struct store *store, struct failure *ret_failure)
 
 enum fault store_clear_removals(struct store *store, struct failure *ret_failure)
 {
-    size_t going_count;
-    enum fault fault = each_going(&store->index, NULL, &going_count, ret_failure);
     /* A row that says so would outlive the journal if popfs were killed now. */
-    if (fault != FAULT_NONE || going_count > 0 || journal_notes(&store->journal) == 0)
-        return fault;
+    if (store->has_wishes || journal_notes(&store->journal) == 0)
+        return FAULT_NONE;
     return begin_empty(store, ret_failure);
 }
 
-enum fault removals_are_none(struct store *store, bool *ret_none, struct failure *ret_failure)
+bool removals_are_none(const struct store *store)
 {
-    size_t going_count;
-    enum fault fault = each_going(&store->index, NULL, &going_count, ret_failure);
-    *ret_none = going_count == 0 && journal_notes(&store->journal) == 0;
-    return fault;
+    return !store->has_wishes && journal_notes(&store->journal) == 0;
 }

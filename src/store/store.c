@@ -130,6 +130,7 @@ static enum fault open_index(struct store *store, struct notice *notice, uint32_
                              struct failure *ret_failure)
 {
     bool is_tidy;
+    store->has_wishes = true; /* until the journal has been folded */
     enum fault fault =
         index_open(&store->index, store->place.path, store->is_temporary, ret_failure);
     if (fault == FAULT_NONE)

@@ -25,6 +25,7 @@ struct store {
     bool lf;
     bool is_temporary;
     bool has_begun;
+    bool has_wishes; /* of an earlier opening, in the journal or in any row */
     bool is_keeping;
     bool is_synced; /* no body has been kept that is not known to be on the disk */
 };
@@ -69,8 +70,8 @@ void body_name(uint64_t id, uint32_t opening, char ret_name[BODY_NAME_OCTETS]);
  * journal holds no line but those of what is going now. */
 enum fault removals_fold(struct store *store, struct notice *notice, bool *ret_is_tidy,
                          struct failure *ret_failure);
-/* *ret_none: nothing was going when the store was opened, and nothing has been noted since. */
-enum fault removals_are_none(struct store *store, bool *ret_none, struct failure *ret_failure);
+/* Nothing was going when the store was opened, and nothing has been noted since. */
+bool removals_are_none(const struct store *store);
 /* Makes the journal tidy; what was folded is to be on the disk already. */
 enum fault removals_tidy(struct store *store, struct failure *ret_failure);
 
