@@ -94,6 +94,7 @@ static const char *const statement_texts[INDEX_STATEMENTS_COUNT] = {
     [INDEX_MAKE_GOING] = "INSERT INTO message(uidl, listed, first_seen, going)"
                          " VALUES(?1, ?2, ?3, 1) ON CONFLICT(uidl) DO NOTHING",
     [INDEX_GOING] = "SELECT uidl, listed FROM message WHERE going = 1 ORDER BY id",
+    [INDEX_GOING_ROWS] = "SELECT uidl, listed FROM message NOT INDEXED WHERE going = 1",
 };
 
 /* ---- faults ---- */
@@ -412,6 +413,12 @@ enum fault index_check(struct index *index, struct failure *ret_failure)
         fault = unreadable(index, ret_failure, "it is damaged");
     sqlite3_finalize(statement);
     return fault;
+}
+
+enum fault index_is_parted(struct index *index, struct failure *ret_failure)
+{
+    index->is_damaged = true;
+    return unreadable(index, ret_failure, "it does not find what it holds");
 }
 
 enum fault index_set_aside(int folder, char ret_name[INDEX_NAME_OCTETS],

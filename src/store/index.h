@@ -34,6 +34,7 @@ enum index_statement {
     INDEX_SET_GOING,
     INDEX_MAKE_GOING,
     INDEX_GOING,
+    INDEX_GOING_ROWS,
     INDEX_STATEMENTS_COUNT,
 };
 
@@ -66,6 +67,8 @@ enum fault index_open(struct index *index, const char *folder, bool temporary,
 void index_close(struct index *index);
 /* Reads every page and looks whether they fit together. */
 enum fault index_check(struct index *index, struct failure *ret_failure);
+/* The caller has found rows that the statements by UIDL do not. FAULT_DISK. */
+enum fault index_is_parted(struct index *index, struct failure *ret_failure);
 /* Renames the files of an index that is closed; *ret_name is the new one. */
 enum fault index_set_aside(int folder, char ret_name[INDEX_NAME_OCTETS],
                            struct failure *ret_failure);

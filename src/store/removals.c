@@ -81,6 +81,26 @@ static enum fault apply(struct fold *fold, const struct wish *wish, struct failu
     return fault;
 }
 
+/* A damage may have parted the rows from what finds them by their UIDL. */
+static enum fault check_withdrawn(struct fold *fold, struct failure *ret_failure)
+{
+    struct index *index = &fold->store->index;
+    sqlite3_stmt *statement = index_use(index, INDEX_GOING_ROWS);
+    bool row = true;
+    wishes_sort(&fold->wishes);
+    while (row) {
+        enum fault fault = index_row(index, INDEX_GOING_ROWS, SQLITE_OK, &row, ret_failure);
+        if (fault != FAULT_NONE)
+            return fault;
+        if (row && wishes_withdraw(&fold->wishes, index_column_bytes(statement, 0),
+                                   index_column_octets(statement, 1))) {
+            index_end(index, INDEX_GOING_ROWS);
+            return index_is_parted(index, ret_failure);
+        }
+    }
+    return FAULT_NONE;
+}
+
 /* Most journals are of wishes that have come true: then nothing is going, here or there. Whether a
  * row is, the rows have told, and not the index over them, which a damage may have parted from
  * them. */
@@ -96,6 +116,8 @@ static enum fault apply_all(struct fold *fold, struct failure *ret_failure)
         const struct wish wish = wishes_at(wishes, i);
         fault = apply(fold, &wish, ret_failure);
     }
+    if (fault == FAULT_NONE && fold->wishes_count < wishes->count)
+        fault = check_withdrawn(fold, ret_failure);
     return fault;
 }
 

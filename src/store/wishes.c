@@ -86,6 +86,43 @@ void wishes_settle(struct wishes *wishes)
     qsort(lines, count, sizeof(lines[0]), by_number);
 }
 
+void wishes_sort(struct wishes *wishes)
+{
+    if (wishes->count > 1)
+        qsort_r(wishes->lines, wishes->count, sizeof(wishes->lines[0]), by_message, wishes);
+}
+
+static int compare_uidls(struct slice a, struct slice b)
+{
+    if (a.len != b.len)
+        return compare_numbers(a.len, b.len);
+    return memcmp(a.data, b.data, a.len);
+}
+
+bool wishes_withdraw(const struct wishes *wishes, struct slice uidl, uint64_t listed_octets)
+{
+    size_t low = 0, high = wishes->count;
+    bool withdrawn = false;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (compare_uidls(uidl_of(wishes, &wishes->lines[middle]), uidl) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (; low < wishes->count; low++) {
+        const struct wishes_line *line = &wishes->lines[low];
+        if (compare_uidls(uidl_of(wishes, line), uidl) != 0)
+            break;
+        if (line->listed_octets != listed_octets && line->listed_octets != 0 && listed_octets != 0)
+            continue;
+        if (line->going)
+            return false;
+        withdrawn = true;
+    }
+    return withdrawn;
+}
+
 struct wish wishes_at(const struct wishes *wishes, size_t position)
 {
     const struct wishes_line *line = &wishes->lines[position];

@@ -20,6 +20,10 @@ bool wishes_add(struct wishes *wishes, const struct wish *wish);
 /* Of the lines for one message, which is a UIDL and a size, only the last is left; the others stay
  * in their order. */
 void wishes_settle(struct wishes *wishes);
+/* By message, for wishes_withdraw(); the order of the lines is lost. */
+void wishes_sort(struct wishes *wishes);
+/* The last line for such a message took the wish back. A size of 0 says nothing. Of sorted ones. */
+bool wishes_withdraw(const struct wishes *wishes, struct slice uidl, uint64_t listed_octets);
 /* Borrowed until wishes_add() or wishes_done(). */
 struct wish wishes_at(const struct wishes *wishes, size_t position);
 
