@@ -482,7 +482,8 @@ static void sooner(int64_t *timeout_ms, int64_t other_ms)
         *timeout_ms = other_ms;
 }
 
-static int64_t wait_ms(const struct sync *sync, int64_t link_timeout_ms, int64_t now_ms)
+static int64_t wait_ms(const struct sync *sync, int64_t link_timeout_ms, int64_t turn_ms,
+                       int64_t now_ms)
 {
     int64_t timeout_ms = link_timeout_ms;
     int64_t connect_ms = engine_connect_at_ms(sync);
@@ -495,8 +496,8 @@ static int64_t wait_ms(const struct sync *sync, int64_t link_timeout_ms, int64_t
     if (flush_ms >= 0)
         sooner(&timeout_ms, flush_ms - now_ms);
     int64_t agenda_ms = agenda_next_ms(&sync->agenda, sync->session_phase == SESSION_ONLINE);
-    /* What is due already waits for a pause, which wakes the loop by itself. */
-    if (sync->phase == ENGINE_SERVE && agenda_ms > now_ms)
+    /* What was due already in this turn waits for a pause, which wakes the loop by itself. */
+    if (sync->phase == ENGINE_SERVE && agenda_ms > turn_ms)
         sooner(&timeout_ms, agenda_ms - now_ms);
     if (sync->refresh_waiters.count > 0 || (sync->link == NULL && sync->prefetch_waiters.count > 0))
         sooner(&timeout_ms, EXPIRE_EVERY_MS);
@@ -511,14 +512,16 @@ static int64_t wait_ms(const struct sync *sync, int64_t link_timeout_ms, int64_t
     return timeout_ms;
 }
 
-static void wait_for_something(struct sync *sync, int64_t now_ms)
+/* `turn_ms`: what the turn that is over took for now. */
+static void wait_for_something(struct sync *sync, int64_t turn_ms)
 {
+    int64_t now_ms = clock_now_ms();
     struct pollfd fds[NET_POLL_MAX + 1];
     int64_t timeout_ms = -1;
     uint64_t wakes;
     size_t count = sync->link == NULL ? 0 : link_poll(sync->link, now_ms, fds, &timeout_ms);
     fds[count] = (struct pollfd){.fd = sync->wake_descriptor, .events = POLLIN};
-    timeout_ms = wait_ms(sync, timeout_ms, now_ms);
+    timeout_ms = wait_ms(sync, timeout_ms, turn_ms, now_ms);
     if (timeout_ms > INT32_MAX)
         timeout_ms = INT32_MAX;
     poll(fds, count + 1, (int)timeout_ms);
@@ -571,7 +574,7 @@ static void serve(struct sync *sync)
         publish_status(sync, now_ms);
         if (sync->phase == ENGINE_OVER)
             return;
-        wait_for_something(sync, clock_now_ms());
+        wait_for_something(sync, now_ms);
     }
 }
 
