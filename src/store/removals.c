@@ -203,12 +203,13 @@ static enum fault begin_empty(struct store *store, struct failure *ret_failure)
 {
     FILE *file;
     enum fault fault = journal_begin(store->place.folder, &file, ret_failure);
-    if (fault == FAULT_NONE)
-        fault = journal_replace(store->place.folder, file, ret_failure);
     if (fault != FAULT_NONE)
         return fault;
+    fault = journal_replace(store->place.folder, file, ret_failure);
+    /* Also if it failed: the new one may have its name already. */
     journal_close(&store->journal);
-    return journal_open(&store->journal, store->place.folder, ret_failure);
+    enum fault open_fault = journal_open(&store->journal, store->place.folder, ret_failure);
+    return fault == FAULT_NONE ? open_fault : fault;
 }
 
 enum fault store_clear_removals(struct store *store, struct failure *ret_failure)

@@ -380,11 +380,11 @@ static enum fault leave(struct sync *sync, int64_t now_ms)
 }
 
 /* At the end of the mount nobody is left to take a wish back: QUIT follows the last DELE, and what
- * the DELEs are answered is heard before what QUIT is. */
+ * the DELEs are answered is heard before what QUIT is. Once: a link that breaks may not bear it. */
 static bool may_leave_at_once(const struct sync *sync)
 {
     return sync->phase == ENGINE_STOPPING && sync->dele_sent && sync->careful_count == 0 &&
-           link_may_issue(sync->link);
+           sync->commit.attempts == 0 && link_may_issue(sync->link);
 }
 
 static enum fault delete_all(struct sync *sync, int64_t now_ms)
