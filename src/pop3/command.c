@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Nothing may follow PASS or the last line of AUTH: courier, mailfront, solid-pop3d and perdition
- * lose it. Neither may anything follow QUIT. Both are ends of a state in which alone commands are
- * issued; QUIT itself may follow others. */
+ * lose it. The login sends one line at a time, and QUIT ends the state in which commands are
+ * issued, so that no row has to say so. */
 #include "command.h"
 
 #define AUTHORIZATION POP3_STATE_AUTHORIZATION

@@ -267,6 +267,8 @@ static enum pop3_login_verdict login_hear_capa(struct pop3_login *login,
         return login_fail_with(login, pop3_reply_fault(reply, FAULT_LOGIN),
                                "the server ended the session", reply);
     if (login->step == POP3_LOGIN_CAPA_LAST) {
+        if (login->assumes_pipelining)
+            login->capabilities = login->offered;
         /* Only what is offered after login may be pipelined. */
         login->capabilities.pipelining = false;
         return POP3_LOGIN_FINISHED;
@@ -320,6 +322,7 @@ static enum pop3_login_verdict login_accepted(struct pop3_login *login)
     login_send(login, POP3_LOGIN_CAPA_LAST, POP3_CAPA);
     if (!login->assumes_pipelining)
         return POP3_LOGIN_SEND;
+    login->offered = login->capabilities;
     login->capabilities.known = true;
     login->capabilities.pipelining = true;
     login->capabilities.top = true;

@@ -58,8 +58,9 @@ struct pop3_login {
     char digest[DIGEST_MD5_HEX_OCTETS];
     const struct pop3_mechanism *mechanism; /* NULL until chosen */
     struct pop3_sasl *sasl;
-    bool assumes_pipelining; /* the last CAPA is not waited for */
-    bool response_held;      /* the first response did not fit into the AUTH line */
+    bool assumes_pipelining;          /* the last CAPA is not waited for */
+    struct pop3_capabilities offered; /* before the assumption */
+    bool response_held;               /* the first response did not fit into the AUTH line */
     struct slice response;
     struct pop3_login_line line;
     struct failure failure;

@@ -512,7 +512,7 @@ static int64_t wait_ms(const struct sync *sync, int64_t link_timeout_ms, int64_t
     return timeout_ms;
 }
 
-/* `turn_ms`: what the turn that is over took for now. */
+/* `turn_ms`: when the turn began that is over. */
 static void wait_for_something(struct sync *sync, int64_t turn_ms)
 {
     int64_t now_ms = clock_now_ms();

@@ -280,8 +280,7 @@ enum fault engine_event(struct sync *sync, const struct pop3_event *event, int64
                         struct failure *ret_failure);
 /* Asks for what of the listing has not been asked for, as far as pipelining allows. */
 enum fault engine_listing_continue(struct sync *sync, int64_t now_ms);
-/* No date can be had for this message: when it was first seen must do, for good. Finishes the job.
- */
+/* As engine_no_date(), and finishes the job. */
 void engine_header_missing(struct sync *sync, struct job *job);
 /* Forgets what was arriving. */
 void engine_answer_abandon(struct sync *sync);
@@ -345,8 +344,9 @@ int64_t engine_connect_at_ms(const struct sync *sync);
 
 /* Takes the link away after a QUIT that was answered, or instead of one. */
 void engine_link_close(struct sync *sync);
-/* No date can be had for this message: when it was first seen must do, for good. */
-void engine_no_date(struct sync *sync, struct maildrop_message *message);
+/* No date can be had for this message: when it was first seen must do, for good or for this mount.
+ */
+void engine_no_date(struct sync *sync, struct maildrop_message *message, bool for_good);
 /* The count of those that were to go. */
 void engine_note_vanished(struct sync *sync, const struct maildrop_changes *changes);
 

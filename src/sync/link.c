@@ -37,6 +37,7 @@ enum fault link_new(const struct link_options *options, int64_t now_ms, struct l
         link->session == NULL
             ? failure_set(ret_failure, FAULT_MEMORY, "out of memory")
             : net_connection_new(&options->net, now_ms, &link->connection, ret_failure);
+    /* At once, where no name has to be looked up: the caller may be busy with other things next. */
     if (fault == FAULT_NONE)
         fault = net_connection_progress(link->connection, now_ms, ret_failure);
     if (fault != FAULT_NONE) {
@@ -94,6 +95,9 @@ static int64_t patience_ms(const struct link *link)
     case POP3_STATE_AUTHORIZATION:
         return link->timeout_ms * LOGIN_PATIENCE;
     case POP3_STATE_UPDATE:
+        /* Only QUIT itself may take so long, not what it follows. */
+        if (pop3_session_outstanding_count(link->session) > 1)
+            break;
         return link->timeout_ms > QUIT_PATIENCE_MS ? link->timeout_ms : QUIT_PATIENCE_MS;
     case POP3_STATE_GREETING:
     case POP3_STATE_TRANSACTION:

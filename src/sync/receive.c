@@ -28,15 +28,16 @@ static void learn_header(struct sync *sync, struct maildrop_message *message)
     engine_index_header(sync, message, header);
 }
 
-void engine_no_date(struct sync *sync, struct maildrop_message *message)
+void engine_no_date(struct sync *sync, struct maildrop_message *message, bool for_good)
 {
     maildrop_message_learn_time(message, maildrop_message_first_seen_ns(message) / 1000000000);
-    engine_index_header(sync, message, (struct slice){0});
+    if (for_good)
+        engine_index_header(sync, message, (struct slice){0});
 }
 
 void engine_header_missing(struct sync *sync, struct job *job)
 {
-    engine_no_date(sync, job->message);
+    engine_no_date(sync, job->message, !sync->top_off);
     jobs_finish(&sync->jobs, job, FAULT_REFUSED, EXTENT_NONE);
 }
 
@@ -292,7 +293,8 @@ static void top_refused(struct sync *sync)
 /*
  * A server may be unable to answer TOP for one message, or for any, and fall silent or hang up
  * instead. The sweep would ask for the same header first in each new session, and whatever comes
- * after it in the schedule would never have its turn.
+ * after it in the schedule would never have its turn. It may be the line's fault all the same, so
+ * the next mount asks again.
  */
 void engine_receive_lost(struct sync *sync, const struct job *job)
 {
@@ -304,7 +306,7 @@ void engine_receive_lost(struct sync *sync, const struct job *job)
     sync->top_suspect = id;
     if (++sync->top_losses < ITEM_ATTEMPTS_MAX && !sync->top_given_up)
         return;
-    engine_no_date(sync, job->message);
+    engine_no_date(sync, job->message, false);
     sync->top_off = sync->top_given_up;
     sync->top_given_up = true;
     if (!sync->top_off)

@@ -204,7 +204,7 @@ static void settle_times(struct sync *sync)
     for (size_t i = 0; i < maildrop_snapshot_count(sync->listed); i++) {
         struct maildrop_message *message = maildrop_snapshot_at(sync->listed, i);
         if (!maildrop_message_time(message, &seconds))
-            engine_no_date(sync, message);
+            engine_no_date(sync, message, !sync->top_off);
     }
 }
 

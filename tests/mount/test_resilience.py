@@ -142,6 +142,10 @@ def test_a_top_that_is_never_answered_holds_nothing_up_for_good(silent, dated, s
             assert (mount.path / f"{mail.name}.eml").read_bytes() == mail.data
         wait_until("the headers of the others", lambda: not dated or time.gmtime((mount.path / "m00001.eml").stat().st_mtime).tm_mon == 6)
     assert len(server.sessions) < 10
+    server.script.silent = set()
+    with on_script(server, "refresh=0") as mount:
+        for mail in mails:
+            assert time.gmtime((mount.path / f"{mail.name}.eml").stat().st_mtime).tm_mon == 6, "asked again by the next mount"
 
 
 def test_commits_that_are_asked_for_one_after_the_other_do_not_wait_for_each_others_back_off(serve, on_script):

@@ -284,6 +284,7 @@ static void a_last_capa_that_is_refused_allows_no_more_pipelining(void **state)
     (void)state;
     assert_int_equal(after(session, "-ERR what?\r\n+OK 3 4\r\n").command, POP3_STAT);
     assert_false(pop3_session_may_issue(session));
+    assert_false(pop3_session_capabilities(session)->uidl);
     pop3_session_free(session);
     session = entered();
     assert_failed(session, after(session, "-ERR [SYS/TEMP] no mail today\r\n"), FAULT_BUSY);
