@@ -319,7 +319,6 @@ static void ask(struct sync *sync, int64_t now_ms)
     if (fault == FAULT_NONE && sync->link != NULL)
         fault = sync->phase == ENGINE_SERVE ? engine_issue(sync, now_ms, &failure)
                                             : link_flush(sync->link, now_ms, &failure);
-    engine_prefetch_settle(sync);
     if (fault != FAULT_NONE && sync->link != NULL) {
         failure.fault = fault;
         engine_link_lost(sync, &failure, now_ms);
@@ -572,6 +571,9 @@ static void serve(struct sync *sync)
         engine_connect(sync, now_ms);
         engine_index_settle(sync, now_ms);
         publish_status(sync, now_ms);
+        /* Whoever is told that all is here looks next how much that is. */
+        if (engine_prefetch_settle(sync))
+            publish_status(sync, now_ms);
         if (sync->phase == ENGINE_OVER)
             return;
         wait_for_something(sync, now_ms);

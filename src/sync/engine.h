@@ -260,8 +260,8 @@ bool engine_has_top(const struct sync *sync);
 bool engine_has_body(const struct sync *sync, const struct maildrop_message *message);
 /* Answers who waits for all bodies. */
 void engine_prefetch_answer(struct sync *sync, enum fault fault);
-/* The same, if they are here or cannot be. */
-void engine_prefetch_settle(struct sync *sync);
+/* The same, if they are here or cannot be; false otherwise. */
+bool engine_prefetch_settle(struct sync *sync);
 /* The job that fetches the body, new in this class if there is none yet; NULL for want of memory.
  */
 struct job *engine_body_job(struct sync *sync, struct maildrop_message *message,

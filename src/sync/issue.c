@@ -216,18 +216,19 @@ void engine_prefetch_answer(struct sync *sync, enum fault fault)
     waiters_answer(&sync->prefetch_waiters, fault);
 }
 
-void engine_prefetch_settle(struct sync *sync)
+bool engine_prefetch_settle(struct sync *sync)
 {
     if (sync->prefetch_waiters.count == 0 || sync->session_phase != SESSION_ONLINE ||
         sync->jobs.in_flight.count > 0)
-        return;
+        return false;
     bool over = sync->prefetch_next >= maildrop_snapshot_count(sync->listed);
     if (!over && !sync->prefetch_is_full)
-        return;
+        return false;
     enum fault fault = FAULT_DISK;
     if (over)
         fault = has_all_bodies(sync) ? FAULT_NONE : FAULT_REFUSED;
     engine_prefetch_answer(sync, fault);
+    return true;
 }
 
 static bool keepalive_is_due(const struct sync *sync, int64_t now_ms)
