@@ -55,6 +55,14 @@ bool buffer_printf(struct buffer *buffer, const char *format, ...)
 void buffer_consume(struct buffer *buffer, size_t count);
 struct slice buffer_slice(const struct buffer *buffer);
 
+/* ---- the heap ---- */
+
+/* Once, first of all, in a program that lives long. */
+void heap_begin(void);
+/* For whoever waits anyway: takes memory from the system for what will be allocated soon, at most
+ * 4 MiB. May do nothing. */
+void heap_prepare(size_t octets);
+
 /* ---- extents: bytes in a file that is open ---- */
 
 struct extent {

@@ -63,15 +63,16 @@ static size_t read_report(int descriptor, char *report, size_t capacity)
     return len;
 }
 
-/* The parent's whole life. */
-static int wait_for_report(int descriptor, pid_t child)
+int daemon_wait(struct daemon *daemon)
 {
     char report[1 + FAILURE_TEXT_OCTETS];
-    size_t len = read_report(descriptor, report, sizeof(report) - 1);
+    size_t len = read_report(daemon->pipe, report, sizeof(report) - 1);
     report[len] = '\0';
+    close(daemon->pipe);
+    daemon->pipe = -1;
     if (len == 0) {
         int status = 0;
-        waitpid(child, &status, 0);
+        waitpid(daemon->child, &status, 0);
         fprintf(stderr, "popfs: the background process died (%s %d) before it had mounted\n",
                 WIFSIGNALED(status) ? "signal" : "status",
                 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
@@ -82,34 +83,31 @@ static int wait_for_report(int descriptor, pid_t child)
     return report[0];
 }
 
-int daemon_fork(struct daemon *daemon)
+bool daemon_fork(struct daemon *daemon)
 {
     int ends[2];
     pid_t parent = getpid();
     if (pipe2(ends, O_CLOEXEC) != 0) {
         fprintf(stderr, "popfs: pipe: %s\n", strerror(errno));
-        return EXIT_SYSTEM;
+        return false;
     }
-    pid_t child = fork();
-    if (child < 0) {
+    daemon->child = fork();
+    if (daemon->child < 0) {
         fprintf(stderr, "popfs: fork: %s\n", strerror(errno));
         close(ends[0]);
         close(ends[1]);
-        return EXIT_SYSTEM;
+        return false;
     }
-    if (child > 0) {
-        close(ends[1]);
-        int code = wait_for_report(ends[0], child);
-        close(ends[0]);
-        return code;
-    }
-    close(ends[0]);
-    daemon->pipe = ends[1];
+    bool is_parent = daemon->child > 0;
+    daemon->pipe = ends[is_parent ? 0 : 1];
+    close(ends[is_parent ? 1 : 0]);
+    if (is_parent)
+        return true;
     /* A user who stops waiting does not want the mount any more. The parent may be dead already. */
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent)
         raise(SIGTERM);
-    return -1;
+    return true;
 }
 
 static bool write_report(struct daemon *daemon, int code, const char *text)

@@ -5,12 +5,15 @@
 
 #include "popfs/base.h"
 
+#include <sys/types.h>
+
 /* Exit codes, those of mount(8); after the mount was there, EXIT_INCOMPLETE: not all that was
  * removed is gone. */
 enum { EXIT_OK = 0, EXIT_USAGE = 1, EXIT_INCOMPLETE = 1, EXIT_SYSTEM = 2, EXIT_MOUNT = 32 };
 
 struct daemon {
-    int pipe; /* to the process that the user waits for; -1 in the foreground */
+    pid_t child; /* in the process that the user waits for: the other; else 0 */
+    int pipe;    /* between the two; -1 in the foreground */
 };
 
 /* Opens /dev/null where stdin, stdout or stderr are closed, so that no socket gets their numbers.
@@ -20,12 +23,12 @@ bool daemon_open_standard_descriptors(void);
 /* Closes all above stderr that popfs was started with, but for the `count` in `kept`. */
 bool daemon_close_inherited(const int *kept, size_t count);
 
-/*
- * Forks. In the child returns -1. In the parent returns, once the child has reported or died, the
- * code to exit with; the child's error has then been printed. If the parent is killed meanwhile,
- * the child gets SIGTERM.
- */
-int daemon_fork(struct daemon *daemon);
+/* Forks, and both return; false, with a message, if that fails. If the parent is killed before the
+ * child has reported, the child gets SIGTERM. */
+bool daemon_fork(struct daemon *daemon);
+/* In the parent, once: waits until the child has reported or died. Returns the code to exit with;
+ * the child's error has then been printed. */
+int daemon_wait(struct daemon *daemon);
 
 /*
  * Mounted: leaves the terminal, goes to "/", and lets the parent print `notice`, unless it is "",

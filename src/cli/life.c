@@ -311,7 +311,9 @@ static int mount_and_serve(const struct options *options, const struct account *
     struct fs *fs = NULL;
     char notice[FAILURE_TEXT_OCTETS];
     CLEANUP_BUFFER struct buffer words = {0};
-    enum fault fault = sync_start(sync, stop, &failure);
+    enum fault fault = sandbox_prepare(&confinement->sandbox, &failure);
+    if (fault == FAULT_NONE)
+        fault = sync_start(sync, stop, &failure);
     if (fault != FAULT_NONE) {
         daemon_report_failure(daemon, code_of(fault), failure.text);
         return code_of(fault);
@@ -325,6 +327,7 @@ static int mount_and_serve(const struct options *options, const struct account *
         note_for_umount(account);
     if (fault == FAULT_NONE)
         fault = confine(&confinement->sandbox, &failure);
+    sandbox_done(&confinement->sandbox); /* other threads inherit it */
     if (fault == FAULT_NONE) {
         say_what_is_pending(sync, options, notice, sizeof(notice));
         return serve(options, account, confinement, sync, fs, stop,
@@ -366,6 +369,7 @@ int life_run(const struct options *options, const struct account *account, struc
     }
     int code = mount_and_serve(options, account, &confinement, sync, stop, daemon);
     sync_free(sync); /* first: it may still be asking one of them for the password */
+    sandbox_done(&confinement.sandbox);
     end_helpers(&confinement);
     return code;
 }

@@ -25,6 +25,7 @@
  *
  * The life of a mount:
  *     sync_new      options checked, cache folder locked
+ *     sandbox_prepare
  *     sync_start    connect, TLS, login, UIDL and LIST; until then nothing is mounted
  *     fs_new        mount(2)
  *     sandbox_enter the other thread has done so before it connected
@@ -45,12 +46,12 @@
 #include "paths.h"
 #include "secret.h"
 
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static const char usage[] =
     "usage: popfs [-fdshV] [-o option[,option...]] SOURCE MOUNTPOINT\n"
@@ -134,12 +135,16 @@ static int fork_and_run(const struct options *options, const struct account *acc
         perror("popfs: close_range");
         return EXIT_SYSTEM;
     }
-    if (!options->foreground) {
-        int code = daemon_fork(&daemon);
-        if (code >= 0)
-            return code;
-        secret_lock(secret);
+    if (options->foreground)
+        return life_run(options, account, secret, &daemon);
+    if (!daemon_fork(&daemon))
+        return EXIT_SYSTEM;
+    if (daemon.child > 0) {
+        secret_done(secret);
+        /* At once, because the user waits: what the libraries do at exit takes 2 ms. */
+        _exit(daemon_wait(&daemon));
     }
+    secret_lock(secret);
     return life_run(options, account, secret, &daemon);
 }
 
@@ -171,8 +176,7 @@ int main(int argc, char **argv)
     struct options options;
     struct failure failure = {0};
     int code = EXIT_OK;
-    /* Another than the main heap grows by four kilobytes at a time, with a system call for each. */
-    mallopt(M_ARENA_MAX, 1);
+    heap_begin();
     if (!daemon_open_standard_descriptors())
         return EXIT_SYSTEM;
     enum fault fault = options_parse(argc, argv, &options, &failure);

@@ -26,11 +26,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 void sandbox_init(struct sandbox *sandbox, bool wanted, const char *cache_folder,
                   const char *tmpdir)
 {
-    *sandbox = (struct sandbox){.cache_folder = cache_folder, .tmpdir = tmpdir};
+    *sandbox = (struct sandbox){.cache_folder = cache_folder, .tmpdir = tmpdir, .ruleset = -1};
     char *text = sandbox->text;
     if (!wanted) {
         snprintf(text, SANDBOX_TEXT_OCTETS, "off (-o sandbox=off)");
@@ -52,6 +53,17 @@ bool sandbox_confines(const struct sandbox *sandbox)
     return sandbox->landlock_abi > 0 || sandbox->seccomp;
 }
 
+enum fault sandbox_prepare(struct sandbox *sandbox, struct failure *ret_failure)
+{
+    enum fault fault = FAULT_NONE;
+    if (sandbox->landlock_abi > 0)
+        fault = sandbox_files_prepare(sandbox->landlock_abi, sandbox->cache_folder, sandbox->tmpdir,
+                                      &sandbox->ruleset, ret_failure);
+    if (fault == FAULT_NONE && sandbox->seccomp)
+        fault = sandbox_calls_prepare(&sandbox->filter, ret_failure);
+    return fault;
+}
+
 enum fault sandbox_enter(const struct sandbox *sandbox, struct failure *ret_failure)
 {
     enum fault fault = FAULT_NONE;
@@ -61,10 +73,18 @@ enum fault sandbox_enter(const struct sandbox *sandbox, struct failure *ret_fail
         return failure_set(ret_failure, FAULT_MEMORY, "no_new_privs: %s; try -o sandbox=off",
                            strerror(errno));
     if (sandbox->landlock_abi > 0)
-        fault = sandbox_files_restrict(sandbox->landlock_abi, sandbox->cache_folder,
-                                       sandbox->tmpdir, ret_failure);
+        fault = sandbox_files_restrict(sandbox->ruleset, ret_failure);
     /* Last: it is to refuse what the line above had to do. */
     if (fault == FAULT_NONE && sandbox->seccomp)
-        fault = sandbox_calls_restrict(ret_failure);
+        fault = sandbox_calls_restrict(sandbox->filter, ret_failure);
     return fault;
+}
+
+void sandbox_done(struct sandbox *sandbox)
+{
+    if (sandbox->ruleset >= 0)
+        close(sandbox->ruleset);
+    sandbox->ruleset = -1;
+    sandbox_calls_done(sandbox->filter);
+    sandbox->filter = NULL;
 }

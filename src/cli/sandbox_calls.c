@@ -137,7 +137,7 @@ static int refuse_namespaces(scmp_filter_ctx filter)
     return seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
 }
 
-static int load(scmp_filter_ctx filter)
+static int fill(scmp_filter_ctx filter)
 {
     /* Calls of another architecture would kill otherwise. */
     int error = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(EPERM));
@@ -152,16 +152,34 @@ static int load(scmp_filter_ctx filter)
         error = refuse_arguments(filter);
     if (error == 0)
         error = refuse_namespaces(filter);
-    return error == 0 ? seccomp_load(filter) : error;
+    return error;
 }
 
-enum fault sandbox_calls_restrict(struct failure *ret_failure)
+static enum fault fail(int error, struct failure *ret_failure)
 {
-    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
-    int error = filter == NULL ? -ENOMEM : load(filter);
-    seccomp_release(filter);
-    if (error == 0)
-        return FAULT_NONE;
     return failure_set(ret_failure, FAULT_MEMORY, "seccomp: %s; try -o sandbox=off",
                        strerror(-error));
+}
+
+enum fault sandbox_calls_prepare(void **ret_filter, struct failure *ret_failure)
+{
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+    int error = filter == NULL ? -ENOMEM : fill(filter);
+    if (error == 0) {
+        *ret_filter = filter;
+        return FAULT_NONE;
+    }
+    seccomp_release(filter);
+    return fail(error, ret_failure);
+}
+
+void sandbox_calls_done(void *filter)
+{
+    seccomp_release(filter);
+}
+
+enum fault sandbox_calls_restrict(void *filter, struct failure *ret_failure)
+{
+    int error = seccomp_load(filter);
+    return error == 0 ? FAULT_NONE : fail(error, ret_failure);
 }

@@ -8,7 +8,12 @@
 /* False if this kernel has no seccomp filters or does not let us. */
 bool sandbox_calls_are_known(void);
 
-/* For the calling thread, which has no_new_privs set. FAULT_MEMORY. */
-enum fault sandbox_calls_restrict(struct failure *ret_failure);
+/* The list; one for each process, which it names. FAULT_MEMORY. */
+enum fault sandbox_calls_prepare(void **ret_filter, struct failure *ret_failure);
+/* NULL is fine. */
+void sandbox_calls_done(void *filter);
+/* For the calling thread, which has no_new_privs set. Not at the same time as in another.
+ * FAULT_MEMORY. */
+enum fault sandbox_calls_restrict(void *filter, struct failure *ret_failure);
 
 #endif

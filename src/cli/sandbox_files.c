@@ -139,16 +139,29 @@ static bool allow_all(int ruleset, uint64_t handled, const char *cache_folder, c
            allow_certificates(ruleset, handled);
 }
 
-enum fault sandbox_files_restrict(int abi, const char *cache_folder, const char *tmpdir,
-                                  struct failure *ret_failure)
+static enum fault fail(struct failure *ret_failure)
+{
+    return failure_set(ret_failure, FAULT_MEMORY, "Landlock: %s; try -o sandbox=off",
+                       strerror(errno));
+}
+
+enum fault sandbox_files_prepare(int abi, const char *cache_folder, const char *tmpdir,
+                                 int *ret_ruleset, struct failure *ret_failure)
 {
     uint64_t handled = handled_by(abi);
     const struct landlock_ruleset_attr attributes = {.handled_access_fs = handled};
-    CLEANUP_CLOSE int ruleset =
-        (int)syscall(SYS_landlock_create_ruleset, &attributes, sizeof(attributes), 0);
-    if (ruleset >= 0 && allow_all(ruleset, handled, cache_folder, tmpdir) &&
-        syscall(SYS_landlock_restrict_self, ruleset, 0) == 0)
+    int ruleset = (int)syscall(SYS_landlock_create_ruleset, &attributes, sizeof(attributes), 0);
+    if (ruleset >= 0 && allow_all(ruleset, handled, cache_folder, tmpdir)) {
+        *ret_ruleset = ruleset;
         return FAULT_NONE;
-    return failure_set(ret_failure, FAULT_MEMORY, "Landlock: %s; try -o sandbox=off",
-                       strerror(errno));
+    }
+    enum fault fault = fail(ret_failure);
+    if (ruleset >= 0)
+        close(ruleset);
+    return fault;
+}
+
+enum fault sandbox_files_restrict(int ruleset, struct failure *ret_failure)
+{
+    return syscall(SYS_landlock_restrict_self, ruleset, 0) == 0 ? FAULT_NONE : fail(ret_failure);
 }

@@ -61,11 +61,26 @@ static bool resize(struct inodes *inodes, size_t capacity)
     return true;
 }
 
+/* Room for one more, at most three quarters full. */
+static bool has_room(size_t capacity, size_t count)
+{
+    return count < capacity / 4 * 3;
+}
+
 static bool make_room(struct inodes *inodes)
 {
-    if (inodes->count < inodes->capacity / 4 * 3)
+    if (has_room(inodes->capacity, inodes->count))
         return true;
     return resize(inodes, inodes->capacity == 0 ? CAPACITY_MIN : inodes->capacity * 2);
+}
+
+void inodes_reserve(struct inodes *inodes, size_t count)
+{
+    size_t capacity = CAPACITY_MIN;
+    while (!has_room(capacity, count))
+        capacity *= 2;
+    if (capacity > inodes->capacity)
+        (void)resize(inodes, capacity);
 }
 
 bool inodes_remember(struct inodes *inodes, struct maildrop_message *message)

@@ -38,6 +38,9 @@ struct inodes {
 };
 
 void inodes_done(struct inodes *inodes);
+/* Makes room for `count` messages in all, so that adding them need not move others; may do nothing.
+ */
+void inodes_reserve(struct inodes *inodes, size_t count);
 /* The kernel has been told of this message once more. False for want of memory. */
 bool inodes_remember(struct inodes *inodes, struct maildrop_message *message);
 /* The kernel has been told this size of it. */

@@ -153,6 +153,8 @@ static void list_messages(struct listing *listing, const struct maildrop_snapsho
 {
     uint64_t id = after > INODE_MESSAGE_FIRST ? (uint64_t)after - INODE_MESSAGE_FIRST : 0;
     size_t count = maildrop_snapshot_count(snapshot);
+    if (id == 0 && is_told(listing, 0))
+        inodes_reserve(&listing->fs->inodes, count < TOLD_COUNT_MAX ? count : TOLD_COUNT_MAX);
     for (size_t i = maildrop_snapshot_after(snapshot, id); i < count; i++)
         if (!listing_add_message(listing, maildrop_snapshot_at(snapshot, i), i))
             return;

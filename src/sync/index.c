@@ -20,6 +20,7 @@ enum {
     INDEX_FLUSH_MS = 1000,
     INDEX_CHANGES_MAX = 4096,  /* of one transaction */
     CLEARED_COUNT_LEAST = 100, /* wishes that have come true at once: a new journal is cheaper */
+    LISTED_OCTETS = 384,       /* of memory, for each message that is listed and shown */
 };
 
 static const char fact_lies[] = "list-lies";
@@ -31,7 +32,7 @@ static const char fact_pipelining[] = "pipelining";
 
 struct load {
     struct sync *sync;
-    size_t going_count;
+    size_t count, going_count;
 };
 
 static bool load_message(void *context, const struct store_message *message)
@@ -48,6 +49,7 @@ static bool load_message(void *context, const struct store_message *message)
         known.exact_octets = &message->exact_octets;
     if (message->time_s != STORE_TIME_UNKNOWN)
         known.time_s = &message->time_s;
+    load->count++;
     load->going_count += message->going;
     return maildrop_restore(load->sync->maildrop, &known) == FAULT_NONE;
 }
@@ -82,6 +84,8 @@ enum fault engine_index_load(struct sync *sync, struct failure *ret_failure)
         return fault;
     maildrop_begin_after(sync->maildrop, store_last_id(sync->store));
     atomic_store(&sync->going_count, load.going_count);
+    /* About as many will be listed. */
+    heap_prepare(load.count * LISTED_OCTETS);
     return FAULT_NONE;
 }
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Slices, buffers, numbers, escaping, digests, hashes. */
+/* Slices, buffers, numbers, escaping, digests, hashes, the heap. */
 #include "popfs/base.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include <cmocka.h>
 
@@ -125,6 +126,31 @@ static void every_fault_has_a_name(void **state)
         assert_string_not_equal(fault_name((enum fault)i), "unknown");
 }
 
+/* Sanitizers have an allocator of their own. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { FAULTS_MAX = INT32_MAX };
+#else
+enum { FAULTS_MAX = 10 };
+#endif
+
+static void memory_that_was_prepared_is_there_at_once(void **state)
+{
+    (void)state;
+    const size_t octets = 1024 * 1024;
+    struct rusage before, after;
+    heap_begin();
+    heap_prepare(2 * octets);
+    getrusage(RUSAGE_SELF, &before);
+    char *block = malloc(octets);
+    assert_non_null(block);
+    memset(block, 1, octets);
+    getrusage(RUSAGE_SELF, &after);
+    assert_in_range(after.ru_minflt - before.ru_minflt, 0, FAULTS_MAX);
+    free(block);
+    heap_prepare(0);
+    heap_prepare(SIZE_MAX);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -138,6 +164,7 @@ int main(void)
         cmocka_unit_test(hashes_depend_on_every_octet_and_the_length),
         cmocka_unit_test(a_failure_may_quote_its_own_old_text),
         cmocka_unit_test(every_fault_has_a_name),
+        cmocka_unit_test(memory_that_was_prepared_is_there_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

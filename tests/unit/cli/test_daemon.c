@@ -25,11 +25,12 @@ static int fork_and_listen(void (*child)(struct daemon *), char *said, size_t ca
     assert_int_equal(pipe(ends), 0);
     dup2(ends[1], STDERR_FILENO);
     close(ends[1]);
-    int code = daemon_fork(&daemon);
-    if (code < 0) {
+    assert_true(daemon_fork(&daemon));
+    if (daemon.child == 0) {
         child(&daemon);
         _exit(0);
     }
+    int code = daemon_wait(&daemon);
     dup2(old, STDERR_FILENO);
     close(old);
     ssize_t got = read(ends[0], said, capacity - 1);
@@ -99,8 +100,8 @@ static void success_leaves_the_session_the_folder_and_the_terminal(void **state)
     char told[256] = {0};
     struct daemon daemon = {.pipe = -1};
     assert_int_equal(pipe(ends), 0);
-    int code = daemon_fork(&daemon);
-    if (code < 0) {
+    assert_true(daemon_fork(&daemon));
+    if (daemon.child == 0) {
         char folder[64] = "", target[64] = "";
         bool fine = daemon_report_success(&daemon, "") && getsid(0) == getpid() &&
                     getcwd(folder, sizeof(folder)) != NULL && strcmp(folder, "/") == 0;
@@ -114,7 +115,7 @@ static void success_leaves_the_session_the_folder_and_the_terminal(void **state)
         ssize_t written = write(ends[1], fine ? "yes" : "no", 3);
         _exit(written == 3 ? 0 : 1);
     }
-    assert_int_equal(code, EXIT_OK);
+    assert_int_equal(daemon_wait(&daemon), EXIT_OK);
     assert_int_equal(read(ends[0], told, sizeof(told) - 1), 3);
     assert_string_equal(told, "yes");
     close(ends[0]);
@@ -163,8 +164,10 @@ static void a_child_whose_parent_was_killed_gives_up(void **state)
         sigemptyset(&set);
         sigaddset(&set, SIGTERM);
         sigprocmask(SIG_BLOCK, &set, NULL);
-        if (daemon_fork(&daemon) >= 0)
+        if (!daemon_fork(&daemon))
             _exit(1);
+        if (daemon.child > 0)
+            _exit(daemon_wait(&daemon));
         signal = kill(getppid(), SIGKILL);
         sigwait(&set, &signal);
         struct sigaction ignore = {.sa_handler = SIG_IGN};

@@ -84,7 +84,9 @@ static struct sandbox enter(void)
     struct sandbox sandbox;
     struct failure failure = {0};
     sandbox_init(&sandbox, true, cache, NULL);
+    WANT(sandbox_prepare(&sandbox, &failure) == FAULT_NONE);
     WANT(sandbox_enter(&sandbox, &failure) == FAULT_NONE);
+    sandbox_done(&sandbox);
     return sandbox;
 }
 
@@ -359,21 +361,38 @@ static void fail_to_enter(void)
     bool landlock = has_landlock();
     hide(SCMP_SYS(landlock_restrict_self), E2BIG);
     sandbox_init(&sandbox, true, cache, NULL);
+    WANT(sandbox_prepare(&sandbox, &failure) == FAULT_NONE);
     WANT((sandbox_enter(&sandbox, &failure) == FAULT_MEMORY) == landlock);
     WANT(!landlock || strstr(failure.text, "sandbox=off") != NULL);
+    sandbox_done(&sandbox);
+}
+
+static void fail_to_prepare(void)
+{
+    struct sandbox sandbox;
+    struct failure failure = {0};
+    bool landlock = has_landlock();
+    sandbox_init(&sandbox, true, cache, NULL);
+    hide(SCMP_SYS(landlock_add_rule), ENOMEM);
+    WANT((sandbox_prepare(&sandbox, &failure) == FAULT_MEMORY) == landlock);
+    WANT(!landlock || strstr(failure.text, "sandbox=off") != NULL);
+    sandbox_done(&sandbox);
 }
 
 static void what_is_there_and_fails_is_a_failure(void **state)
 {
     (void)state;
     in_child(fail_to_enter);
+    in_child(fail_to_prepare);
 }
 
 static void leave_it_off(void)
 {
     struct sandbox sandbox;
     sandbox_init(&sandbox, false, cache, NULL);
+    WANT(sandbox_prepare(&sandbox, NULL) == FAULT_NONE);
     WANT(sandbox_enter(&sandbox, NULL) == FAULT_NONE && !sandbox_confines(&sandbox));
+    sandbox_done(&sandbox);
     WANT(strcmp(sandbox.text, "off (-o sandbox=off)") == 0);
     WANT(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 0 && prctl(PR_GET_SECCOMP) == 0);
 }

@@ -125,11 +125,27 @@ static void the_table_shrinks_when_the_kernel_forgets(void **state)
     assert_true(knows(fixture, 0));
 }
 
+static void room_that_was_made_is_enough(void **state)
+{
+    struct fixture *fixture = *state;
+    assert_true(inodes_remember(&fixture->inodes, message_at(fixture, 3)));
+    inodes_reserve(&fixture->inodes, MANY);
+    size_t reserved = fixture->inodes.capacity;
+    for (size_t i = 0; i < MANY; i++)
+        assert_true(inodes_remember(&fixture->inodes, message_at(fixture, i)));
+    assert_int_equal(fixture->inodes.capacity, reserved);
+    inodes_reserve(&fixture->inodes, 1);
+    assert_int_equal(fixture->inodes.capacity, reserved);
+    for (size_t i = 0; i < MANY; i++)
+        assert_true(knows(fixture, i));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(inode_numbers_rise_in_listing_order_above_the_virtual_ones,
                                         set_up, tear_down),
+        cmocka_unit_test_setup_teardown(room_that_was_made_is_enough, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nothing_is_known_before_it_is_looked_up, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_inode_lives_until_every_look_up_is_forgotten, set_up,
                                         tear_down),
