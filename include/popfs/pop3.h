@@ -91,6 +91,14 @@ enum pop3_security {
     POP3_SECURITY_NONE, /* the user chose tls=off */
 };
 
+/* What became of pop3_session_expect_auth(). */
+enum pop3_anticipation {
+    POP3_ANTICIPATION_NONE,
+    POP3_ANTICIPATION_OPEN,  /* the line has gone out, CAPA is not answered */
+    POP3_ANTICIPATION_RIGHT, /* CAPA agrees */
+    POP3_ANTICIPATION_WRONG,
+};
+
 /* Borrowed until POP3_EVENT_LOGGED_IN or POP3_EVENT_FAILED. */
 struct pop3_options {
     enum pop3_security security;
@@ -189,6 +197,14 @@ void pop3_session_bind(struct pop3_session *session, const char *kind, struct sl
  */
 void pop3_session_assume_pipelining(struct pop3_session *session);
 
+/*
+ * An earlier session of this account chose this mechanism, and pop3_session_repeatable_auth() named
+ * it: its first line goes out together with the CAPA before the login, never before TLS where TLS
+ * is wanted. If that CAPA would lead to another login, POP3_EVENT_FAILED with FAULT_OFFLINE. To be
+ * told before the greeting is fed; POP3_AUTH_AUTO: nothing is expected.
+ */
+void pop3_session_expect_auth(struct pop3_session *session, enum pop3_auth auth);
+
 /* What to send next: whole commands, at most POP3_OUTPUT_OCTETS_MAX unless one command is longer.
  * Empty: nothing. */
 struct slice pop3_session_output(const struct pop3_session *session);
@@ -221,6 +237,10 @@ enum pop3_state pop3_session_state(const struct pop3_session *session);
 const struct pop3_capabilities *pop3_session_capabilities(const struct pop3_session *session);
 /* The mechanism that logged in, "SCRAM-SHA-256", "USER", "APOP", …; "" before. */
 const char *pop3_session_mechanism(const struct pop3_session *session);
+enum pop3_anticipation pop3_session_anticipation(const struct pop3_session *session);
+/* After the login: what the next session may expect, if the CAPA before the login had PIPELINING
+ * and nothing else came in between; else POP3_AUTH_AUTO. */
+enum pop3_auth pop3_session_repeatable_auth(const struct pop3_session *session);
 
 /* False for an unknown word. The words are those of the option auth=. */
 bool pop3_auth_from_word(const char *word, enum pop3_auth *ret_auth);

@@ -216,13 +216,16 @@ static enum pop3_login_verdict login_nothing_to_choose(struct pop3_login *login)
     return POP3_LOGIN_FAILED;
 }
 
-static enum pop3_login_verdict login_authenticate(struct pop3_login *login)
+static bool login_choose(const struct pop3_login *login, enum pop3_auth *ret_auth)
 {
     const struct pop3_capabilities offer = login_offer(login);
-    enum pop3_auth auth;
-    if (!pop3_mechanism_choose(login->options.auth, &offer, login->stamp.len > 0, login->tls,
-                               &auth))
-        return login_nothing_to_choose(login);
+    return pop3_mechanism_choose(login->options.auth, &offer, login->stamp.len > 0, login->tls,
+                                 ret_auth);
+}
+
+static enum pop3_login_verdict login_begin(struct pop3_login *login, enum pop3_auth auth)
+{
+    login->chosen = auth;
     login->mechanism = pop3_mechanism(auth);
     if (login->mechanism->binds && login->binding.kind == NULL)
         return login_fail(login, FAULT_LOGIN,
@@ -235,19 +238,77 @@ static enum pop3_login_verdict login_authenticate(struct pop3_login *login)
     return login->mechanism->sasl ? login_sasl_start(login) : login_user(login);
 }
 
+/* RFC 6856 has it before login; courier leaves 8-bit headers alone only after it. */
+static bool login_says_utf8(const struct pop3_login *login)
+{
+    return login->capabilities.utf8 && login->tls;
+}
+
+static enum pop3_login_verdict login_authenticate(struct pop3_login *login)
+{
+    enum pop3_auth auth;
+    if (!login_choose(login, &auth))
+        return login_nothing_to_choose(login);
+    login->repeatable = login->capabilities.pipelining && !login_says_utf8(login);
+    return login_begin(login, auth);
+}
+
+/* ---- the login that is begun together with CAPA ---- */
+
+static bool login_can_anticipate(const struct pop3_login *login)
+{
+    enum pop3_auth expected = login->expected;
+    const struct pop3_mechanism *mechanism = pop3_mechanism(expected);
+    if (expected == POP3_AUTH_AUTO ||
+        (login->options.auth != POP3_AUTH_AUTO && login->options.auth != expected))
+        return false;
+    if (login->options.security == POP3_SECURITY_STLS && !login->tls)
+        return false;
+    return (!mechanism->binds || login->binding.kind != NULL) &&
+           (!mechanism->prepares || pop3_sasl_can_prepare(&login->options)) &&
+           (expected != POP3_AUTH_APOP || login->stamp.len > 0);
+}
+
+enum pop3_login_verdict pop3_login_go_on(struct pop3_login *login)
+{
+    login->anticipation = POP3_ANTICIPATION_OPEN;
+    return login_begin(login, login->expected);
+}
+
+/* CAPA was answered, and the login that it would have led to has begun. */
+static enum pop3_login_verdict login_compare(struct pop3_login *login)
+{
+    enum pop3_auth auth;
+    if (login_says_utf8(login) || !login_choose(login, &auth) || auth != login->chosen) {
+        login->anticipation = POP3_ANTICIPATION_WRONG;
+        return login_fail(login, FAULT_OFFLINE,
+                          "the server offers other logins than in the last session");
+    }
+    login->anticipation = POP3_ANTICIPATION_RIGHT;
+    login->repeatable = login->capabilities.pipelining;
+    return POP3_LOGIN_WAIT;
+}
+
+static enum pop3_login_verdict login_capa(struct pop3_login *login)
+{
+    login_send(login, POP3_LOGIN_CAPA, POP3_CAPA);
+    return login_can_anticipate(login) ? POP3_LOGIN_SEND_ON : POP3_LOGIN_SEND;
+}
+
 /* ---- capabilities and TLS ---- */
 
 static enum pop3_login_verdict login_after_capa(struct pop3_login *login)
 {
     const struct pop3_capabilities *set = &login->capabilities;
+    if (login->anticipation == POP3_ANTICIPATION_OPEN)
+        return login_compare(login);
     if (login->options.security == POP3_SECURITY_STLS && !login->tls) {
         if (set->known && !set->stls)
             return login_fail(login, FAULT_UNTRUSTED,
                               "the server does not offer STLS, so the password was not sent");
         return login_send(login, POP3_LOGIN_STLS, POP3_STLS);
     }
-    /* RFC 6856 has it before login; courier leaves 8-bit headers alone only after it. */
-    if (set->utf8 && login->tls)
+    if (login_says_utf8(login))
         return login_send(login, POP3_LOGIN_UTF8, POP3_UTF8);
     return login_authenticate(login);
 }
@@ -289,7 +350,7 @@ enum pop3_login_verdict pop3_login_secured(struct pop3_login *login)
     login->tls = true;
     login->stamp.len = 0;
     login->capabilities = (struct pop3_capabilities){0};
-    return login_send(login, POP3_LOGIN_CAPA, POP3_CAPA);
+    return login_capa(login);
 }
 
 /* ---- what the server says ---- */
@@ -302,7 +363,7 @@ static enum pop3_login_verdict login_hear_greeting(struct pop3_login *login,
                                "the server refused the connection", reply);
     if (!buffer_append(&login->stamp, pop3_reply_stamp(reply->text)))
         return login_fail(login, FAULT_MEMORY, "out of memory");
-    return login_send(login, POP3_LOGIN_CAPA, POP3_CAPA);
+    return login_capa(login);
 }
 
 static enum pop3_login_verdict login_hear_stls(struct pop3_login *login,
@@ -354,6 +415,8 @@ static enum pop3_login_verdict login_hear_sasl(struct pop3_login *login,
 enum pop3_login_verdict pop3_login_hear(struct pop3_login *login, const struct pop3_reply *reply)
 {
     bool ok = reply->kind == POP3_REPLY_OK;
+    if (login->anticipation == POP3_ANTICIPATION_OPEN)
+        return login_hear_capa(login, reply);
     switch (login->step) {
     case POP3_LOGIN_GREETING:
         return login_hear_greeting(login, reply);

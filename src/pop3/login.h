@@ -6,7 +6,8 @@
  *   GREETING -> CAPA -> [STLS -> HANDSHAKE -> CAPA] -> [UTF8] -> USER, PASS | APOP | SASL ->
  * CAPA_LAST -> finished
  *
- * The last CAPA is not waited for where the caller knows what it will say.
+ * The last CAPA is not waited for where the caller knows what it will say, and the one before the
+ * login neither, where the caller knows what will be chosen: it is then compared with that.
  */
 #ifndef POPFS_POP3_LOGIN_H
 #define POPFS_POP3_LOGIN_H
@@ -30,9 +31,11 @@ enum pop3_login_step {
 
 /* What to do next. */
 enum pop3_login_verdict {
-    POP3_LOGIN_SEND,   /* `line` */
-    POP3_LOGIN_ENTER,  /* `line`, and be in TRANSACTION: its answer is still to be told */
-    POP3_LOGIN_SECURE, /* the handshake, then pop3_login_secured() */
+    POP3_LOGIN_SEND,    /* `line` */
+    POP3_LOGIN_SEND_ON, /* `line`, then pop3_login_go_on() */
+    POP3_LOGIN_WAIT,    /* for the next answer */
+    POP3_LOGIN_ENTER,   /* `line`, and be in TRANSACTION: its answer is still to be told */
+    POP3_LOGIN_SECURE,  /* the handshake, then pop3_login_secured() */
     POP3_LOGIN_FINISHED,
     POP3_LOGIN_FAILED, /* `failure`, `code` */
 };
@@ -57,6 +60,10 @@ struct pop3_login {
     struct buffer stamp;
     char digest[DIGEST_MD5_HEX_OCTETS];
     const struct pop3_mechanism *mechanism; /* NULL until chosen */
+    enum pop3_auth chosen;                  /* the same */
+    enum pop3_auth expected;                /* AUTO: nothing */
+    enum pop3_anticipation anticipation;
+    bool repeatable; /* the next session may expect `chosen` */
     struct pop3_sasl *sasl;
     bool assumes_pipelining;          /* the last CAPA is not waited for */
     struct pop3_capabilities offered; /* before the assumption */
@@ -75,5 +82,7 @@ enum pop3_login_verdict pop3_login_hear(struct pop3_login *login, const struct p
 enum pop3_login_verdict pop3_login_learn(struct pop3_login *login,
                                          const struct pop3_capabilities *set);
 enum pop3_login_verdict pop3_login_secured(struct pop3_login *login);
+/* After POP3_LOGIN_SEND_ON. */
+enum pop3_login_verdict pop3_login_go_on(struct pop3_login *login);
 
 #endif

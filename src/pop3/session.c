@@ -336,6 +336,13 @@ static bool session_obey(struct pop3_session *session, enum pop3_login_verdict v
         session_set_state(session, POP3_STATE_AUTHORIZATION);
         session_send_login(session);
         return false;
+    case POP3_LOGIN_SEND_ON:
+        session_set_state(session, POP3_STATE_AUTHORIZATION);
+        session_send_login(session);
+        return session->state != POP3_STATE_CLOSED &&
+               session_obey(session, pop3_login_go_on(&session->login), event);
+    case POP3_LOGIN_WAIT:
+        return false;
     case POP3_LOGIN_SECURE:
         session->handshaking = true;
         /* Whatever came with that line was not said under TLS (CVE-2021-39272 and its family). */
@@ -418,6 +425,11 @@ void pop3_session_bind(struct pop3_session *session, const char *kind, struct sl
 void pop3_session_assume_pipelining(struct pop3_session *session)
 {
     session->login.assumes_pipelining = session->pipeline_wanted;
+}
+
+void pop3_session_expect_auth(struct pop3_session *session, enum pop3_auth auth)
+{
+    session->login.expected = session->pipeline_wanted ? auth : POP3_AUTH_AUTO;
 }
 
 /* ---- answers that the caller waits for ---- */
@@ -626,4 +638,14 @@ const char *pop3_session_mechanism(const struct pop3_session *session)
     bool logged_in =
         session->state == POP3_STATE_TRANSACTION || session->state == POP3_STATE_UPDATE;
     return logged_in ? session->login.mechanism->name : "";
+}
+
+enum pop3_anticipation pop3_session_anticipation(const struct pop3_session *session)
+{
+    return session->login.anticipation;
+}
+
+enum pop3_auth pop3_session_repeatable_auth(const struct pop3_session *session)
+{
+    return session->login.repeatable ? session->login.chosen : POP3_AUTH_AUTO;
 }

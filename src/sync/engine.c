@@ -554,7 +554,7 @@ static bool begin(struct sync *sync)
         sync->phase = ENGINE_OVER;
         return false;
     }
-    engine_assume_pipelining(sync); /* if the index says so */
+    engine_anticipate(sync); /* if the index says so */
     return true;
 }
 

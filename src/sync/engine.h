@@ -187,10 +187,12 @@ struct sync {
     int64_t listed_wall_s;
     int64_t slept_ms;     /* as clock_slept_ms() said last */
     size_t careful_count; /* answers to take one at a time, after a link broke with several owed */
-    unsigned pipeline_losses; /* links in a row that broke with several owed, and few answered */
-    size_t pipelined_count;   /* answers of this session that came while another was owed */
-    bool pipeline_off;        /* for the rest of the mount */
-    bool pipelining_known;    /* the last session's CAPA had all that a listing in one go needs */
+    unsigned pipeline_losses;   /* links in a row that broke with several owed, and few answered */
+    size_t pipelined_count;     /* answers of this session that came while another was owed */
+    bool pipeline_off;          /* for the rest of the mount */
+    bool pipelining_known;      /* the last session's CAPA had all that a listing in one go needs */
+    enum pop3_auth login_known; /* of the last session: pop3_session_repeatable_auth() */
+    size_t login_losses;        /* links in a row that broke when it was begun together with CAPA */
 
     struct jobs jobs;
     struct waiters refresh_waiters; /* for a listing that has not begun */
@@ -329,8 +331,9 @@ void engine_streams_reap(struct sync *sync, bool all);
 void engine_start_is_over(struct sync *sync, const struct failure *failure);
 /* Starts to connect if somebody wants a session and the back-off allows it. */
 void engine_connect(struct sync *sync, int64_t now_ms);
-/* Has the link list together with its CAPA, if what is known of the server allows it. */
-void engine_assume_pipelining(struct sync *sync);
+/* Has the link log in and list together with its CAPAs, if what is known of the server allows it.
+ */
+void engine_anticipate(struct sync *sync);
 /* The login succeeded: asks for the listing. */
 enum fault engine_list(struct sync *sync, int64_t now_ms);
 /* Both listings have come. */
@@ -374,6 +377,8 @@ void engine_index_sizes(struct sync *sync);
 void engine_index_top_differs(struct sync *sync);
 /* Whether a session may begin as pop3_session_assume_pipelining() says. */
 void engine_index_pipelining(struct sync *sync, bool known);
+/* sync->login_known and sync->login_losses. */
+void engine_index_login(struct sync *sync);
 void engine_index_flush(struct sync *sync);
 /* Flushes if it is time. */
 void engine_index_settle(struct sync *sync, int64_t now_ms);

@@ -226,6 +226,11 @@ void link_assume_pipelining(struct link *link)
     pop3_session_assume_pipelining(link->session);
 }
 
+void link_expect_auth(struct link *link, enum pop3_auth auth)
+{
+    pop3_session_expect_auth(link->session, auth);
+}
+
 bool link_may_issue(const struct link *link)
 {
     return pop3_session_may_issue(link->session);

@@ -39,8 +39,9 @@ enum fault link_next_event(struct link *link, int64_t now_ms, struct pop3_event 
  * requests. */
 void link_begin_turn(struct link *link);
 
-/* See pop3_session_assume_pipelining(). */
+/* See pop3_session_assume_pipelining() and pop3_session_expect_auth(). */
 void link_assume_pipelining(struct link *link);
+void link_expect_auth(struct link *link, enum pop3_auth auth);
 bool link_may_issue(const struct link *link);
 enum fault link_issue(struct link *link, const struct pop3_request *request, int64_t now_ms);
 /* Sends what the socket takes. */

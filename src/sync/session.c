@@ -12,6 +12,7 @@ enum {
     HANDSHAKE_MS = 30000,
     CAREFUL_MAX = 32,
     PIPELINED_WELL = 16, /* answers: then pipelining is not to blame */
+    LOGIN_LOSSES_MAX = 2,
     PIPELINE_LOSSES_MAX = 2,
     SHORT_SESSION_MS = 5000, /* one that was lost earlier counts as a failed attempt to log in */
 };
@@ -59,10 +60,13 @@ static enum pop3_security security(enum sync_tls tls)
     return POP3_SECURITY_STLS;
 }
 
-void engine_assume_pipelining(struct sync *sync)
+void engine_anticipate(struct sync *sync)
 {
-    if (sync->link != NULL && sync->pipelining_known && !sync->pipeline_off && !sync->listing_alone)
-        link_assume_pipelining(sync->link);
+    if (sync->link == NULL || !sync->pipelining_known || sync->pipeline_off || sync->listing_alone)
+        return;
+    link_assume_pipelining(sync->link);
+    if (sync->login_losses < LOGIN_LOSSES_MAX)
+        link_expect_auth(sync->link, sync->login_known);
 }
 
 void engine_connect(struct sync *sync, int64_t now_ms)
@@ -97,7 +101,7 @@ void engine_connect(struct sync *sync, int64_t now_ms)
     if (link_new(&options, now_ms, &sync->link, &failure) != FAULT_NONE)
         engine_link_lost(sync, &failure, now_ms);
     else
-        engine_assume_pipelining(sync);
+        engine_anticipate(sync);
 }
 
 /*
@@ -255,6 +259,20 @@ static bool knows_messages(const struct sync *sync)
     return count > 0;
 }
 
+/* What the next session may begin with. */
+static void note_login(struct sync *sync)
+{
+    const struct pop3_session *session = link_session(sync->link);
+    enum pop3_auth auth = pop3_session_repeatable_auth(session);
+    bool proven = pop3_session_anticipation(session) == POP3_ANTICIPATION_RIGHT;
+    if (auth == sync->login_known && !(proven && sync->login_losses > 0))
+        return;
+    sync->login_known = auth;
+    if (proven)
+        sync->login_losses = 0;
+    engine_index_login(sync);
+}
+
 /* What the CAPA after the login has told by now at the latest. */
 static void note_capabilities(struct sync *sync)
 {
@@ -297,6 +315,7 @@ enum fault engine_listed(struct sync *sync, struct failure *ret_failure)
     log_oddities(sync);
     note_session(sync);
     note_capabilities(sync);
+    note_login(sync);
     note_wishes_over(sync, &changes, made_up_before);
     engine_note_vanished(sync, &changes);
     bool mapped = map_numbers(sync, by_row, msgnums, count);
@@ -440,6 +459,26 @@ static bool blame_pipelined_listing(struct sync *sync, enum fault fault)
 }
 
 /*
+ * The link broke or fell silent before the login was over, which had been begun together with CAPA:
+ * at once again, the slow way. After a second one that is so, this account is logged in to the slow
+ * way for good: something between us and the server may lose what comes early.
+ */
+static bool blame_anticipation(struct sync *sync, enum fault fault)
+{
+    bool lost = fault == FAULT_OFFLINE || fault == FAULT_TIMEOUT || fault == FAULT_GARBLED;
+    if (sync->link == NULL || sync->session_phase != SESSION_LOGIN || !lost)
+        return false;
+    enum pop3_anticipation anticipation = pop3_session_anticipation(link_session(sync->link));
+    if (anticipation == POP3_ANTICIPATION_NONE)
+        return false;
+    if (anticipation != POP3_ANTICIPATION_WRONG)
+        sync->login_losses++;
+    sync->login_known = POP3_AUTH_AUTO;
+    engine_index_login(sync);
+    return true;
+}
+
+/*
  * Refused after it had worked. [AUTH] and [SYS/PERM] are final (RFC 3206); a refusal without a code
  * may mean that we came too often (Outlook), or that the password was changed: once more, later,
  * with the password fetched anew. A token that has expired is worth trying again at once.
@@ -502,7 +541,8 @@ void engine_link_lost(struct sync *sync, const struct failure *failure, int64_t 
     bool committing = sync->commit.phase != COMMIT_NONE;
     if (was_leaving(sync))
         return;
-    bool once_more = blame_pipelined_listing(sync, failure->fault);
+    bool once_more =
+        blame_pipelined_listing(sync, failure->fault) || blame_anticipation(sync, failure->fault);
     enum pop3_code code = sync->link == NULL ? POP3_CODE_NONE : link_failure_code(sync->link);
     if (sync->started)
         log_write(LOG_LEVEL_WARNING, "%s: %s", sync->account.host, failure->text);

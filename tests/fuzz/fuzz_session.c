@@ -173,6 +173,12 @@ static void run_chunk(struct run *run, const uint8_t *data, size_t len)
     check_output(run);
 }
 
+static enum pop3_auth expected_of(uint8_t octet)
+{
+    enum pop3_auth auth;
+    return mechanism_pick(octet, &auth) ? auth : POP3_AUTH_PLAIN;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 3)
@@ -195,6 +201,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     MUST(run.session != NULL);
     if ((data[0] & 0x10) != 0)
         pop3_session_assume_pipelining(run.session);
+    if ((data[0] & 0x08) != 0)
+        pop3_session_expect_auth(run.session,
+                                 auth != POP3_AUTH_AUTO ? auth : expected_of(data[2] >> 1));
     if ((data[2] & 1) != 0)
         pop3_session_bind(run.session, "tls-exporter", slice_from_string(password));
     size_t at = 3;

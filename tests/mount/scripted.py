@@ -54,6 +54,7 @@ class Script:
     utf8: str = ""  # 3.6: ok | refused: offered, and what becomes of it
     rewrites_8bit: bool = False  # 3.6: 8-bit headers become something else each time, unless UTF8 was said
     loses_early: bool = False  # 15, 3.2: what comes behind PASS or AUTH before its answer is lost
+    capa_deaf: str = ""  # 15: to what comes behind the CAPA before the login: loses | hangs-up
     line_limit: int = 10**6  # 3.12: octets of a command line; hangs up on longer ones
     errors_limit: int = 10**6  # 13, 3.8: hangs up after so many -ERR
     refusal: str = ""  # 22: said to the login instead of +OK, before hanging up
@@ -126,6 +127,7 @@ class Session(threading.Thread):
         self.commands = []  # every line, as text
         self.most_at_once = 0  # whole commands in hand at one time
         self.behind_capa = 0  # of these, behind the CAPA after the login
+        self.behind_first_capa = 0  # and behind the last one before it
         self.violations = []  # what no client may do, whatever the server offers
         self.logged_in = False
         self.deleted = set()  # UIDLs
@@ -194,6 +196,12 @@ class Session(threading.Thread):
         line, self._pending = self._pending.split(b"\n", 1)
         if self.logged_in and line == b"CAPA\r":
             self.behind_capa = self._pending.count(b"\n")
+        elif line == b"CAPA\r":
+            self.behind_first_capa = self._pending.count(b"\n")
+            if self._pending and self._script.capa_deaf == "hangs-up":
+                raise _Over
+            if self._script.capa_deaf:
+                self._pending = b""
         if len(line) + 1 > self._script.line_limit:
             raise _Over
         if self._pending and self.logged_in and not self._script.pipelining:

@@ -95,6 +95,41 @@ def test_a_later_session_lists_together_with_its_capa(changed, serve, on_script)
     assert last.behind_capa == (3 if changed == "not" else 0)
 
 
+@pytest.mark.parametrize("auth", ["user", "auto"])
+def test_a_later_session_logs_in_together_with_its_capa(auth, serve, on_script):
+    """Another round trip less, where the CAPA before the login offered PIPELINING."""
+    server = serve(Script(MAILS, pipelining_early=True))
+    for _ in range(2):
+        with on_script(server, f"refresh=0,auth={auth}") as mount:
+            assert {name: cat(mount.path / name) for name in names(mount.path)} == TRUTH
+            if auth == "auto":
+                control(mount, "refresh")
+    assert [session.behind_first_capa for session in server.sessions] == [0] + [1] * (len(server.sessions) - 1)
+    assert len(server.sessions) == (4 if auth == "auto" else 2)
+
+
+def test_a_login_that_is_another_now_is_not_the_old_one(serve, on_script):
+    """One session more, of which the user hears nothing, and from then on the stronger login."""
+    server = serve(Script(MAILS[:3], pipelining_early=True, sasl="PLAIN", greeting=b"+OK ready\r\n"))
+    for sasl in ("PLAIN", "PLAIN CRAM-MD5", "PLAIN CRAM-MD5"):
+        server.script.sasl = sasl
+        with on_script(server, "refresh=0") as mount:
+            assert len(names(mount.path)) == 3
+    said = [next((line.split()[1] for line in session.commands if line.startswith("AUTH")), "") for session in server.sessions]
+    assert said == ["PLAIN", "PLAIN", "CRAM-MD5", "CRAM-MD5"]
+
+
+@pytest.mark.parametrize("deaf", ["loses", "hangs-up"])
+def test_a_server_that_is_deaf_behind_capa_is_tried_twice_and_then_never_again(deaf, serve, on_script):
+    server = serve(Script(MAILS[:3], pipelining_early=True))
+    with on_script(server, "refresh=0"):
+        server.script.capa_deaf = deaf
+    for _ in range(4):
+        with on_script(server, "refresh=0,timeout=1") as mount:
+            assert len(names(mount.path)) == 3
+    assert [session.behind_first_capa for session in server.sessions] == [0, 1, 0, 1, 0, 0, 0]
+
+
 def test_the_timer_looks_by_itself(serve, on_script):
     server = serve(Script(MAILS[:3]))
     with on_script(server, "refresh=1") as mount:

@@ -267,6 +267,155 @@ static void what_is_known_of_the_last_capa_is_not_waited_for(void **state)
     pop3_session_free(session);
 }
 
+/* ---- a login that is begun together with CAPA ---- */
+
+static struct pop3_session *expecting(enum pop3_security security, enum pop3_auth auth)
+{
+    const struct pop3_options options = {
+        .security = security, .user = "alice", .password = "secret", .pipeline = true};
+    struct pop3_session *session = pop3_session_new(&options);
+    assert_non_null(session);
+    pop3_session_expect_auth(session, auth);
+    return session;
+}
+
+static void assert_says(struct pop3_session *session, const char *line)
+{
+    assert_true(slice_equal(pop3_session_output(session), slice_from_string(line)));
+    send_all(session);
+}
+
+static void what_the_last_session_chose_goes_out_with_capa(void **state)
+{
+    struct pop3_session *session = expecting(POP3_SECURITY_TLS, POP3_AUTH_USER);
+    (void)state;
+    assert_int_equal(pop3_session_anticipation(session), POP3_ANTICIPATION_NONE);
+    assert_int_equal(after(session, "+OK <a@b>\r\n").type, POP3_EVENT_NONE);
+    assert_says(session, "CAPA\r\nUSER alice\r\n");
+    assert_int_equal(pop3_session_anticipation(session), POP3_ANTICIPATION_OPEN);
+    assert_int_equal(after(session, "+OK\r\nUSER\r\nPIPELINING\r\n.\r\n").type, POP3_EVENT_NONE);
+    assert_int_equal(pop3_session_output(session).len, 0);
+    assert_int_equal(after(session, "+OK\r\n").type, POP3_EVENT_NONE);
+    assert_says(session, "PASS secret\r\n");
+    assert_int_equal(pop3_session_anticipation(session), POP3_ANTICIPATION_RIGHT);
+    assert_int_equal(after(session, "+OK\r\n").type, POP3_EVENT_NONE);
+    send_all(session);
+    assert_int_equal(after(session, "+OK\r\nUIDL\r\n.\r\n").type, POP3_EVENT_LOGGED_IN);
+    assert_int_equal(pop3_session_repeatable_auth(session), POP3_AUTH_USER);
+    pop3_session_free(session);
+}
+
+static void every_answer_comes_at_once_and_each_finds_its_command(void **state)
+{
+    struct pop3_session *session = expecting(POP3_SECURITY_TLS, POP3_AUTH_PLAIN);
+    (void)state;
+    after(session, "+OK\r\n");
+    assert_says(session, "CAPA\r\nAUTH PLAIN AGFsaWNlAHNlY3JldA==\r\n");
+    after(session, "+OK\r\nSASL PLAIN\r\n.\r\n+OK\r\n");
+    assert_says(session, "CAPA\r\n");
+    assert_int_equal(after(session, "+OK\r\nUIDL\r\n.\r\n").type, POP3_EVENT_LOGGED_IN);
+    assert_string_equal(pop3_session_mechanism(session), "PLAIN");
+    /* PIPELINING is not offered any more. */
+    assert_int_equal(pop3_session_repeatable_auth(session), POP3_AUTH_AUTO);
+    pop3_session_free(session);
+}
+
+static void a_capa_that_would_lead_to_another_login_ends_the_session(void **state)
+{
+    static const char *const answers[] = {
+        "+OK\r\nUSER\r\nSASL PLAIN SCRAM-SHA-256\r\nPIPELINING\r\n.\r\n",
+        "+OK\r\nUSER\r\nPIPELINING\r\n.\r\n",
+        "+OK\r\nSASL PLAIN\r\nPIPELINING\r\nUTF8\r\n.\r\n",
+        "+OK\r\n.\r\n",
+        "-ERR what?\r\n",
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
+        struct pop3_session *session = expecting(POP3_SECURITY_TLS, POP3_AUTH_PLAIN);
+        after(session, "+OK\r\n");
+        send_all(session);
+        struct pop3_event event = after(session, answers[i]);
+        assert_int_equal(pop3_session_anticipation(session), POP3_ANTICIPATION_WRONG);
+        assert_failed(session, event, FAULT_OFFLINE);
+    }
+}
+
+static void a_server_that_will_not_talk_is_heard_in_the_place_of_capa(void **state)
+{
+    struct pop3_session *session = expecting(POP3_SECURITY_TLS, POP3_AUTH_USER);
+    (void)state;
+    after(session, "+OK\r\n");
+    send_all(session);
+    assert_failed(session, after(session, "-ERR [SYS/TEMP] later\r\n"), FAULT_BUSY);
+}
+
+static void a_refusal_is_one_when_capa_agreed(void **state)
+{
+    struct pop3_session *session = expecting(POP3_SECURITY_TLS, POP3_AUTH_PLAIN);
+    (void)state;
+    after(session, "+OK\r\n");
+    send_all(session);
+    struct pop3_event event = after(session, "+OK\r\nSASL PLAIN\r\n.\r\n-ERR [AUTH] no\r\n");
+    assert_int_equal(pop3_session_anticipation(session), POP3_ANTICIPATION_RIGHT);
+    assert_failed(session, event, FAULT_LOGIN);
+}
+
+static void nothing_is_anticipated_before_tls_or_without_what_it_needs(void **state)
+{
+    static const enum pop3_auth needy[] = {POP3_AUTH_AUTO, POP3_AUTH_APOP,
+                                           POP3_AUTH_SCRAM_SHA_256_PLUS};
+    struct pop3_session *session = expecting(POP3_SECURITY_STLS, POP3_AUTH_USER);
+    (void)state;
+    after(session, "+OK\r\n");
+    assert_says(session, "CAPA\r\n");
+    after(session, "+OK\r\nSTLS\r\nUSER\r\n.\r\n");
+    assert_says(session, "STLS\r\n");
+    assert_int_equal(after(session, "+OK\r\n").type, POP3_EVENT_SECURE);
+    assert_int_equal(next(session).type, POP3_EVENT_NONE);
+    pop3_session_secured(session);
+    assert_says(session, "CAPA\r\nUSER alice\r\n");
+    pop3_session_free(session);
+    for (size_t i = 0; i < sizeof(needy) / sizeof(needy[0]); i++) {
+        session = expecting(POP3_SECURITY_TLS, needy[i]);
+        after(session, "+OK without a stamp\r\n");
+        assert_says(session, "CAPA\r\n");
+        pop3_session_free(session);
+    }
+    /* Another than the user asks for. */
+    session = session_of(POP3_SECURITY_TLS, "secret");
+    pop3_session_expect_auth(session, POP3_AUTH_PLAIN);
+    after(session, "+OK\r\n");
+    assert_says(session, "CAPA\r\n");
+    pop3_session_free(session);
+}
+
+static void only_a_login_next_to_a_capa_with_pipelining_is_repeatable(void **state)
+{
+    static const struct {
+        const char *capa;
+        enum pop3_auth repeatable;
+    } cases[] = {
+        {"+OK\r\nUSER\r\nPIPELINING\r\n.\r\n", POP3_AUTH_USER},
+        {"+OK\r\nUSER\r\n.\r\n", POP3_AUTH_AUTO},
+        {"+OK\r\nUSER\r\nPIPELINING\r\nUTF8\r\n.\r\n", POP3_AUTH_AUTO},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct pop3_session *session = session_of(POP3_SECURITY_TLS, "secret");
+        after(session, "+OK\r\n");
+        send_all(session);
+        after(session, cases[i].capa);
+        for (int line = 0; line < 4 && pop3_session_output(session).len > 0; line++) {
+            bool last = slice_equal(pop3_session_output(session), SLICE_LITERAL("CAPA\r\n"));
+            send_all(session);
+            after(session, last ? "+OK\r\n.\r\n" : "+OK\r\n");
+        }
+        assert_int_equal(pop3_session_state(session), POP3_STATE_TRANSACTION);
+        assert_int_equal(pop3_session_repeatable_auth(session), cases[i].repeatable);
+        pop3_session_free(session);
+    }
+}
+
 static void a_last_capa_is_heard_also_behind_quit(void **state)
 {
     struct pop3_session *session = entered();
@@ -480,6 +629,13 @@ int main(void)
         cmocka_unit_test(commands_go_one_by_one_without_pipelining),
         cmocka_unit_test(pipelining_offered_only_before_login_is_not_used),
         cmocka_unit_test(what_is_known_of_the_last_capa_is_not_waited_for),
+        cmocka_unit_test(what_the_last_session_chose_goes_out_with_capa),
+        cmocka_unit_test(every_answer_comes_at_once_and_each_finds_its_command),
+        cmocka_unit_test(a_capa_that_would_lead_to_another_login_ends_the_session),
+        cmocka_unit_test(a_server_that_will_not_talk_is_heard_in_the_place_of_capa),
+        cmocka_unit_test(a_refusal_is_one_when_capa_agreed),
+        cmocka_unit_test(nothing_is_anticipated_before_tls_or_without_what_it_needs),
+        cmocka_unit_test(only_a_login_next_to_a_capa_with_pipelining_is_repeatable),
         cmocka_unit_test(a_last_capa_is_heard_also_behind_quit),
         cmocka_unit_test(a_last_capa_that_is_refused_allows_no_more_pipelining),
         cmocka_unit_test(quit_waits_where_nothing_is_pipelined_and_nothing_follows_it),
