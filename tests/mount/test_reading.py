@@ -37,9 +37,10 @@ def test_every_file_is_what_the_server_sends(how, mail_server, truth, on_dovecot
 @pytest.mark.parametrize("word, how", [pair for pair in itertools.product(AUTH_METHODS, HOWS) if pair != ("apop", "stls")])
 def test_every_mechanism_logs_in(word, how, account, on_dovecot):
     account.add([mailbox.plain("one")])
-    with on_dovecot(account, how, f"auth={word}") as mount:
-        assert names(mount.path) == ["one.eml"]
-    assert account.methods() == [AUTH_METHODS[word]]
+    for _ in range(2):  # the second time together with CAPA
+        with on_dovecot(account, how, f"auth={word}") as mount:
+            assert names(mount.path) == ["one.eml"]
+    assert account.methods() == [AUTH_METHODS[word]] * 2
 
 
 @pytest.mark.parametrize("how, strongest", [("plain", "SCRAM-SHA-256"), ("tls", "SCRAM-SHA-256")])
