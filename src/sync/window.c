@@ -9,6 +9,9 @@
 enum {
     ROUND_TRIP_GUESS_MS = 100,
     INTERVAL_MS = 50,
+    /* A window that is small for the line comes in one burst and ends before any interval: still
+     * it says how fast the line is. Not less than this, because a burst may have waited for us. */
+    BURST_MS_LEAST = 25,
     /* A listing of some thousand messages takes no longer, and what follows it is a sweep of
      * headers, which would find the line idle for two round trips. */
     FIRST_INTERVAL_MS = 10,
@@ -25,6 +28,13 @@ void window_note_round_trip(struct window *window, int64_t elapsed_ms)
         window->round_trip_ms = elapsed_ms;
 }
 
+static void end_interval(struct window *window, int64_t elapsed_ms)
+{
+    uint64_t rate = window->interval_octets * 1000 / (uint64_t)elapsed_ms;
+    uint64_t faded = window->rate - window->rate / 8;
+    window->rate = rate > faded ? rate : faded;
+}
+
 void window_note_octets(struct window *window, uint64_t octets, int64_t now_ms)
 {
     if (window->interval_start_ms < 0) {
@@ -33,18 +43,21 @@ void window_note_octets(struct window *window, uint64_t octets, int64_t now_ms)
         return;
     }
     window->interval_octets += octets;
+    window->heard_ms = now_ms;
     int64_t elapsed_ms = now_ms - window->interval_start_ms;
     if (elapsed_ms < (window->rate == 0 ? FIRST_INTERVAL_MS : INTERVAL_MS))
         return;
-    uint64_t rate = window->interval_octets * 1000 / (uint64_t)elapsed_ms;
-    uint64_t faded = window->rate - window->rate / 8;
-    window->rate = rate > faded ? rate : faded;
+    end_interval(window, elapsed_ms);
     window->interval_start_ms = now_ms;
     window->interval_octets = 0;
 }
 
 void window_note_idle(struct window *window)
 {
+    if (window->interval_start_ms >= 0 && window->interval_octets > 0) {
+        int64_t elapsed_ms = window->heard_ms - window->interval_start_ms;
+        end_interval(window, elapsed_ms > BURST_MS_LEAST ? elapsed_ms : BURST_MS_LEAST);
+    }
     window->interval_start_ms = -1;
 }
 

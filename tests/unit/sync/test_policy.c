@@ -104,6 +104,35 @@ static void the_window_grows_until_the_line_is_full(void **state)
     assert_true(window_after(125000000, 200, 5000) >= 25000000);
 }
 
+/* All that is asked for comes in one burst, and then more is asked for: `bursts` times. */
+static uint64_t window_after_bursts(uint64_t rate, int64_t round_trip_us, int bursts)
+{
+    struct window window;
+    int64_t now_us = 0;
+    window_init(&window);
+    window_note_round_trip(&window, round_trip_us / 1000);
+    for (; bursts > 0; bursts--, now_us += round_trip_us) {
+        uint64_t owed = window_octets(&window);
+        for (uint64_t part; owed > 0; owed -= part) {
+            part = owed < 65536 ? owed : 65536;
+            window_note_octets(&window, part, now_us / 1000);
+            now_us += (int64_t)(part * 1000000 / rate);
+        }
+        window_note_idle(&window);
+    }
+    return window_octets(&window);
+}
+
+static void a_window_too_small_for_the_line_grows_though_it_comes_in_bursts(void **state)
+{
+    (void)state;
+    assert_true(window_after_bursts(12500000, 160000, 3) >= 2000000);
+    assert_true(window_after_bursts(12500000, 40000, 3) >= 500000);
+    assert_true(window_after_bursts(125000000, 200000, 5) >= 25000000);
+    assert_true(window_after_bursts(12500000, 160000, 20) <= 12500000 / 2);
+    assert_int_equal(window_after_bursts(100000, 100000, 5), WINDOW_OCTETS_MIN);
+}
+
 static void the_window_is_known_after_the_listing(void **state)
 {
     struct window window;
@@ -413,6 +442,7 @@ int main(void)
         cmocka_unit_test(one_command_may_always_be_outstanding_and_the_count_is_bounded),
         cmocka_unit_test(a_keepalive_is_sent_on_an_idle_line_only),
         cmocka_unit_test(the_window_grows_until_the_line_is_full),
+        cmocka_unit_test(a_window_too_small_for_the_line_grows_though_it_comes_in_bursts),
         cmocka_unit_test(the_window_is_known_after_the_listing),
         cmocka_unit_test(the_window_of_a_slow_line_stays_small),
         cmocka_unit_test(a_pause_says_nothing_about_the_line),
