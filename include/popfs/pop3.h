@@ -94,9 +94,10 @@ enum pop3_security {
 /* What became of pop3_session_expect_auth(). */
 enum pop3_anticipation {
     POP3_ANTICIPATION_NONE,
-    POP3_ANTICIPATION_OPEN,  /* the line has gone out, CAPA is not answered */
-    POP3_ANTICIPATION_RIGHT, /* CAPA agrees */
-    POP3_ANTICIPATION_WRONG,
+    POP3_ANTICIPATION_OPEN,   /* the line has gone out, or failed to; CAPA is not answered */
+    POP3_ANTICIPATION_RIGHT,  /* CAPA agrees; the line is not answered, or refused */
+    POP3_ANTICIPATION_WRONG,  /* CAPA does not */
+    POP3_ANTICIPATION_PROVEN, /* the line was taken: whatever follows has other reasons */
 };
 
 /* Borrowed until POP3_EVENT_LOGGED_IN or POP3_EVENT_FAILED. */
@@ -199,9 +200,10 @@ void pop3_session_assume_pipelining(struct pop3_session *session);
 
 /*
  * An earlier session of this account chose this mechanism, and pop3_session_repeatable_auth() named
- * it: its first line goes out together with the CAPA before the login, never before TLS where TLS
- * is wanted. If that CAPA would lead to another login, POP3_EVENT_FAILED with FAULT_OFFLINE. To be
- * told before the greeting is fed; POP3_AUTH_AUTO: nothing is expected.
+ * it: its first line, which may be the whole login, goes out together with the CAPA before the
+ * login; never before TLS where TLS is wanted, and in clear only if the user named the mechanism.
+ * If that CAPA would lead to another login, POP3_EVENT_FAILED with FAULT_OFFLINE. To be told before
+ * the greeting is fed; POP3_AUTH_AUTO: nothing is expected.
  */
 void pop3_session_expect_auth(struct pop3_session *session, enum pop3_auth auth);
 

@@ -80,6 +80,9 @@ int daemon_wait(struct daemon *daemon)
     }
     if (report[1] != '\0')
         fprintf(stderr, "popfs: %s\n", report + 1);
+    /* Until it is gone it holds the cache, and the user may try again at once. */
+    if (report[0] != EXIT_OK)
+        waitpid(daemon->child, NULL, 0);
     return report[0];
 }
 

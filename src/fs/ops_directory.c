@@ -98,16 +98,16 @@ static bool listing_add_plus(struct listing *listing, const struct name *name,
     struct fuse_entry_param param = {.ino = inode_of_message(message),
                                      .entry_timeout = ATTRIBUTES_FOREVER_S};
     param.attr_timeout = ops_attributes(fs, message, &param.attr);
+    size_t before = listing->len;
+    if (!listing_add(listing, name->data, &param, (off_t)param.ino))
+        return false;
     if (!inodes_remember(&fs->inodes, message)) {
+        listing->len = before;
         listing->error = ENOMEM;
         return false;
     }
-    if (listing_add(listing, name->data, &param, (off_t)param.ino)) {
-        inodes_tell_octets(&fs->inodes, param.ino, (uint64_t)param.attr.st_size);
-        return true;
-    }
-    inodes_forget(&fs->inodes, param.ino, 1);
-    return false;
+    inodes_tell_octets(&fs->inodes, param.ino, (uint64_t)param.attr.st_size);
+    return true;
 }
 
 /* Of the message at `position` the kernel is told all, so that it need not ask. */

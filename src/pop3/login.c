@@ -264,6 +264,9 @@ static bool login_can_anticipate(const struct pop3_login *login)
         return false;
     if (login->options.security == POP3_SECURITY_STLS && !login->tls)
         return false;
+    /* Something that hides the password better may be offered by now. */
+    if (login->options.auth == POP3_AUTH_AUTO && !login->tls)
+        return false;
     return (!mechanism->binds || login->binding.kind != NULL) &&
            (!mechanism->prepares || pop3_sasl_can_prepare(&login->options)) &&
            (expected != POP3_AUTH_APOP || login->stamp.len > 0);
@@ -417,6 +420,8 @@ enum pop3_login_verdict pop3_login_hear(struct pop3_login *login, const struct p
     bool ok = reply->kind == POP3_REPLY_OK;
     if (login->anticipation == POP3_ANTICIPATION_OPEN)
         return login_hear_capa(login, reply);
+    if (login->anticipation == POP3_ANTICIPATION_RIGHT && reply->kind != POP3_REPLY_ERR)
+        login->anticipation = POP3_ANTICIPATION_PROVEN;
     switch (login->step) {
     case POP3_LOGIN_GREETING:
         return login_hear_greeting(login, reply);

@@ -191,8 +191,8 @@ struct sync {
     size_t pipelined_count;     /* answers of this session that came while another was owed */
     bool pipeline_off;          /* for the rest of the mount */
     bool pipelining_known;      /* the last session's CAPA had all that a listing in one go needs */
-    enum pop3_auth login_known; /* of the last session: pop3_session_repeatable_auth() */
-    size_t login_losses;        /* links in a row that broke when it was begun together with CAPA */
+    enum pop3_auth login_known; /* that the next session may expect; AUTO: it waits for CAPA */
+    size_t login_losses;        /* logins in a row that failed when begun together with CAPA */
 
     struct jobs jobs;
     struct waiters refresh_waiters; /* for a listing that has not begun */

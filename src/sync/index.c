@@ -28,7 +28,6 @@ static const char fact_truths[] = "list-truths";
 static const char fact_top_differs[] = "top-differs";
 static const char fact_pipelining[] = "pipelining";
 static const char fact_login[] = "login";
-static const char fact_login_losses[] = "login-losses";
 
 /* ---- reading ---- */
 
@@ -62,19 +61,24 @@ static size_t load_fact(struct sync *sync, const char *name)
     return store_fact(sync->store, name, &value) && value > 0 ? (size_t)value : 0;
 }
 
-/* A mechanism means something only under the options that led to it. */
-static size_t login_key(const struct sync *sync)
+/*
+ * How logins went, in one number: bits 0 to 7 sync->login_known, from bit 16 on sync->login_losses.
+ * Between them the options that led to it, under which alone it means something.
+ */
+static size_t login_options(const struct sync *sync)
 {
     const struct account *account = &sync->account;
     return ((size_t)account->auth << 1 | (account->tls != SYNC_TLS_OFF)) << 8;
 }
 
-static enum pop3_auth load_login(struct sync *sync)
+static void load_login(struct sync *sync)
 {
     size_t value = load_fact(sync, fact_login);
     size_t auth = value & 0xff;
-    return value - auth == login_key(sync) && auth <= POP3_AUTH_EXTERNAL ? (enum pop3_auth)auth
-                                                                         : POP3_AUTH_AUTO;
+    if ((value & 0xff00) != login_options(sync) || auth > POP3_AUTH_EXTERNAL)
+        return;
+    sync->login_known = (enum pop3_auth)auth;
+    sync->login_losses = value >> 16;
 }
 
 static void load_facts(struct sync *sync)
@@ -83,8 +87,7 @@ static void load_facts(struct sync *sync)
     sync->truths_count = load_fact(sync, fact_truths);
     sync->top_differs = load_fact(sync, fact_top_differs) > 0;
     sync->pipelining_known = load_fact(sync, fact_pipelining) > 0;
-    sync->login_known = load_login(sync);
-    sync->login_losses = load_fact(sync, fact_login_losses);
+    load_login(sync);
     atomic_store(&sync->list_is_doubted, sync->lies_count > 0);
 }
 
@@ -228,8 +231,8 @@ void engine_index_pipelining(struct sync *sync, bool known)
 
 void engine_index_login(struct sync *sync)
 {
-    write_fact(sync, fact_login, login_key(sync) | (size_t)sync->login_known);
-    write_fact(sync, fact_login_losses, sync->login_losses);
+    write_fact(sync, fact_login,
+               sync->login_losses << 16 | login_options(sync) | (size_t)sync->login_known);
 }
 
 void engine_index_flush(struct sync *sync)

@@ -264,7 +264,7 @@ static void note_login(struct sync *sync)
 {
     const struct pop3_session *session = link_session(sync->link);
     enum pop3_auth auth = pop3_session_repeatable_auth(session);
-    bool proven = pop3_session_anticipation(session) == POP3_ANTICIPATION_RIGHT;
+    bool proven = pop3_session_anticipation(session) == POP3_ANTICIPATION_PROVEN;
     if (auth == sync->login_known && !(proven && sync->login_losses > 0))
         return;
     sync->login_known = auth;
@@ -363,8 +363,28 @@ static void forget_session(struct sync *sync)
     sync->looks_on = true; /* no answer will wake the thread any more */
 }
 
+/* What was said together with CAPA has not been taken yet. */
+static bool is_anticipating(const struct sync *sync)
+{
+    if (sync->link == NULL || sync->session_phase != SESSION_LOGIN)
+        return false;
+    enum pop3_anticipation anticipation = pop3_session_anticipation(link_session(sync->link));
+    return anticipation != POP3_ANTICIPATION_NONE && anticipation != POP3_ANTICIPATION_PROVEN;
+}
+
+/* Whoever stopped it in the middle may have waited for too long. */
+static void forget_login(struct sync *sync)
+{
+    bool stopped = sync->phase == ENGINE_OVER && is_anticipating(sync);
+    if (!stopped || sync->login_known == POP3_AUTH_AUTO)
+        return;
+    sync->login_known = POP3_AUTH_AUTO;
+    engine_index_login(sync);
+}
+
 void engine_link_drop(struct sync *sync)
 {
+    forget_login(sync);
     if (sync->link != NULL)
         sync->received_before += link_received_octets(sync->link);
     /* A server that took the lost link for a QUIT would delete what must stay. */
@@ -459,23 +479,22 @@ static bool blame_pipelined_listing(struct sync *sync, enum fault fault)
 }
 
 /*
- * The link broke or fell silent before the login was over, which had been begun together with CAPA:
- * at once again, the slow way. After a second one that is so, this account is logged in to the slow
- * way for good: something between us and the server may lose what comes early.
+ * The login failed before what was said together with CAPA was taken, and that may be why, unless
+ * the server says why. Then once more at once, and this time CAPA is waited for. After a second
+ * such failure every login of this account waits: two backends may offer different logins, and
+ * something between us and the server may lose or refuse what comes early.
  */
 static bool blame_anticipation(struct sync *sync, enum fault fault)
 {
-    bool lost = fault == FAULT_OFFLINE || fault == FAULT_TIMEOUT || fault == FAULT_GARBLED;
-    if (sync->link == NULL || sync->session_phase != SESSION_LOGIN || !lost)
+    enum pop3_code code = sync->link == NULL ? POP3_CODE_NONE : link_failure_code(sync->link);
+    bool told = fault == FAULT_BUSY || (code != POP3_CODE_NONE && code != POP3_CODE_OTHER);
+    if (!is_anticipating(sync) || told)
         return false;
-    enum pop3_anticipation anticipation = pop3_session_anticipation(link_session(sync->link));
-    if (anticipation == POP3_ANTICIPATION_NONE)
-        return false;
-    if (anticipation != POP3_ANTICIPATION_WRONG)
-        sync->login_losses++;
     sync->login_known = POP3_AUTH_AUTO;
+    sync->login_losses++;
     engine_index_login(sync);
-    return true;
+    return fault == FAULT_OFFLINE || fault == FAULT_TIMEOUT || fault == FAULT_GARBLED ||
+           fault == FAULT_LOGIN;
 }
 
 /*
@@ -559,10 +578,10 @@ void engine_link_lost(struct sync *sync, const struct failure *failure, int64_t 
     waiters_move(&sync->refresh_waiters, &sync->refresh_served);
     if (!had_session && !once_more)
         login_failed(sync, failure, code, now_ms);
-    if (committing)
-        engine_commit_link_lost(sync, failure, now_ms);
-    else if (once_more)
+    if (once_more)
         sync->retry_ms = now_ms;
+    else if (committing)
+        engine_commit_link_lost(sync, failure, now_ms);
     else if (!had_session)
         return;
     else if (now_ms - sync->session_started_ms < SHORT_SESSION_MS)

@@ -54,7 +54,7 @@ class Script:
     utf8: str = ""  # 3.6: ok | refused: offered, and what becomes of it
     rewrites_8bit: bool = False  # 3.6: 8-bit headers become something else each time, unless UTF8 was said
     loses_early: bool = False  # 15, 3.2: what comes behind PASS or AUTH before its answer is lost
-    capa_deaf: str = ""  # 15: to what comes behind the CAPA before the login: loses | hangs-up
+    capa_deaf: str = ""  # 15: to what comes behind the CAPA before the login: loses | hangs-up | refuses
     line_limit: int = 10**6  # 3.12: octets of a command line; hangs up on longer ones
     errors_limit: int = 10**6  # 13, 3.8: hangs up after so many -ERR
     refusal: str = ""  # 22: said to the login instead of +OK, before hanging up
@@ -199,6 +199,10 @@ class Session(threading.Thread):
         elif line == b"CAPA\r":
             self.behind_first_capa = self._pending.count(b"\n")
             if self._pending and self._script.capa_deaf == "hangs-up":
+                raise _Over
+            if self._pending and self._script.capa_deaf == "refuses":
+                self._capa("")
+                self._say("-ERR one command at a time")
                 raise _Over
             if self._script.capa_deaf:
                 self._pending = b""

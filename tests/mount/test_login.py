@@ -299,6 +299,21 @@ def test_under_tls_1_3_the_exporter_is_what_binds(serve, place, authority, certi
     assert len(seen) == 1 and seen[0].startswith(b"p=tls-exporter,,n=alice,r=")
 
 
+@pytest.mark.parametrize("how", ["tls", "stls"])
+def test_a_login_that_is_another_now_is_not_the_old_one(how, serve, place, authority, certificate):
+    """Begun together with CAPA; where that offers something stronger, another session takes it, of which the user hears nothing."""
+    server = serve(Script(messages=ONE, pipelining_early=True), certificate=certificate, implicit_tls=how == "tls")
+    options = script_options(place, server, f"cafile={authority.cert}", tls="")
+    for sasl in ("LOGIN", "LOGIN", "PLAIN LOGIN", "PLAIN LOGIN"):
+        server.script.sasl = sasl
+        with mounted(place, script_source(server, "pops" if how == "tls" else "pop3"), options) as mount:
+            assert cat(mount.path / "one.eml") == ONE[0].data
+    said = [next(line.split()[0] for line in session.commands if line.startswith(("USER", "AUTH"))) for session in server.sessions]
+    assert said == ["USER", "USER", "USER", "AUTH", "AUTH"]
+    assert [session.behind_first_capa for session in server.sessions] == [0, 1, 1, 0, 1]
+    assert [session.logged_in for session in server.sessions] == [True, True, False, True, True]
+
+
 # ---- an address for a host
 
 

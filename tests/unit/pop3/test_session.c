@@ -295,9 +295,10 @@ static void what_the_last_session_chose_goes_out_with_capa(void **state)
     assert_int_equal(pop3_session_anticipation(session), POP3_ANTICIPATION_OPEN);
     assert_int_equal(after(session, "+OK\r\nUSER\r\nPIPELINING\r\n.\r\n").type, POP3_EVENT_NONE);
     assert_int_equal(pop3_session_output(session).len, 0);
+    assert_int_equal(pop3_session_anticipation(session), POP3_ANTICIPATION_RIGHT);
     assert_int_equal(after(session, "+OK\r\n").type, POP3_EVENT_NONE);
     assert_says(session, "PASS secret\r\n");
-    assert_int_equal(pop3_session_anticipation(session), POP3_ANTICIPATION_RIGHT);
+    assert_int_equal(pop3_session_anticipation(session), POP3_ANTICIPATION_PROVEN);
     assert_int_equal(after(session, "+OK\r\n").type, POP3_EVENT_NONE);
     send_all(session);
     assert_int_equal(after(session, "+OK\r\nUIDL\r\n.\r\n").type, POP3_EVENT_LOGGED_IN);
@@ -381,6 +382,11 @@ static void nothing_is_anticipated_before_tls_or_without_what_it_needs(void **st
         assert_says(session, "CAPA\r\n");
         pop3_session_free(session);
     }
+    /* In clear it is not for us to say a password as it is. */
+    session = expecting(POP3_SECURITY_NONE, POP3_AUTH_PLAIN);
+    after(session, "+OK\r\n");
+    assert_says(session, "CAPA\r\n");
+    pop3_session_free(session);
     /* Another than the user asks for. */
     session = session_of(POP3_SECURITY_TLS, "secret");
     pop3_session_expect_auth(session, POP3_AUTH_PLAIN);
