@@ -35,15 +35,24 @@ static void end_interval(struct window *window, int64_t elapsed_ms)
     window->rate = rate > faded ? rate : faded;
 }
 
+/* Most of a round trip without an octet: the line was not slow, too little had been asked for. */
+static bool has_paused(const struct window *window, int64_t now_ms)
+{
+    int64_t pause_ms = window->round_trip_ms / 2;
+    return now_ms - window->heard_ms >= (pause_ms > BURST_MS_LEAST ? pause_ms : BURST_MS_LEAST);
+}
+
 void window_note_octets(struct window *window, uint64_t octets, int64_t now_ms)
 {
+    if (window->interval_start_ms >= 0 && has_paused(window, now_ms))
+        window_note_idle(window);
+    window->heard_ms = now_ms;
     if (window->interval_start_ms < 0) {
         window->interval_start_ms = now_ms;
         window->interval_octets = 0;
         return;
     }
     window->interval_octets += octets;
-    window->heard_ms = now_ms;
     int64_t elapsed_ms = now_ms - window->interval_start_ms;
     if (elapsed_ms < (window->rate == 0 ? FIRST_INTERVAL_MS : INTERVAL_MS))
         return;

@@ -26,7 +26,7 @@ struct window {
 void window_init(struct window *window);
 /* A command was sent with nothing else outstanding, and its answer began `elapsed_ms` later. */
 void window_note_round_trip(struct window *window, int64_t elapsed_ms);
-/* `octets` have arrived; more is owed. */
+/* `octets` have arrived. */
 void window_note_octets(struct window *window, uint64_t octets, int64_t now_ms);
 /* Nothing is owed any more: the time until the next command says nothing about the line. */
 void window_note_idle(struct window *window);

@@ -104,8 +104,9 @@ static void the_window_grows_until_the_line_is_full(void **state)
     assert_true(window_after(125000000, 200, 5000) >= 25000000);
 }
 
-/* All that is asked for comes in one burst, and then more is asked for: `bursts` times. */
-static uint64_t window_after_bursts(uint64_t rate, int64_t round_trip_us, int bursts)
+/* All that is asked for comes in one burst, and then more is asked for: `bursts` times. Or, not
+ * `idle`, a little of the next is asked for all the while. */
+static uint64_t window_after_bursts(uint64_t rate, int64_t round_trip_us, int bursts, bool idle)
 {
     struct window window;
     int64_t now_us = 0;
@@ -118,7 +119,8 @@ static uint64_t window_after_bursts(uint64_t rate, int64_t round_trip_us, int bu
             window_note_octets(&window, part, now_us / 1000);
             now_us += (int64_t)(part * 1000000 / rate);
         }
-        window_note_idle(&window);
+        if (idle)
+            window_note_idle(&window);
     }
     return window_octets(&window);
 }
@@ -126,11 +128,13 @@ static uint64_t window_after_bursts(uint64_t rate, int64_t round_trip_us, int bu
 static void a_window_too_small_for_the_line_grows_though_it_comes_in_bursts(void **state)
 {
     (void)state;
-    assert_true(window_after_bursts(12500000, 160000, 3) >= 2000000);
-    assert_true(window_after_bursts(12500000, 40000, 3) >= 500000);
-    assert_true(window_after_bursts(125000000, 200000, 5) >= 25000000);
-    assert_true(window_after_bursts(12500000, 160000, 20) <= 12500000 / 2);
-    assert_int_equal(window_after_bursts(100000, 100000, 5), WINDOW_OCTETS_MIN);
+    for (int idle = 0; idle < 2; idle++) {
+        assert_true(window_after_bursts(12500000, 160000, 3, idle) >= 2000000);
+        assert_true(window_after_bursts(12500000, 40000, 3, idle) >= 500000);
+        assert_true(window_after_bursts(125000000, 200000, 5, idle) >= 25000000);
+        assert_true(window_after_bursts(12500000, 160000, 20, idle) <= 12500000 / 2);
+        assert_int_equal(window_after_bursts(100000, 100000, 5, idle), WINDOW_OCTETS_MIN);
+    }
 }
 
 static void the_window_is_known_after_the_listing(void **state)
@@ -157,8 +161,8 @@ static void a_pause_says_nothing_about_the_line(void **state)
     (void)state;
     struct window window;
     window_init(&window);
-    window_note_octets(&window, 1, 0);
-    window_note_octets(&window, 10000000, 100);
+    for (int64_t now = 0; now <= 100; now += 10)
+        window_note_octets(&window, 1000000, now);
     uint64_t before = window_octets(&window);
     assert_true(before > WINDOW_OCTETS_MIN);
     window_note_idle(&window);
