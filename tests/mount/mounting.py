@@ -75,6 +75,10 @@ def unmount_hard(mountpoint):
             subprocess.run(["umount", "-l", mountpoint], capture_output=True, timeout=30, check=True)
 
 
+# As it was: pytest changes its own variables all the while, and places are made on several threads.
+ENVIRONMENT = dict(os.environ)
+
+
 class Place:
     """A folder of one test: mount point, cache, password files, sanitizer reports."""
 
@@ -83,7 +87,7 @@ class Place:
         self.mountpoint = self.folder / "mnt"
         self.mountpoint.mkdir()
         self.environment = dict(
-            os.environ,
+            ENVIRONMENT,
             HOME=str(self.folder),
             XDG_CACHE_HOME=str(self.folder / "cache"),
             ASAN_OPTIONS=f"log_path={self.folder}/report:detect_stack_use_after_return=1",
