@@ -572,9 +572,14 @@ enum fault engine_quit_answered(struct sync *sync, const struct pop3_event *even
 void engine_commit_link_lost(struct sync *sync, const struct failure *failure, int64_t now_ms)
 {
     struct commit *commit = &sync->commit;
+    /* A password that was refused is not tried again before it has been fetched anew. */
+    bool hopeless =
+        failure->fault == FAULT_UNTRUSTED || (failure->fault == FAULT_LOGIN && !sync->fetching);
     if (commit->phase == COMMIT_PROVING) {
-        if (failure->fault != FAULT_BUSY || ++commit->attempts >= COMMIT_ATTEMPTS_MAX)
+        if (hopeless || ++commit->attempts >= COMMIT_ATTEMPTS_MAX)
             (void)believe(sync);
+        else if (failure->fault != FAULT_BUSY && failure->fault != FAULT_LOGIN)
+            sync->retry_ms = now_ms + COMMIT_RETRY_MS;
         return;
     }
     pthread_mutex_lock(&sync->lock);
@@ -582,9 +587,6 @@ void engine_commit_link_lost(struct sync *sync, const struct failure *failure, i
     pthread_mutex_unlock(&sync->lock);
     forget_sent(commit);
     commit->phase = COMMIT_DELETING;
-    /* A password that was refused is not tried again before it has been fetched anew. */
-    bool hopeless =
-        failure->fault == FAULT_UNTRUSTED || (failure->fault == FAULT_LOGIN && !sync->fetching);
     if (hopeless || ++commit->attempts >= COMMIT_ATTEMPTS_MAX) {
         fail_pending(sync, failure->text);
         conclude(sync, failure->fault);

@@ -128,6 +128,16 @@ def test_a_commit_is_proven_though_the_login_has_to_be_begun_anew(serve, on_scri
         assert "m00001" in names(mount.path / ".popfs/trash")[0]
 
 
+def test_a_commit_is_proven_by_the_second_session_if_the_first_one_breaks(serve, on_script):
+    """Rule 18: +OK is believed where no later session can be had, not where the first one breaks."""
+    server = serve(Script(MAILS[:3], quit="lying"))
+    with on_script(server, "refresh=0", expect_exit=None) as mount:
+        os.unlink(mount.path / "m00001.eml")
+        server.script.cut_times, server.script.cut_listing = 1, {"UIDL": 5}
+        assert error_of(control, mount, "commit") == errno.EIO
+        assert names(mount.path / ".popfs/trash") == ["m00001.eml"]
+
+
 @pytest.mark.parametrize("auth", ["user", "plain"])
 def test_a_password_that_was_refused_with_a_reason_is_not_said_again(auth, serve, on_script, place):
     server = serve(Script(MAILS[:3], pipelining_early=True))
