@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The command itself: mounting in every way that people do, and failing with one line."""
 
+import fcntl
 import json
 import os
 import pty
@@ -260,14 +261,19 @@ def installed(installation, monkeypatch, place):
     """The installed popfs where mount(8) finds it. Gives the options it needs."""
     program = installation["bin/popfs"]
     monkeypatch.setenv("POPFS", str(program))
-    if FOUND_BY_MOUNT.exists():
-        run("mount", "--bind", program, FOUND_BY_MOUNT)
-        undo = ("umount", FOUND_BY_MOUNT)
-    else:
-        FOUND_BY_MOUNT.symlink_to(program)
-        undo = ("rm", FOUND_BY_MOUNT)
-    yield f"cache={place.folder}/cache"
-    run(*undo)
+    turn = os.open(FOUND_BY_MOUNT.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(turn, fcntl.LOCK_EX)  # other workers want the same name
+        if FOUND_BY_MOUNT.exists():
+            run("mount", "--bind", program, FOUND_BY_MOUNT)
+            undo = ("umount", FOUND_BY_MOUNT)
+        else:
+            FOUND_BY_MOUNT.symlink_to(program)
+            undo = ("rm", FOUND_BY_MOUNT)
+        yield f"cache={place.folder}/cache"
+        run(*undo)
+    finally:
+        os.close(turn)
 
 
 def test_an_installation_has_the_programs_and_their_manuals(installation):
