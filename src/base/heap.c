@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How malloc() gets its memory from the system. Each page that a program touches first is a fault,
- * which is nothing on bare metal and up to 15 us in a virtual machine, a thousand times for a
- * listing of 10,000 messages. Of a page that the kernel was asked for beforehand together with
- * others, the first touch costs half of that (Linux 6.18 on PVM).
+ * How malloc() gets its memory from the system. The first touch of each page is a fault, and costs
+ * 15 us in some virtual machines (Linux 6.18 on PVM), a thousand times for a listing of 10,000
+ * messages. Of pages that the kernel was asked for beforehand, it costs half of that.
  */
 #include "popfs/base.h"
 

@@ -89,18 +89,18 @@ static void trace(const struct pop3_event *event)
               event->from_client ? "C:" : "S:", text_escape(event->text, text, sizeof(text)));
 }
 
-/* Something on the way may have lost what was said so early. */
-static bool is_anticipating(const struct link *link)
+bool link_is_anticipating(const struct link *link)
 {
     enum pop3_anticipation anticipation = pop3_session_anticipation(link->session);
-    return anticipation == POP3_ANTICIPATION_OPEN || anticipation == POP3_ANTICIPATION_RIGHT;
+    return anticipation != POP3_ANTICIPATION_NONE && anticipation != POP3_ANTICIPATION_PROVEN;
 }
 
 static int64_t patience_ms(const struct link *link)
 {
     switch (pop3_session_state(link->session)) {
     case POP3_STATE_AUTHORIZATION:
-        return is_anticipating(link) ? link->timeout_ms : link->timeout_ms * LOGIN_PATIENCE;
+        /* Something on the way may have lost what was said so early. */
+        return link_is_anticipating(link) ? link->timeout_ms : link->timeout_ms * LOGIN_PATIENCE;
     case POP3_STATE_UPDATE:
         /* Only QUIT itself may take so long, not what it follows. */
         if (pop3_session_outstanding_count(link->session) > 1)

@@ -42,6 +42,8 @@ void link_begin_turn(struct link *link);
 /* See pop3_session_assume_pipelining() and pop3_session_expect_auth(). */
 void link_assume_pipelining(struct link *link);
 void link_expect_auth(struct link *link, enum pop3_auth auth);
+/* The login was begun together with CAPA, and that part of it has not been taken. */
+bool link_is_anticipating(const struct link *link);
 bool link_may_issue(const struct link *link);
 enum fault link_issue(struct link *link, const struct pop3_request *request, int64_t now_ms);
 /* Sends what the socket takes. */

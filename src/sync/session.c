@@ -363,20 +363,10 @@ static void forget_session(struct sync *sync)
     sync->looks_on = true; /* no answer will wake the thread any more */
 }
 
-/* What was said together with CAPA has not been taken yet. */
-static bool is_anticipating(const struct sync *sync)
-{
-    if (sync->link == NULL || sync->session_phase != SESSION_LOGIN)
-        return false;
-    enum pop3_anticipation anticipation = pop3_session_anticipation(link_session(sync->link));
-    return anticipation != POP3_ANTICIPATION_NONE && anticipation != POP3_ANTICIPATION_PROVEN;
-}
-
 /* Whoever stopped it in the middle may have waited for too long. */
 static void forget_login(struct sync *sync)
 {
-    bool stopped = sync->phase == ENGINE_OVER && is_anticipating(sync);
-    if (!stopped || sync->login_known == POP3_AUTH_AUTO)
+    if (sync->phase != ENGINE_OVER || sync->link == NULL || !link_is_anticipating(sync->link))
         return;
     sync->login_known = POP3_AUTH_AUTO;
     engine_index_login(sync);
@@ -486,9 +476,10 @@ static bool blame_pipelined_listing(struct sync *sync, enum fault fault)
  */
 static bool blame_anticipation(struct sync *sync, enum fault fault)
 {
-    enum pop3_code code = sync->link == NULL ? POP3_CODE_NONE : link_failure_code(sync->link);
-    bool told = fault == FAULT_BUSY || (code != POP3_CODE_NONE && code != POP3_CODE_OTHER);
-    if (!is_anticipating(sync) || told)
+    if (sync->link == NULL || !link_is_anticipating(sync->link))
+        return false;
+    enum pop3_code code = link_failure_code(sync->link);
+    if (fault == FAULT_BUSY || (code != POP3_CODE_NONE && code != POP3_CODE_OTHER))
         return false;
     sync->login_known = POP3_AUTH_AUTO;
     sync->login_losses++;

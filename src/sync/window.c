@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * window = rate × (round trip + WINDOW_QUEUE_MS). While the window is what limits the rate, rate =
- * window / round trip, so the window grows by (round trip + WINDOW_QUEUE_MS) / round trip from one
- * interval to the next until the line itself is the limit.
+ * window = rate × (round trip + WINDOW_QUEUE_MS). The rate is that of octets while they come: a
+ * pause in which the line waits for us does not count. So one burst shows how fast the line is, and
+ * a window that was too small for it fits after a round trip or a few.
  */
 #include "window.h"
 

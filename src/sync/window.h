@@ -20,7 +20,7 @@ struct window {
     uint64_t rate;         /* octets a second */
     uint64_t interval_octets;
     int64_t interval_start_ms; /* -1: the line is idle */
-    int64_t heard_ms;          /* in this interval */
+    int64_t heard_ms;          /* when the last octets came */
 };
 
 void window_init(struct window *window);

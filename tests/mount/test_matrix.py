@@ -152,7 +152,6 @@ CASES = {
     "pipelining-cuts-but-listing": Case("15, 17", switches(pipelining_cuts="but listing"), pipelining=(True,), logins=6),
     "early-octets-are-lost": Case("15, 3.2", switches(loses_early=True)),
     "early-octets-are-lost-in-auth": Case("15, 3.2", switches(loses_early=True), options="timeout=10,auth=plain"),
-    "deaf-behind-capa": Case("15", switches(capa_deaf="hangs-up", pipelining_early=True), options="timeout=10,auth=user", logins=4),
     "output-waits-to-be-read": Case("16", switches(send_buffer=4096), mails=MANY, seconds=40),
     "nagle": Case("3.1", switches(nagle=True)),
     # -- rules 18 and 19: deleting
@@ -209,6 +208,7 @@ CASES = {
 
 # Tested where they can be seen: with a second session, or with time.
 ELSEWHERE = {
+    "capa_deaf": "test_new_mail.py",
     "graffiti": "test_terminal.py",
     "hides_read": "test_matrix.py",
     "hold_dele": "test_undo.py",

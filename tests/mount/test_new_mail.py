@@ -111,7 +111,7 @@ def test_a_server_that_is_deaf_behind_capa_is_tried_twice_and_then_never_again(d
     server = serve(Script(MAILS[:3], pipelining_early=True))
     options = "refresh=0,timeout=1,auth=user"
     with on_script(server, options):
-        server.script.capa_deaf = deaf
+        vars(server.script).update(capa_deaf=deaf)
     for _ in range(4):
         with on_script(server, options) as mount:
             assert len(names(mount.path)) == 3
