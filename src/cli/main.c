@@ -16,12 +16,11 @@
  * then is done by processes that it forked before (helper): one unmounts, one gets the password
  * anew, and each can do nothing else.
  *
- * Threads. That process has three: this one, which becomes the FUSE loop (fs_run) and touches
- * memory and local files only; sync's, which is the only one that uses the network; and fs's
- * notifier, which tells the kernel what has changed, because that call may wait for the FUSE loop.
- * fs and sync share struct sync: requests down, answers and snapshots up. fs never waits for sync;
- * a FUSE request that needs the network is kept and answered by the sync thread. A fourth thread
- * lives for as long as it takes to get the password anew.
+ * Threads. That process has two: this one, which becomes the FUSE loop (fs_run) and touches memory
+ * and local files only, and sync's, which is the only one that uses the network. fs and sync share
+ * struct sync: requests down, answers and snapshots up. fs never waits for sync; a FUSE request
+ * that needs the network is kept and answered by the sync thread. A third thread lives for as long
+ * as it takes to get the password anew.
  *
  * The life of a mount:
  *     sync_new      options checked, cache folder locked

@@ -42,6 +42,7 @@ double attributes_of_message(const struct attributes_owner *owner,
     int64_t seconds;
     int64_t first_seen_ns = maildrop_message_first_seen_ns(message);
     bool dated = maildrop_message_time(message, &seconds);
+    bool gone = maildrop_message_is_gone(message);
     if (!dated)
         seconds = first_seen_ns / NS_PER_S;
 
@@ -49,11 +50,11 @@ double attributes_of_message(const struct attributes_owner *owner,
          attributes_message_octets(message));
     ret_stat->st_ino = inode_of_message(message);
     /* What is going still has a name in the trash. */
-    ret_stat->st_nlink = maildrop_message_is_gone(message) ? 0 : 1;
+    ret_stat->st_nlink = gone ? 0 : 1;
     ret_stat->st_mtim.tv_sec = seconds;
     ret_stat->st_atim.tv_sec = seconds;
     ret_stat->st_ctim = timespec_from_ns(first_seen_ns);
-    return size_is_believed && dated ? ATTRIBUTES_FOREVER_S : 0;
+    return size_is_believed && dated && !gone ? ATTRIBUTES_FOREVER_S : 0;
 }
 
 void attributes_of_entry(const struct attributes_owner *owner, const struct tree_entry *entry,

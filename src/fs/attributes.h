@@ -25,8 +25,8 @@ struct attributes_owner {
 uint64_t attributes_message_octets(const struct maildrop_message *message);
 /*
  * What is known right now, without waiting. Returns how long the kernel may believe it: not at all
- * while the size is not believed or the time is unknown. A size that was believed and that RETR
- * belies is taken back by listener.c.
+ * while the size is not believed or the time is unknown, nor when the message has gone. A size that
+ * was believed and that RETR belies is taken back by listener.c.
  */
 double attributes_of_message(const struct attributes_owner *owner,
                              const struct maildrop_message *message, bool size_is_believed,

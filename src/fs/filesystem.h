@@ -3,9 +3,8 @@
  * filesystem: the state behind the FUSE operations, and its one lock.
  *
  * The FUSE thread (fs_run) runs every operation; the sync thread answers parked requests and
- * reports new listings; a third does nothing but tell the kernel of them. `lock` guards what they
- * share, for a few instructions: never over a reply, a notification, I/O or a call of libfuse. The
- * one lock that is taken inside it is sync's own.
+ * reports new listings. `lock` guards what they share, for a few instructions: never over a reply,
+ * a notification, I/O or a call of libfuse. The one lock that is taken inside it is sync's own.
  */
 #ifndef POPFS_FS_FILESYSTEM_H
 #define POPFS_FS_FILESYSTEM_H
@@ -23,19 +22,8 @@
 #include <fuse_lowlevel.h>
 #include <pthread.h>
 
-struct notice;
 struct parked;
-struct open_body;
-
-struct notifier {
-    pthread_t thread;
-    bool started;
-    bool ending;
-    pthread_cond_t changed;
-    struct notice *first; /* the oldest that has not been told yet */
-    uint64_t given_count, told_count;
-    size_t root_holders_count; /* requests during which the kernel holds the root's lock */
-};
+struct open_message;
 
 enum { PARKED_BUCKET_COUNT = 256 };
 
@@ -67,8 +55,8 @@ struct fs {
 
     pthread_mutex_t lock;
     struct nametable names[PLACE_COUNT]; /* what LOOKUP finds in the root and in the trash */
-    int64_t root_changed_ns;  /* mtime of the folders: rises with every change of the listing */
-    struct open_body *bodies; /* that the kernel has open */
+    int64_t root_changed_ns; /* mtime of the folders: rises with every change of the listing */
+    struct open_message *open_messages;
     struct parked *parked[PARKED_BUCKET_COUNT]; /* by id */
     uint64_t parked_id_last;
     /* The gate: see gate.c. */
@@ -76,7 +64,6 @@ struct fs {
     size_t gate_users_count;
     bool gate_closing;
     bool gate_shut;
-    struct notifier notifier;
 };
 
 /* A struct fs without a connection to a kernel; fs_new() mounts it, the unit tests give it a
@@ -111,15 +98,6 @@ void gate_open(struct fs *fs);
 
 /* Builds the name table from the newest listing and follows the changes from there on. */
 enum fault listener_start(struct fs *fs);
-
-/* ---- notifier.c ---- */
-
-/* After the gate has been closed. */
-void notifier_stop(struct fs *fs);
-/* On the sync thread: returns when the kernel has been told, unless the root's lock is held. */
-void notifier_tell(struct fs *fs, const struct maildrop_changes *changes);
-/* The kernel holds the root's lock until a request is answered that waits for sync. */
-void notifier_root_held(struct fs *fs, bool held);
 
 /* ---- ops: the table given to libfuse ---- */
 

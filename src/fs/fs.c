@@ -82,7 +82,6 @@ enum fault fs_create(const struct fs_options *options, struct sync *sync, struct
                                           .read_only = options->read_only};
     pthread_mutex_init(&fs->lock, NULL);
     pthread_cond_init(&fs->gate_opened, NULL);
-    pthread_cond_init(&fs->notifier.changed, NULL);
     enum fault fault = fs_fill(fs, options, ret_failure);
     if (fault != FAULT_NONE) {
         fs_free(fs);
@@ -327,7 +326,6 @@ void fs_free(struct fs *fs)
     if (fs == NULL)
         return;
     sync_set_listener(fs->sync, NULL);
-    notifier_stop(fs);
     mountwatch_done(&fs->mountwatch);
     if (fs->session != NULL)
         fuse_session_destroy(fs->session);
@@ -340,7 +338,6 @@ void fs_free(struct fs *fs)
     free(fs->received.mem);
     free(fs->scratch);
     pthread_cond_destroy(&fs->gate_opened);
-    pthread_cond_destroy(&fs->notifier.changed);
     pthread_mutex_destroy(&fs->lock);
     free(fs);
 }

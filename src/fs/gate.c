@@ -4,9 +4,9 @@
  * number would be given to the next socket that is opened, and a late reply would be written to the
  * server.
  *
- * A notification takes the root's lock in the kernel, which a process may hold that waits for an
- * answer from the FUSE thread. So fs_unmount() goes on serving until everybody has left, and only
- * then shuts the gate and closes.
+ * A notification may have to wait in the kernel until an inode that is being dropped has gone, and
+ * so for an answer from the FUSE thread. So fs_unmount() goes on serving until everybody has left,
+ * and only then shuts the gate and closes.
  */
 #include "filesystem.h"
 

@@ -2,8 +2,29 @@
 /*
  * What a new listing changes: the name tables first, then the kernel's caches. Runs on the sync
  * thread.
+ *
+ * The kernel is never told to forget a name. For that it takes the folder's lock, which a process
+ * may hold that waits for an answer: fsync() of the root for as long as a commit takes, any look-up
+ * for a moment. If popfs is killed in that moment, the thread that tells cannot end, so the device
+ * is not closed, so the process waits for ever, and no signal helps either.
+ *
+ * Instead the inode of what has gone loses its attributes, which takes no lock. Whoever comes by
+ * the name then asks for them, or opens, and gets ESTALE, at which the kernel looks the name up
+ * anew and nobody sees anything but what it finds. New names need no telling: that a name is not
+ * there the kernel may not remember.
  */
 #include "filesystem.h"
+
+/* A negative offset means: the attributes alone. Those of a folder say, too, whether its cached
+ * listing still holds. Errors do not matter: the kernel does not know the inode, or has just been
+ * unmounted. Enters the gate anew each time, so that a long list does not hold up unmounting. */
+static void tell_attributes(struct fs *fs, uint64_t ino)
+{
+    if (!gate_enter_to_notify(fs))
+        return;
+    (void)fuse_lowlevel_notify_inval_inode(fs->session, ino, -1, 0);
+    gate_leave(fs);
+}
 
 static void changed(void *context, const struct maildrop_changes *changes)
 {
@@ -21,17 +42,17 @@ static void changed(void *context, const struct maildrop_changes *changes)
     pthread_mutex_lock(&fs->lock);
     fs_root_touch(fs);
     pthread_mutex_unlock(&fs->lock);
-    notifier_tell(fs, changes);
+    for (size_t i = 0; i < changes->vanished_count; i++)
+        /* In the trash no name is remembered, and unlink() has taken that in the root. */
+        if (!maildrop_message_is_going(changes->vanished[i]))
+            tell_attributes(fs, inode_of_message(changes->vanished[i]));
+    tell_attributes(fs, TREE_ROOT_INO);
 }
 
 /* The kernel has the size of LIST; for names, and for who opens, see opened() in ops_message.c. */
 static void resized(void *context, struct maildrop_message *message)
 {
-    struct fs *fs = context;
-    if (!gate_enter_to_notify(fs))
-        return;
-    (void)fuse_lowlevel_notify_inval_inode(fs->session, inode_of_message(message), -1, 0);
-    gate_leave(fs);
+    tell_attributes(context, inode_of_message(message));
 }
 
 static enum fault build(struct fs *fs, const struct maildrop_snapshot *snapshot)

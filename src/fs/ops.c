@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The operations by name. What is not here is answered ENOSYS by libfuse, which the kernel takes
- * for the default: access by the mode bits, fsync of a file as done, no extended attributes, locks
+ * for the default: fsync of a file as done, no extended attributes, locks
  * and seeks by itself; it asks once and never again.
  */
 #include "ops.h"
@@ -12,6 +12,7 @@ const struct fuse_lowlevel_ops operations = {
     .forget = ops_forget,
     .forget_multi = ops_forget_multi,
     .getattr = ops_getattr,
+    .access = ops_access,
     .unlink = ops_unlink,
     .statfs = ops_statfs,
     .opendir = ops_opendir,

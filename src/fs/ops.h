@@ -11,6 +11,7 @@ void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
 void ops_forget(fuse_req_t req, fuse_ino_t ino, uint64_t lookup_count);
 void ops_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets);
 void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info);
+void ops_access(fuse_req_t req, fuse_ino_t ino, int mask);
 void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
                  struct fuse_file_info *info);
 void ops_statfs(fuse_req_t req, fuse_ino_t ino);
@@ -45,6 +46,8 @@ void message_open(fuse_req_t req, struct fs *fs, struct maildrop_message *messag
                   struct fuse_file_info *info);
 void message_read(fuse_req_t req, struct fs *fs, uint64_t handle, size_t size, off_t offset);
 void message_release(struct fs *fs, uint64_t handle);
+/* The kernel has it open. Any thread. */
+bool message_is_open(struct fs *fs, const struct maildrop_message *message);
 /* What is still open at the end, when no request is answered any more. */
 void messages_close(struct fs *fs);
 

@@ -134,8 +134,6 @@ void ops_fsyncdir(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_fil
         return;
     }
     struct parked *parked = parked_new(fs, req, SYNC_WANT_COMMIT, NULL, commit_answered);
-    if (parked == NULL)
-        return;
-    parked->holds_root = true;
-    parked_submit(parked);
+    if (parked != NULL)
+        parked_submit(parked);
 }

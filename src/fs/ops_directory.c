@@ -32,7 +32,7 @@ void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info)
     }
     directory->snapshot = sync_snapshot(fs->sync);
     info->fh = (uintptr_t)directory;
-    /* notifier.c and the kernel's own unlink say when the cached listing is out of date. */
+    /* listener.c and the kernel's own unlink say when the cached listing is out of date. */
     info->cache_readdir = ino == TREE_ROOT_INO;
     info->keep_cache = ino == TREE_ROOT_INO;
     if (fuse_reply_open(req, info) != 0)

@@ -47,16 +47,10 @@ double ops_attributes(const struct fs *fs, const struct maildrop_message *messag
     return attributes_of_message(&fs->owner, message, believed, ret_stat);
 }
 
-/* For ever: what changes later is announced by notifier.c, but for the trash. */
+/* For ever: see listener.c for what has gone. */
 static double names_timeout_s(fuse_ino_t parent)
 {
     return parent == TREE_TRASH_INO ? 0 : ATTRIBUTES_FOREVER_S;
-}
-
-static void reply_no_entry(fuse_req_t req, fuse_ino_t parent)
-{
-    const struct fuse_entry_param none = {.ino = 0, .entry_timeout = names_timeout_s(parent)};
-    fuse_reply_entry(req, &none);
 }
 
 static void reply_message(fuse_req_t req, struct fs *fs, fuse_ino_t parent,
@@ -128,7 +122,7 @@ void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
     }
     struct maildrop_message *message = place_find(fs, place_of_folder(parent), text);
     if (message == NULL)
-        reply_no_entry(req, parent);
+        fuse_reply_err(req, ENOENT); /* not to be remembered: see listener.c */
     else
         reply_message(req, fs, parent, message);
     maildrop_message_unref(message);
@@ -190,15 +184,23 @@ static void park(struct fs *fs, fuse_req_t req, enum sync_want want,
         parked_submit(parked);
 }
 
+/* Gone, and not for those that have it open: they may ask on. Nothing tells them from who comes by
+ * the name. */
+static bool is_stale(struct fs *fs, const struct maildrop_message *message)
+{
+    return maildrop_message_is_gone(message) && !message_is_open(fs, message);
+}
+
 static void getattr_message(fuse_req_t req, struct fs *fs, struct maildrop_message *message)
 {
     int64_t seconds;
+    bool believed = sync_size_is_believed(fs->sync, message);
     bool gone = maildrop_message_is_gone(message);
-    if (!sync_size_is_believed(fs->sync, message) && gone)
-        fuse_reply_err(req, ESTALE); /* whoever has a name looks it up again, and finds none */
+    if (is_stale(fs, message) || (gone && !believed))
+        fuse_reply_err(req, ESTALE);
     else if (gone)
         reply_attributes(req, fs, message);
-    else if (!sync_size_is_believed(fs->sync, message))
+    else if (!believed)
         park(fs, req, SYNC_WANT_BODY, message, getattr_size_answered);
     else if (!maildrop_message_time(message, &seconds))
         park(fs, req, SYNC_WANT_TIME, message, getattr_time_answered);
@@ -230,7 +232,20 @@ void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info)
     reply_entry_attributes(req, fs, entry_of(ino));
 }
 
-/* ---- SETATTR and STATFS ---- */
+/* ---- ACCESS, SETATTR and STATFS ---- */
+
+/* Asked for access(2) and chdir(2) alone, of the one user who may come in at all. */
+void ops_access(fuse_req_t req, fuse_ino_t ino, int mask)
+{
+    struct fs *fs = fuse_req_userdata(req);
+    const struct maildrop_message *message = inodes_find(&fs->inodes, ino);
+    const struct tree_entry *entry = entry_of(ino);
+    bool is_folder = entry != NULL && S_ISDIR(entry->mode);
+    if (message != NULL && is_stale(fs, message))
+        fuse_reply_err(req, ESTALE);
+    else
+        fuse_reply_err(req, (mask & X_OK) != 0 && !is_folder ? EACCES : 0);
+}
 
 /* No to all, but that a shell empties .popfs/control before it writes to it. */
 void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,

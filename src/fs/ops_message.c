@@ -16,89 +16,90 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* ---- handles: where a body is, or a stream, told apart by the lowest bit ---- */
+/* ---- what is open: a body on the disk, or a stream ---- */
 
 /* Kept in a list, under fs->lock, because the kernel says nothing of what is open when it is
  * unmounted.
  */
-struct open_body {
-    struct extent extent;
-    struct open_body *next, **link;
+struct open_message {
+    struct maildrop_message *message; /* a reference */
+    struct extent body;               /* without a stream */
+    struct sync_stream *stream;       /* NULL: none */
+    struct open_message *next, **link;
 };
 
-/* 0 for want of memory; then the descriptor is closed. */
-static uint64_t handle_of_body(struct fs *fs, struct extent extent)
+static void give_back(struct fs *fs, struct extent body, struct sync_stream *stream)
 {
-    struct open_body *body = malloc(sizeof(*body));
-    if (body == NULL) {
-        close(extent.descriptor);
-        return 0;
-    }
-    body->extent = extent;
-    body->link = &fs->bodies;
-    pthread_mutex_lock(&fs->lock);
-    body->next = fs->bodies;
-    if (body->next != NULL)
-        body->next->link = &body->next;
-    fs->bodies = body;
-    pthread_mutex_unlock(&fs->lock);
-    return (uintptr_t)body | 1;
+    if (stream != NULL)
+        sync_stream_close(fs->sync, stream);
+    cleanup_close(&body.descriptor);
 }
 
-static void body_close(struct fs *fs, struct open_body *body)
+/* NULL for want of memory; then body and stream are given back. */
+static struct open_message *open_message_new(struct fs *fs, struct maildrop_message *message,
+                                             struct extent body, struct sync_stream *stream)
+{
+    struct open_message *open = malloc(sizeof(*open));
+    if (open == NULL) {
+        give_back(fs, body, stream);
+        return NULL;
+    }
+    *open = (struct open_message){.message = maildrop_message_ref(message),
+                                  .body = body,
+                                  .stream = stream,
+                                  .link = &fs->open_messages};
+    pthread_mutex_lock(&fs->lock);
+    open->next = fs->open_messages;
+    if (open->next != NULL)
+        open->next->link = &open->next;
+    fs->open_messages = open;
+    pthread_mutex_unlock(&fs->lock);
+    return open;
+}
+
+static void open_message_close(struct fs *fs, struct open_message *open)
 {
     pthread_mutex_lock(&fs->lock);
-    *body->link = body->next;
-    if (body->next != NULL)
-        body->next->link = body->link;
+    *open->link = open->next;
+    if (open->next != NULL)
+        open->next->link = open->link;
     pthread_mutex_unlock(&fs->lock);
-    close(body->extent.descriptor);
-    free(body);
+    give_back(fs, open->body, open->stream);
+    maildrop_message_unref(open->message);
+    free(open);
+}
+
+bool message_is_open(struct fs *fs, const struct maildrop_message *message)
+{
+    pthread_mutex_lock(&fs->lock);
+    const struct open_message *open = fs->open_messages;
+    while (open != NULL && open->message != message)
+        open = open->next;
+    pthread_mutex_unlock(&fs->lock);
+    return open != NULL;
 }
 
 void messages_close(struct fs *fs)
 {
-    while (fs->bodies != NULL)
-        body_close(fs, fs->bodies);
+    while (fs->open_messages != NULL)
+        open_message_close(fs, fs->open_messages);
 }
 
-static uint64_t handle_of_stream(struct sync_stream *stream)
+static struct open_message *open_message_of(uint64_t handle)
 {
-    return (uintptr_t)stream; /* aligned, so the bit is 0 */
-}
-
-static bool handle_is_stream(uint64_t handle)
-{
-    return (handle & 1) == 0;
-}
-
-static struct open_body *handle_body(uint64_t handle)
-{
-    return (struct open_body *)(uintptr_t)(handle & ~UINT64_C(1));
-}
-
-static struct sync_stream *handle_stream(uint64_t handle)
-{
-    return (struct sync_stream *)(uintptr_t)handle;
-}
-
-static void message_close(struct fs *fs, uint64_t handle)
-{
-    if (handle_is_stream(handle))
-        sync_stream_close(fs->sync, handle_stream(handle));
-    else
-        body_close(fs, handle_body(handle));
+    return (struct open_message *)(uintptr_t)handle;
 }
 
 /* ---- opening ---- */
 
-static void reply_open(fuse_req_t req, struct fs *fs, struct fuse_file_info *info, uint64_t handle)
+static void reply_open(fuse_req_t req, struct fs *fs, struct fuse_file_info *info,
+                       struct open_message *open)
 {
-    info->fh = handle;
+    info->fh = (uintptr_t)open;
     info->noflush = 1;
     /* The opener has been interrupted meanwhile: no RELEASE will come. */
     if (fuse_reply_open(req, info) != 0)
-        message_close(fs, handle);
+        open_message_close(fs, open);
 }
 
 /*
@@ -107,15 +108,15 @@ static void reply_open(fuse_req_t req, struct fs *fs, struct fuse_file_info *inf
  * open() returns; who only splices never asks for the size. The look-up tells the right size, so
  * nobody is sent round twice.
  */
-static void opened(fuse_req_t req, struct fs *fs, const struct maildrop_message *message,
-                   uint64_t told_octets, struct fuse_file_info *info, uint64_t handle)
+static void opened(fuse_req_t req, struct fs *fs, uint64_t told_octets, struct fuse_file_info *info,
+                   struct open_message *open)
 {
-    if (handle == 0) {
+    if (open == NULL) {
         fuse_reply_err(req, ENOMEM);
-    } else if (told_octets == attributes_message_octets(message)) {
-        reply_open(req, fs, info, handle);
+    } else if (told_octets == attributes_message_octets(open->message)) {
+        reply_open(req, fs, info, open);
     } else {
-        message_close(fs, handle);
+        open_message_close(fs, open);
         fuse_reply_err(req, ESTALE);
     }
 }
@@ -130,8 +131,8 @@ static void open_answered(struct parked *parked, enum fault fault, struct extent
     /* To empty the page cache would wait for those who wait for octets. */
     if (stream != NULL && sync_stream_was_read(stream))
         parked->info.keep_cache = 1;
-    opened(parked->req, parked->fs, parked->message, parked->told_octets, &parked->info,
-           stream != NULL ? handle_of_stream(stream) : handle_of_body(parked->fs, body));
+    opened(parked->req, parked->fs, parked->told_octets, &parked->info,
+           open_message_new(parked->fs, parked->message, body, stream));
 }
 
 /* Whether it will be a stream, sync decides; only large ones can be. */
@@ -152,7 +153,7 @@ void message_open(fuse_req_t req, struct fs *fs, struct maildrop_message *messag
                   struct fuse_file_info *info)
 {
     if (maildrop_message_is_gone(message)) {
-        fuse_reply_err(req, ENOENT);
+        fuse_reply_err(req, ESTALE); /* the name may be another one's by now: see listener.c */
         return;
     }
     struct extent body;
@@ -161,8 +162,8 @@ void message_open(fuse_req_t req, struct fs *fs, struct maildrop_message *messag
     if (fault == FAULT_NONE) {
         /* The bytes of a message never change. */
         info->keep_cache = !inodes_take_streamed(&fs->inodes, ino);
-        opened(req, fs, message, inodes_told_octets(&fs->inodes, ino), info,
-               handle_of_body(fs, body));
+        opened(req, fs, inodes_told_octets(&fs->inodes, ino), info,
+               open_message_new(fs, message, body, NULL));
     } else if (fault == FAULT_GONE) {
         open_parked(req, fs, message, info);
     } else {
@@ -172,7 +173,7 @@ void message_open(fuse_req_t req, struct fs *fs, struct maildrop_message *messag
 
 void message_release(struct fs *fs, uint64_t handle)
 {
-    message_close(fs, handle);
+    open_message_close(fs, open_message_of(handle));
 }
 
 /* ---- reading ---- */
@@ -233,11 +234,12 @@ void message_read(fuse_req_t req, struct fs *fs, uint64_t handle, size_t size, o
         fuse_reply_err(req, ENOMEM);
         return;
     }
-    if (!handle_is_stream(handle)) {
-        reply_body(req, &handle_body(handle)->extent, fs->scratch, size, offset);
+    const struct open_message *open = open_message_of(handle);
+    struct sync_stream *stream = open->stream;
+    if (stream == NULL) {
+        reply_body(req, &open->body, fs->scratch, size, offset);
         return;
     }
-    struct sync_stream *stream = handle_stream(handle);
     uint64_t octets = sync_stream_octets(stream);
     uint64_t upto = (uint64_t)offset + size;
     /* Beyond the promised end, too, it must be known first that this is the end. */

@@ -26,8 +26,6 @@ static void parked_insert(struct parked *parked)
         parked->next->link = &parked->next;
     *parked->link = parked;
     pthread_mutex_unlock(&fs->lock);
-    if (parked->holds_root)
-        notifier_root_held(fs, true);
 }
 
 static void parked_take_out(struct parked *parked)
@@ -70,8 +68,6 @@ static void answered(struct sync_request *request, enum fault fault, struct exte
     gate_enter(fs);
     parked->reply(parked, fault, body);
     gate_leave(fs);
-    if (parked->holds_root)
-        notifier_root_held(fs, false);
     parked_free(parked);
 }
 

@@ -21,7 +21,6 @@ struct parked {
     struct fuse_file_info info; /* OPEN alone */
     size_t size;                /* READ and WRITE */
     off_t offset;               /* READ alone */
-    bool holds_root;            /* FSYNCDIR: the kernel keeps the root's lock meanwhile */
     /* parked.c's own */
     uint64_t id;
     struct parked *next;

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 
 import mailbox
 import pytest
@@ -38,10 +39,38 @@ def test_refresh_shows_what_came_and_hides_what_went(serve, on_script):
             if name in inodes:
                 assert os.stat(mount.path / name).st_ino == inodes[name]
             assert cat(mount.path / name) == TRUTH[name]
-        with pytest.raises(OSError) as caught:
-            os.stat(mount.path / "m00001.eml")
-        assert caught.value.errno == errno.ENOENT
+        assert error_of(os.stat, mount.path / "m00001.eml") == errno.ENOENT
     assert len(server.sessions) == 2
+
+
+def test_no_way_of_asking_finds_what_has_gone(serve, on_script):
+    """Each with a name that the kernel remembers, and that nobody has asked for since."""
+    server = serve(Script(MAILS[:8]))
+    ways = [os.stat, Path.read_bytes, lambda path: os.rename(path, path.parent / ".popfs/trash" / path.name), os.unlink]
+    with on_script(server, "refresh=0") as mount:
+        paths = [mount.path / name for name in sorted(names(mount.path))]
+        assert all(os.access(path, os.R_OK) for path in paths)
+        server.script.messages = []
+        control(mount, "refresh")
+        errors = [error_of(way, path) for way, path in zip(ways, paths)]
+        assert errors == [errno.ENOENT] * len(ways)
+        assert not os.access(paths[4], os.F_OK) and not os.access(paths[5], os.R_OK)
+
+
+def test_the_name_of_an_open_message_means_another_as_soon_as_the_server_says_so(serve, on_script):
+    server = serve(Script(MAILS[:2]))
+    other = mailbox.plain("m00001", b"another\r\n")
+    with on_script(server, "refresh=0") as mount:
+        path = mount.path / "m00001.eml"
+        with open(path, "rb", buffering=0) as before:
+            server.script.messages = [other, MAILS[1]]
+            control(mount, "refresh")
+            with open(path, "rb") as after:
+                assert os.fstat(after.fileno()).st_size == len(other.data)
+                assert after.read() == other.data
+            assert os.fstat(before.fileno()).st_size == len(TRUTH["m00001.eml"])
+            assert before.read() == TRUTH["m00001.eml"]
+        assert os.stat(path).st_size == len(other.data)
 
 
 @pytest.mark.parametrize("said", ["true", "more", "fewer"])

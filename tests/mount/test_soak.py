@@ -10,6 +10,8 @@ import os
 import random
 import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -184,3 +186,46 @@ def test_killed_over_and_over_nothing_is_lost_and_nothing_else_deleted(serve, on
     with on_script(server) as mount:
         trash = set(names(mount.path / ".popfs/trash"))
     assert uidl_names(server) == {f"{mail.name}.eml" for mail in mails[:arrived]} - wished - trash
+
+
+LOOKS_UP = """
+import itertools, os, sys
+for number in itertools.count():
+    try:
+        os.stat(f"{sys.argv[1]}/none{number}.eml")
+    except FileNotFoundError:
+        pass
+"""
+
+
+@contextlib.contextmanager
+def busy(mount):
+    """Programs that look names up and ask for new mail without a pause; not threads, which could not be left behind."""
+    commands = ([sys.executable, "-c", LOOKS_UP, mount.path],
+                ["sh", "-c", 'while echo refresh >"$1"; do :; done', "sh", mount.path / ".popfs/control"])
+    programs = [subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for command in commands]
+    try:
+        yield
+    finally:
+        for program in programs:
+            program.kill()
+            program.wait(30)
+
+
+def test_killed_while_names_are_looked_up_and_messages_vanish_it_ends(serve, on_script):
+    """The kernel holds the folder's lock during a look-up. Who waits for that lock inside the kernel cannot be killed, and keeps /dev/fuse open."""
+    dice = random.Random(3)
+    mails = mailbox.many(200, octets=300)
+    for _ in range(DEATHS // 2):
+        server = serve(Script(mails[:100]))
+        with on_script(server, "refresh=0", expect_exit=None) as mount, busy(mount):
+            end = time.monotonic() + dice.uniform(0.1, 0.5)
+            while time.monotonic() < end:
+                server.script.messages = dice.sample(mails, 100)
+                time.sleep(0.001)
+            mount.kill(signal.SIGKILL)
+            try:
+                mount._process.wait(10)
+            except subprocess.TimeoutExpired:
+                subprocess.run(["umount", "-f", mount.path])  # nothing else ends it
+                raise

@@ -322,18 +322,6 @@ static void a_size_that_nobody_can_know_any_more_is_stale(void **state)
     assert_int_equal(reply.error, ESTALE);
 }
 
-static void stat_of_an_open_file_that_has_gone_does_not_wait(void **state)
-{
-    struct kernel *kernel = *state;
-    uint64_t ino = kernel_ino(kernel, "honest.eml");
-    fake_sync_forget(kernel->sync, fake_sync_message(kernel->sync, 0));
-    while (kernel_receive(kernel, &reply))
-        assert_int_equal(reply.unique, 0);
-    kernel_ask(kernel, FUSE_GETATTR, ino, PAYLOAD(getattr), &reply);
-    assert_int_equal(reply.error, 0);
-    assert_int_equal(reply.attr.attr.nlink, 0);
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -355,7 +343,6 @@ int main(void)
         TEST(stat_waits_for_the_body_where_sizes_are_not_believed),
         TEST(a_wait_for_a_size_can_be_interrupted_and_fails_without_a_guess),
         TEST(a_size_that_nobody_can_know_any_more_is_stale),
-        TEST(stat_of_an_open_file_that_has_gone_does_not_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
