@@ -40,6 +40,7 @@ class World:
         self.server, self.script = server, server.script
         self.lock = threading.Lock()  # over what the server holds
         self.wished = set()
+        self.doubtful = set()  # as far as popfs may have learned meanwhile whom the name means
         self.born = {(mail.name, len(mail.data)): mail.data for mail in self.script.messages}
         self.wrong = []
         self.workers = []
@@ -60,8 +61,9 @@ class World:
             before = {(mail.name, len(mail.data)) for mail in self.script.messages}
             commit(session)
             gone = before - {(mail.name, len(mail.data)) for mail in self.script.messages}
-            if gone - self.wished:
-                self.wrong.append(f"deleted, though nobody wished it: {sorted(gone - self.wished)}")
+            unwished = gone - self.wished - self.doubtful
+            if unwished:
+                self.wrong.append(f"deleted, though nobody wished it: {sorted(unwished)}")
 
     def arrive(self):
         with self.lock:
@@ -122,10 +124,20 @@ class World:
         if name is None:
             return
         path = self.mount.path / name
-        octets = os.stat(path).st_size
+        meant = {(name[:-4], os.stat(path).st_size)}
+        on_server = {(uidl, octets) for uidl, octets in self.held() if uidl == name[:-4]}
         with self.lock:
-            self.wished.add((name[:-4], octets))  # its commit may be over before rm returns
-        os.unlink(path)
+            if on_server and meant != on_server:
+                self.doubtful |= meant | on_server  # a refresh may come between stat() and unlink()
+            else:
+                self.wished |= meant  # its commit may be over before rm returns
+        try:
+            os.unlink(path)
+        except OSError as error:
+            if error.errno not in ENDING:
+                with self.lock:
+                    self.wished -= meant
+            raise
 
     def bring_back(self):
         trash = self.mount.path / ".popfs/trash"
@@ -211,10 +223,11 @@ class World:
         wait_until("a listing", self.refreshed, ANSWER_S)
         assert not self.wrong, self.wrong
         held = self.held()
+        trash = self.shown(self.mount.path / ".popfs/trash")
         with self.lock:
             self.wished &= held
-        trash = self.shown(self.mount.path / ".popfs/trash")
-        assert trash == self.wished
+            assert trash - self.doubtful == self.wished - self.doubtful
+            self.wished, self.doubtful = trash, set()
         assert self.shown(self.mount.path) == held - trash
         status = json.loads((self.mount.path / ".popfs/status.json").read_text())
         assert status["pending_removal_count"] == len(trash)
@@ -261,7 +274,7 @@ def one_mount(world, on_script, options, place):
     world.join()
     assert not world.wrong, world.wrong
     assert mount.exit_code == 0, mount.log()
-    assert not world.wished & world.held(), "unmounted, and what was wished is still there"
+    assert not world.wished & world.held() - world.doubtful, "unmounted, and what was wished is still there"
 
 
 def killed(world, mount, place, forgets):
