@@ -2,13 +2,14 @@
 /* SipHash-2-4 (Aumasson, Bernstein) with a key of this process, for tables in memory. */
 #include "popfs/base.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <threads.h>
 
 static uint64_t hash_key[2];
-static once_flag hash_key_drawn = ONCE_FLAG_INIT;
+/* Not call_once(): ThreadSanitizer does not know what that orders. */
+static pthread_once_t hash_key_drawn = PTHREAD_ONCE_INIT;
 
 static void hash_key_draw(void)
 {
@@ -47,7 +48,7 @@ static void sip_word(uint64_t v[4], uint64_t word)
 
 uint64_t hash_bytes(struct slice bytes)
 {
-    call_once(&hash_key_drawn, hash_key_draw);
+    pthread_once(&hash_key_drawn, hash_key_draw);
     uint64_t v[4] = {hash_key[0] ^ 0x736f6d6570736575, hash_key[1] ^ 0x646f72616e646f6d,
                      hash_key[0] ^ 0x6c7967656e657261, hash_key[1] ^ 0x7465646279746573};
     size_t at = 0;

@@ -7,9 +7,9 @@
  */
 #include "allocator.h"
 
+#include <pthread.h>
 #include <sqlite3.h>
 #include <stdatomic.h>
-#include <threads.h>
 
 static sqlite3_mem_methods allocator; /* the one that is watched */
 static bool is_watched;
@@ -46,8 +46,8 @@ static void watch(void)
 
 void allocator_watch(void)
 {
-    static once_flag begun = ONCE_FLAG_INIT;
-    call_once(&begun, watch);
+    static pthread_once_t begun = PTHREAD_ONCE_INIT;
+    pthread_once(&begun, watch);
 }
 
 unsigned allocator_refused_count(void)

@@ -416,7 +416,7 @@ enum fault engine_rset_answered(struct sync *sync, const struct pop3_event *even
 
 /* ---- the course of a commit ---- */
 
-/* The server said +OK, and no later session can be had soon to see whether it is true. */
+/* The server said +OK, and no later session is to come soon that would show whether it is true. */
 static enum fault believe(struct sync *sync)
 {
     enum fault fault = settle(sync, is_sent);
@@ -569,6 +569,17 @@ enum fault engine_quit_answered(struct sync *sync, const struct pop3_event *even
     return sync->commit.phase == COMMIT_QUITTING ? quit_accepted(sync, now_ms) : FAULT_NONE;
 }
 
+/* The wishes stay: a later listing forgets them, or a later commit tries again. */
+static void leave_unproven(struct sync *sync, const struct failure *failure)
+{
+    struct failure told;
+    failure_set(&told, failure->fault,
+                "the server said that it was done, but could not be asked again: %s",
+                failure->text);
+    fail_pending(sync, told.text);
+    conclude(sync, told.fault);
+}
+
 void engine_commit_link_lost(struct sync *sync, const struct failure *failure, int64_t now_ms)
 {
     struct commit *commit = &sync->commit;
@@ -577,7 +588,7 @@ void engine_commit_link_lost(struct sync *sync, const struct failure *failure, i
         failure->fault == FAULT_UNTRUSTED || (failure->fault == FAULT_LOGIN && !sync->fetching);
     if (commit->phase == COMMIT_PROVING) {
         if (hopeless || ++commit->attempts >= COMMIT_ATTEMPTS_MAX)
-            (void)believe(sync);
+            leave_unproven(sync, failure);
         else if (failure->fault != FAULT_BUSY && failure->fault != FAULT_LOGIN)
             sync->retry_ms = now_ms + COMMIT_RETRY_MS;
         return;

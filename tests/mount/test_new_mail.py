@@ -25,6 +25,14 @@ def ended(session):
     return "QUIT" in session.commands
 
 
+def refreshed(mount):
+    try:
+        control(mount, "refresh")
+    except OSError:
+        return False
+    return True
+
+
 def test_refresh_shows_what_came_and_hides_what_went(serve, on_script):
     server = serve(Script(MAILS[:8]))
     with on_script(server, "refresh=0") as mount:
@@ -158,13 +166,27 @@ def test_a_commit_is_proven_though_the_login_has_to_be_begun_anew(serve, on_scri
 
 
 def test_a_commit_is_proven_by_a_later_session_if_the_first_ones_break(serve, on_script):
-    """Rule 18: +OK is believed where no later session can be had, not where the first two break."""
+    """Rule 18: not even if the first two of those sessions break."""
     server = serve(Script(MAILS[:3], quit="lying"))
     with on_script(server, "refresh=0", expect_exit=None) as mount:
         os.unlink(mount.path / "m00001.eml")
         server.script.cut_times, server.script.cut_listing = 2, {"UIDL": 5}
         assert error_of(control, mount, "commit") == errno.EIO
         assert names(mount.path / ".popfs/trash") == ["m00001.eml"]
+
+
+@pytest.mark.parametrize("quit", ["ok", "lying"])
+def test_a_commit_that_no_session_proves_is_not_said_to_be_done(quit, serve, on_script):
+    """Rule 18: and as the mount goes on, a later session does come."""
+    server = serve(Script(MAILS[:3], quit=quit))
+    with on_script(server, "refresh=0", expect_exit=None) as mount:
+        os.unlink(mount.path / "m00001.eml")
+        server.script.cut_times, server.script.cut_listing = 4, {"UIDL": 5}
+        assert error_of(control, mount, "commit") == errno.EIO
+        assert "the server said that it was done" in mount.log()
+        assert names(mount.path / ".popfs/trash") == ["m00001.eml"]
+        wait_until("a listing", lambda: refreshed(mount))
+        assert names(mount.path / ".popfs/trash") == (["m00001.eml"] if quit == "lying" else [])
 
 
 @pytest.mark.parametrize("auth", ["user", "plain"])
