@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 # Builds popfs and runs every test, first as it is shipped (warnings are errors), then under ASan and UBSan.
 #   sudo ./contrib/check.sh          ends with the line "N passed, N failed"
-#   sudo ./contrib/check.sh --long   under ThreadSanitizer and with clang as well, and the fuzzers for a minute each
+#   sudo ./contrib/check.sh --long   every cell, under ThreadSanitizer and with clang as well, a soak of ten minutes, the fuzzers for a
+#                                    minute each and the benchmark: an hour and a half
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,10 +21,9 @@ give_up() { printf '%s\n0 passed, 1 failed\n' "$*" >&2; exit 1; }
 [[ -e /dev/fuse ]] || give_up "/dev/fuse is missing. In a container: --device /dev/fuse --cap-add SYS_ADMIN."
 ./contrib/packages.sh test || give_up "The packages are not there."
 
-logs=()
-# build NAME [meson options]: configures build/NAME anew, compiles, runs all suites; a failed test does not stop the others.
+# build NAME [meson options]: configures build/NAME anew and compiles.
 build() {
-    local folder=build/$1 name=$1
+    local name=$1 folder=build/$1
     shift
     say "$name: build"
     rm -rf "$folder"
@@ -31,29 +31,49 @@ build() {
         { tail -20 "build/$name.log"; give_up "$name does not configure."; }
     ninja -C "$folder" >"build/$name.log" 2>&1 ||
         { grep -A5 -E 'error|FAILED' "build/$name.log" | head -60; give_up "$name does not build."; }
-    say "$name: tests"
-    local tests=()
-    [[ -z ${WITHOUT-} ]] ||
-        mapfile -t tests < <(meson test -C "$folder" --no-rebuild --list 2>/dev/null | sed 's|.* / ||' | grep -vxE "$WITHOUT")
-    meson test -C "$folder" --no-rebuild --print-errorlogs --timeout-multiplier "$patience" "${tests[@]}" || true
-    [[ -s $folder/meson-logs/testlog.json ]] || give_up "$name ran no tests."
-    logs+=("$folder/meson-logs/testlog.json")
+}
+
+logs=()
+# tests NAME LOG [words of meson test]: a test that fails does not stop the others.
+tests() {
+    local folder=build/$1 log=build/$1/meson-logs/$2.json
+    say "$1: $2"
+    meson test -C "$folder" --no-rebuild --print-errorlogs --timeout-multiplier "$patience" --logbase "$2" "${@:3}" || true
+    [[ -s $log ]] || give_up "$1 ran no tests."
+    logs+=("$log")
 }
 
 # Of the clone's owner, who may want to build in it after this was run with sudo.
 mkdir -p build && chown --reference=. build
 build check -Dwerror=true
-# From here on: once as quick as it is above is enough.
-[[ $long == no ]] || export POPFS_LONG=1
-# Without werror: gcc warns of what it only imagines once it has added its own checks. The files that try other programs on
-# popfs, for minutes, show nothing new of its memory: with --long alone.
-[[ $long == yes ]] || export PYTEST_ADDOPTS="--ignore='$PWD/tests/mount/test_backups.py' --ignore='$PWD/tests/mount/test_sizes.py'"
+tests check tests
+
+# Without werror: gcc warns of what it only imagines once it has added its own checks.
 build sanitize -Db_sanitize=address,undefined
-if [[ $long == yes ]]; then
+if [[ $long == no ]]; then
+    # The files that try other programs on popfs, for minutes, show nothing new of its memory.
+    PYTEST_ADDOPTS="--ignore='$PWD/tests/mount/test_backups.py' --ignore='$PWD/tests/mount/test_sizes.py'" tests sanitize tests
+else
+    POPFS_LONG=1 PYTEST_ADDOPTS="-k 'not test_soak and not test_walk'" tests sanitize tests
     # glibc looks names up in threads that it hides from ThreadSanitizer, which then crashes: without what needs a name.
     # ThreadSanitizer has a thread of its own, which nobody confines: without what counts those that are.
-    WITHOUT='test_connection|test_tls|test_sandbox' PYTEST_ADDOPTS="-k 'not unknown_host and not host_name_is_verified and not test_sandbox'" build thread -Db_sanitize=thread
+    build thread -Db_sanitize=thread
+    mapfile -t words < <(meson test -C build/thread --no-rebuild --list 2>/dev/null | sed 's|.* / ||' |
+        grep -vxE 'test_connection|test_tls|test_sandbox')
+    PYTEST_ADDOPTS="-k 'not unknown_host and not host_name_is_verified and not test_sandbox'" tests thread tests "${words[@]}"
     CC=clang build clang -Dwerror=true -Dbuildtype=release
+    tests clang tests
+    # For ten minutes, in which the processor has little to do: all at once.
+    for name in sanitize thread; do
+        for part in soak walk; do
+            POPFS_LONG=1 PYTEST_ADDOPTS="-k test_$part" tests "$name" "$part" mount >"build/$name-$part.log" 2>&1 &
+        done
+    done
+    wait
+    for name in sanitize thread; do
+        cat "build/$name-soak.log" "build/$name-walk.log"
+        logs+=("build/$name/meson-logs/soak.json" "build/$name/meson-logs/walk.json")
+    done
     say "fuzz: build"
     rm -rf build/fuzz
     { CC=clang meson setup build/fuzz -Dfuzz=true && ninja -C build/fuzz; } >build/fuzz.log 2>&1 ||
@@ -70,6 +90,8 @@ if [[ $long == yes ]]; then
             { tail -30 "build/$name.log"; give_up "$name found something, see build/$name.log."; }
         rm -rf "$found"
     done
+    say "benchmark, once: shows that it works, and is not counted"
+    ./contrib/bench.sh --runs 1 || (($? == 1)) || give_up "It could not be measured."
 fi
 
 say "result"
