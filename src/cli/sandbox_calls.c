@@ -97,9 +97,9 @@ static int refuse_arguments(scmp_filter_ctx filter)
         /* keys typed into the terminal of whoever runs popfs -f */
         {SCMP_SYS(ioctl), 1, {LOW(1, TIOCSTI)}},
         {SCMP_SYS(ioctl), 1, {LOW(1, TIOCLINUX)}},
-        {SCMP_SYS(kill), 1, {SCMP_CMP64(0, SCMP_CMP_NE, (scmp_datum_t)getpid())}},
-        {SCMP_SYS(tgkill), 1, {SCMP_CMP64(0, SCMP_CMP_NE, (scmp_datum_t)getpid())}},
-        {SCMP_SYS(socket), 1, {SCMP_CMP64(0, SCMP_CMP_GE, FAMILY_PACKET)}},
+        {SCMP_SYS(kill), 1, {SCMP_CMP64(0, SCMP_CMP_NE, (scmp_datum_t)getpid(), 0)}},
+        {SCMP_SYS(tgkill), 1, {SCMP_CMP64(0, SCMP_CMP_NE, (scmp_datum_t)getpid(), 0)}},
+        {SCMP_SYS(socket), 1, {SCMP_CMP64(0, SCMP_CMP_GE, FAMILY_PACKET, 0)}},
         {SCMP_SYS(socket),
          2,
          {LOW(0, FAMILY_UNIX), SCMP_CMP64(1, SCMP_CMP_MASKED_EQ, TYPE_MASK, TYPE_STREAM)}},

@@ -36,6 +36,11 @@ def pytest_sessionstart(session):
         pytest.exit("; ".join(missing), returncode=1)
 
 
+def pytest_xdist_auto_num_workers():
+    """-n auto: most of a test's time is waiting; with POPFS_LONG many make several mounts at once."""
+    return 4 if "POPFS_LONG" in os.environ else 6
+
+
 @pytest.fixture(scope="session")
 def root_folder():
     folder = Path(tempfile.mkdtemp(prefix="popfs-tests-"))
