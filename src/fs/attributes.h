@@ -11,6 +11,9 @@
 
 /* Seconds that mean "until told otherwise". */
 #define ATTRIBUTES_FOREVER_S 1e9
+/* That a name means this message. What has gone the kernel is told (listener.c), but it does not
+ * take in what it is told of a message while the reply to its first look-up is under way. */
+#define ATTRIBUTES_NAME_S 3600.0
 
 /* Who owns everything, and what the permissions are masked with. */
 struct attributes_owner {

@@ -96,7 +96,7 @@ static bool listing_add_plus(struct listing *listing, const struct name *name,
 {
     struct fs *fs = listing->fs;
     struct fuse_entry_param param = {.ino = inode_of_message(message),
-                                     .entry_timeout = ATTRIBUTES_FOREVER_S};
+                                     .entry_timeout = ATTRIBUTES_NAME_S};
     param.attr_timeout = ops_attributes(fs, message, &param.attr);
     size_t before = listing->len;
     if (!listing_add(listing, name->data, &param, (off_t)param.ino))

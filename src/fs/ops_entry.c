@@ -47,10 +47,9 @@ double ops_attributes(const struct fs *fs, const struct maildrop_message *messag
     return attributes_of_message(&fs->owner, message, believed, ret_stat);
 }
 
-/* For ever: see listener.c for what has gone. */
 static double names_timeout_s(fuse_ino_t parent)
 {
-    return parent == TREE_TRASH_INO ? 0 : ATTRIBUTES_FOREVER_S;
+    return parent == TREE_TRASH_INO ? 0 : ATTRIBUTES_NAME_S;
 }
 
 static void reply_message(fuse_req_t req, struct fs *fs, fuse_ino_t parent,
