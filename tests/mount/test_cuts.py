@@ -24,7 +24,7 @@ from scripted import Script, Server
 
 LONG = "POPFS_LONG" in os.environ
 STEP = 1 if LONG else 97
-AT_ONCE = 8  # mounts; most of their time is back-off and silence
+AT_ONCE = 16 if LONG else 8  # mounts; most of their time is back-off and silence
 EVERY_LINE = 10**6
 
 READ = [
