@@ -63,6 +63,10 @@ else
     PYTEST_ADDOPTS="-k 'not unknown_host and not host_name_is_verified and not test_sandbox'" tests thread tests "${words[@]}"
     CC=clang build clang -Dwerror=true -Dbuildtype=release
     tests clang tests
+    say "fuzz: build"
+    rm -rf build/fuzz
+    { CC=clang meson setup build/fuzz -Dfuzz=true && ninja -C build/fuzz; } >build/fuzz.log 2>&1 ||
+        { tail -20 build/fuzz.log; give_up "The fuzzers do not build."; }
     # Ten minutes in which the processor has little to do: all at once, and the fuzzers meanwhile.
     trap wait EXIT # who gives up leaves no mount behind
     for name in sanitize thread; do
@@ -70,10 +74,6 @@ else
             POPFS_LONG=1 PYTEST_ADDOPTS="-k test_$part" tests "$name" "$part" mount >"build/$name-$part.log" 2>&1 &
         done
     done
-    say "fuzz: build"
-    rm -rf build/fuzz
-    { CC=clang meson setup build/fuzz -Dfuzz=true && ninja -C build/fuzz; } >build/fuzz.log 2>&1 ||
-        { tail -20 build/fuzz.log; give_up "The fuzzers do not build."; }
     for fuzzer in build/fuzz/tests/fuzz/fuzz_*; do
         [[ -f $fuzzer && -x $fuzzer ]] || continue
         name=${fuzzer##*/}

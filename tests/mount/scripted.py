@@ -557,7 +557,8 @@ class Session(threading.Thread):
         self.committed = True
         names = self.deleted | (self._fetched if self._script.hides_read else set())
         gone = {id(mail) for mail in self._messages.values() if mail.name in names}
-        self._script.messages = [mail for mail in self._script.messages if id(mail) not in gone]
+        with self._server.maildrop_lock:
+            self._script.messages = [mail for mail in self._script.messages if id(mail) not in gone]
 
 
 class Server:
@@ -565,6 +566,7 @@ class Server:
 
     def __init__(self, script, certificate=None, implicit_tls=False, address="127.0.0.1"):
         self.script = script
+        self.maildrop_lock = threading.Lock()  # for who changes script.messages while a session may commit
         self.certificate = certificate
         self.release = threading.Event()  # ends every wait that a switch has made
         self.held = threading.Event()  # a RETR has reached its hold
@@ -616,6 +618,10 @@ class Server:
         if self.script.tls_1_2:
             context.maximum_version = ssl.TLSVersion.TLSv1_2
         return context
+
+    def deliver(self, mails):
+        with self.maildrop_lock:
+            self.script.messages = [*self.script.messages, *mails]
 
     def drop_all(self):
         for session in self.sessions:
