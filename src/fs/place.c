@@ -65,5 +65,10 @@ struct maildrop_message *place_find(struct fs *fs, enum place place, struct slic
     pthread_mutex_lock(&fs->lock);
     struct maildrop_message *message = nametable_find(&fs->names[place], hash, name);
     pthread_mutex_unlock(&fs->lock);
-    return message;
+    /* What has gone stays in the table until the index knows: to who looks it up again after an
+     * ESTALE it is not there. */
+    if (message == NULL || place_of_message(message) == place)
+        return message;
+    maildrop_message_unref(message);
+    return NULL;
 }

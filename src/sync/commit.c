@@ -552,6 +552,7 @@ static enum fault quit_accepted(struct sync *sync, int64_t now_ms)
     if (sync->phase == ENGINE_STOPPING || delay_ms > sync->account.timeout_ms)
         return believe(sync);
     sync->commit.phase = COMMIT_PROVING;
+    sync->commit.attempts = 0;
     sync->retry_ms = now_ms;
     return settle(sync, is_sent_and_beyond_proof);
 }

@@ -617,6 +617,17 @@ static void what_has_gone_makes_the_kernel_look_its_name_up_anew(void **state)
     assert_int_equal(open_error(kernel, ino), ESTALE);
 }
 
+/* The listing is written to the index before it is published. */
+static void what_has_gone_is_not_found_before_the_kernel_has_been_told(void **state)
+{
+    struct kernel *kernel = *state;
+    struct maildrop_message *message = maildrop_message_ref(fake_sync_message(kernel->sync, 3));
+    kernel_ino(kernel, "last.eml");
+    assert_int_equal(maildrop_forget(kernel->sync->maildrop, &message, 1), FAULT_NONE);
+    expect_absence(kernel, FUSE_ROOT_ID, "last.eml");
+    maildrop_message_unref(message);
+}
+
 /* fstat() of an open file reaches popfs as stat() does. */
 static void what_has_gone_keeps_its_attributes_while_it_is_open_and_no_longer(void **state)
 {
@@ -720,6 +731,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_read_only_mount_says_so, set_up_read_only, tear_down),
         TEST(a_new_listing_is_told_to_the_kernel_and_can_be_looked_up),
         TEST(what_has_gone_makes_the_kernel_look_its_name_up_anew),
+        TEST(what_has_gone_is_not_found_before_the_kernel_has_been_told),
         TEST(what_has_gone_keeps_its_attributes_while_it_is_open_and_no_longer),
         TEST(folders_can_be_entered_and_no_message_be_run),
         TEST(a_message_that_takes_the_place_of_another_gets_its_name),
