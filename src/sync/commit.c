@@ -91,9 +91,14 @@ static bool is_going(const struct removal *removal)
     return maildrop_message_is_going(removal->message);
 }
 
+static bool is_undecided(const struct removal *removal)
+{
+    return !removal->failed && !removal->removed;
+}
+
 static bool is_pending(const struct removal *removal)
 {
-    return !removal->failed && !removal->removed && is_going(removal);
+    return is_undecided(removal) && is_going(removal);
 }
 
 /* The server deletes it at QUIT, or may. */
@@ -229,7 +234,7 @@ static enum fault settle(struct sync *sync, bool (*is_due)(const struct removal 
 
 static bool is_sent(const struct removal *removal)
 {
-    return removal->sent && !removal->failed && !removal->removed;
+    return removal->sent && is_undecided(removal);
 }
 
 /* No later session can tell what became of these. */
@@ -259,6 +264,20 @@ static void judge(struct sync *sync, struct removal *removal)
         removal->removed = true;
 }
 
+static void judge_those(struct sync *sync, bool (*are)(const struct removal *removal))
+{
+    struct commit *commit = &sync->commit;
+    for (size_t i = 0; i < commit->removals_count; i++)
+        if (are(&commit->removals[i]))
+            judge(sync, &commit->removals[i]);
+}
+
+/* A listing lacked it; those that have been heard are over with it. */
+static bool is_undecided_and_gone(const struct removal *removal)
+{
+    return is_undecided(removal) && maildrop_message_is_gone(removal->message);
+}
+
 /* Listed still, although QUIT was answered +OK. */
 static bool is_disproved(const struct commit *commit)
 {
@@ -278,9 +297,7 @@ void engine_commit_listed(struct sync *sync, int64_t now_ms)
         commit->prove_again_ms = now_ms + PROVE_AGAIN_MS;
         return;
     }
-    for (size_t i = 0; i < commit->removals_count; i++)
-        if (!commit->removals[i].failed && !commit->removals[i].removed)
-            judge(sync, &commit->removals[i]);
+    judge_those(sync, is_undecided);
     if (commit->phase == COMMIT_PROVING)
         conclude(sync, FAULT_NONE);
 }
@@ -419,6 +436,7 @@ enum fault engine_rset_answered(struct sync *sync, const struct pop3_event *even
 /* The server said +OK, and no later session is to come soon that would show whether it is true. */
 static enum fault believe(struct sync *sync)
 {
+    judge_those(sync, is_undecided_and_gone);
     enum fault fault = settle(sync, is_sent);
     conclude(sync, fault);
     return fault;
@@ -553,6 +571,7 @@ static enum fault quit_accepted(struct sync *sync, int64_t now_ms)
         return believe(sync);
     sync->commit.phase = COMMIT_PROVING;
     sync->commit.attempts = 0;
+    sync->commit.prove_until_ms = now_ms + sync->account.timeout_ms;
     sync->retry_ms = now_ms;
     return settle(sync, is_sent_and_beyond_proof);
 }
@@ -577,23 +596,46 @@ static void leave_unproven(struct sync *sync, const struct failure *failure)
     failure_set(&told, failure->fault,
                 "the server said that it was done, but could not be asked again: %s",
                 failure->text);
+    judge_those(sync, is_undecided_and_gone);
     fail_pending(sync, told.text);
     conclude(sync, told.fault);
 }
 
-void engine_commit_link_lost(struct sync *sync, const struct failure *failure, int64_t now_ms)
+/*
+ * The session that was to prove the commit could not be had. A maildrop in use may be so by our own
+ * session that has just ended. Of a LOGIN-DELAY that CAPA had not told, only the end of our
+ * patience says that it is longer. After a refusal without a code note_refusal() said when to come
+ * back.
+ */
+static void proof_failed(struct sync *sync, const struct failure *failure, enum pop3_code code,
+                         int64_t now_ms)
 {
     struct commit *commit = &sync->commit;
+    bool busy = failure->fault == FAULT_BUSY;
+    bool hopeless = failure->fault == FAULT_UNTRUSTED || sync->refused == REFUSED_FOR_GOOD;
+    if (busy && now_ms < commit->prove_until_ms) {
+        if (sync->retry_ms > commit->prove_until_ms)
+            sync->retry_ms = commit->prove_until_ms;
+    } else if (code == POP3_CODE_LOGIN_DELAY) {
+        (void)believe(sync);
+    } else if (busy || hopeless || ++commit->attempts >= COMMIT_ATTEMPTS_MAX) {
+        leave_unproven(sync, failure);
+    } else if (failure->fault != FAULT_LOGIN) {
+        sync->retry_ms = now_ms + COMMIT_RETRY_MS;
+    }
+}
+
+void engine_commit_link_lost(struct sync *sync, const struct failure *failure, enum pop3_code code,
+                             int64_t now_ms)
+{
+    struct commit *commit = &sync->commit;
+    if (commit->phase == COMMIT_PROVING) {
+        proof_failed(sync, failure, code, now_ms);
+        return;
+    }
     /* A password that was refused is not tried again before it has been fetched anew. */
     bool hopeless =
         failure->fault == FAULT_UNTRUSTED || (failure->fault == FAULT_LOGIN && !sync->fetching);
-    if (commit->phase == COMMIT_PROVING) {
-        if (hopeless || ++commit->attempts >= COMMIT_ATTEMPTS_MAX)
-            leave_unproven(sync, failure);
-        else if (failure->fault != FAULT_BUSY && failure->fault != FAULT_LOGIN)
-            sync->retry_ms = now_ms + COMMIT_RETRY_MS;
-        return;
-    }
     pthread_mutex_lock(&sync->lock);
     sync->quitting = false;
     pthread_mutex_unlock(&sync->lock);

@@ -92,6 +92,7 @@ struct commit {
     size_t dele_next; /* the first removal whose DELE was not sent in this session */
     unsigned attempts;
     int64_t prove_again_ms; /* when to look again whether the server did as it said; 0: not yet */
+    int64_t prove_until_ms; /* no longer is waited for a maildrop in use */
     int64_t deadline_ms;
     struct commit_outcome outcome;
 };
@@ -412,8 +413,9 @@ void engine_commit_done(struct commit *commit);
 void engine_dele_answered(struct sync *sync, const struct job *job, const struct pop3_event *event);
 enum fault engine_quit_answered(struct sync *sync, const struct pop3_event *event, int64_t now_ms,
                                 struct failure *ret_failure);
-/* The link was lost while committing. */
-void engine_commit_link_lost(struct sync *sync, const struct failure *failure, int64_t now_ms);
+/* The link was lost while committing; `code`: what the server gave as the reason. */
+void engine_commit_link_lost(struct sync *sync, const struct failure *failure, enum pop3_code code,
+                             int64_t now_ms);
 
 /* ---- sync.c ---- */
 void engine_wake(const struct sync *sync);

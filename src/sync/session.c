@@ -572,7 +572,7 @@ void engine_link_lost(struct sync *sync, const struct failure *failure, int64_t 
     if (once_more)
         sync->retry_ms = now_ms;
     else if (committing)
-        engine_commit_link_lost(sync, failure, now_ms);
+        engine_commit_link_lost(sync, failure, code, now_ms);
     else if (!had_session)
         return;
     else if (now_ms - sync->session_started_ms < SHORT_SESSION_MS)

@@ -107,6 +107,7 @@ class Script:
     hold_dele: set = field(default_factory=set)  # 18: UIDLs whose DELE is not answered before Server.release is set
     quit: str = "ok"  # 18, 3.3: refused | nothing (closes without a word and without deleting) | mute (deletes, without a word)
     #                   lying (+OK, deletes nothing) | late (+OK before it deletes)
+    quit_keeps: set = field(default_factory=set)  # 18, 3.3: UIDLs that are there still after the +OK
     quit_s: float = 0  # 21: how long the answer to QUIT takes
     hides_read: bool = False  # 19: what was fetched is not listed again once the session ended in QUIT
     idle_s: float = 60  # 3.10: closes without a word after that much silence
@@ -555,7 +556,7 @@ class Session(threading.Thread):
         if not self.logged_in:
             return
         self.committed = True
-        names = self.deleted | (self._fetched if self._script.hides_read else set())
+        names = self.deleted - self._script.quit_keeps | (self._fetched if self._script.hides_read else set())
         gone = {id(mail) for mail in self._messages.values() if mail.name in names}
         with self._server.maildrop_lock:
             self._script.messages = [mail for mail in self._script.messages if id(mail) not in gone]

@@ -213,6 +213,7 @@ ELSEWHERE = {
     "hides_read": "test_matrix.py",
     "hold_dele": "test_undo.py",
     "login_delay": "test_new_mail.py",
+    "quit_keeps": "test_new_mail.py",
     "mechanisms": "test_login.py",
     "tls_1_2": "test_login.py",
 }

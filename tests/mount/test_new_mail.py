@@ -33,6 +33,15 @@ def refreshed(mount):
     return True
 
 
+def committed(mount):
+    """0, or the errno of what failed."""
+    try:
+        control(mount, "commit")
+    except OSError as error:
+        return error.errno
+    return 0
+
+
 def test_refresh_shows_what_came_and_hides_what_went(serve, on_script):
     server = serve(Script(MAILS[:8]))
     with on_script(server, "refresh=0") as mount:
@@ -187,6 +196,82 @@ def test_a_commit_that_no_session_proves_is_not_said_to_be_done(quit, serve, on_
         assert names(mount.path / ".popfs/trash") == ["m00001.eml"]
         wait_until("a listing", lambda: refreshed(mount))
         assert names(mount.path / ".popfs/trash") == (["m00001.eml"] if quit == "lying" else [])
+
+
+@pytest.mark.parametrize("then", ["no-session", "the-end"])
+def test_what_the_first_proof_says_holds_whatever_becomes_of_the_second(then, serve, on_script):
+    """Rule 18: what is listed still is looked at again a second later, in another session, for which there may be no time."""
+    server = serve(Script(MAILS[:3], quit_keeps={"m00002"}))
+    with on_script(server, "refresh=0", expect_exit=None) as mount:
+        os.unlink(mount.path / "m00001.eml")
+        os.unlink(mount.path / "m00002.eml")
+        outcome = []
+        committer = threading.Thread(target=lambda: outcome.append(committed(mount)))
+        committer.start()
+        wait_until("the first proof", lambda: names(mount.path / ".popfs/trash") == ["m00002.eml"])
+        server.script.cut_times, server.script.cut_listing = 3, {"UIDL": 5}
+        if then == "the-end":
+            mount.kill(signal.SIGTERM)
+            mount.wait_end()
+            assert "deleted 2 messages" in mount.log()
+        committer.join(20)
+        if then == "no-session":
+            told = status(mount)
+            assert outcome == [errno.EIO] and "could not delete m00001" not in mount.log()
+            assert (told["pending_removal_count"], told["last_commit"]["deleted"], told["last_commit"]["failed"]) == (1, 1, 1)
+            server.script.quit_keeps = set()
+    if then == "no-session":
+        assert [mail.name for mail in server.script.messages] == ["m00003"]
+
+
+def test_a_commit_waits_for_its_proof_while_the_maildrop_is_in_use(serve, on_script):
+    """Our own session may be what holds it still: for as long as the time-out, however often that is said."""
+    server = serve(Script(MAILS[:3]))
+    with on_script(server, "refresh=0,timeout=20") as mount:
+        os.unlink(mount.path / "m00001.eml")
+        server.script.refusal, server.script.refusal_times = "-ERR [IN-USE] somebody else has it", 3
+        control(mount, "commit")
+        assert names(mount.path / ".popfs/trash") == []
+    assert server.logins() == 2
+
+
+@pytest.mark.parametrize("code, proven", [("IN-USE", False), ("SYS/TEMP", False), ("LOGIN-DELAY", True)])
+def test_the_wait_for_the_proof_of_a_commit_has_an_end(code, proven, serve, on_script):
+    """A delay that the server had not told is as good a reason to believe its +OK as one that it had."""
+    server = serve(Script(MAILS[:3]))
+    with on_script(server, "refresh=0,timeout=2") as mount:
+        os.unlink(mount.path / "m00001.eml")
+        server.script.refusal = f"-ERR [{code}] later"
+        start = time.monotonic()
+        assert committed(mount) == (0 if proven else errno.EBUSY)
+        assert 1.5 < time.monotonic() - start < 6
+        assert names(mount.path / ".popfs/trash") == ([] if proven else ["m00001.eml"])
+        server.script.refusal = ""
+    assert [mail.name for mail in server.script.messages] == ["m00002", "m00003"]
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_commit_is_not_over_because_the_server_says_that_the_password_is_wrong(times, serve, on_script):
+    """Without a code, right after it was right: we came too often (Outlook). Once more, a minute later (with POPFS_LONG); but
+    the end of the mount does not wait for that."""
+    server = serve(Script(MAILS[:3]))
+    with on_script(server, "refresh=0") as mount:
+        os.unlink(mount.path / "m00001.eml")
+        server.script.refusal, server.script.refusal_times = "-ERR wrong user or password", times
+        outcome = []
+        committer = threading.Thread(target=lambda: outcome.append(committed(mount)))
+        committer.start()
+        wait_until("the refusal", lambda: "wrong user or password" in mount.log())
+        committer.join(90 if LONG else 1)
+        if LONG:
+            assert outcome == [0 if times == 1 else errno.EACCES]
+            assert names(mount.path / ".popfs/trash") == ([] if times == 1 else ["m00001.eml"])
+            return
+        assert committer.is_alive()
+        mount.kill(signal.SIGTERM)
+        mount.wait_end()
+        committer.join(10)
+        assert outcome and "deleted 1 message" in mount.log()
 
 
 @pytest.mark.parametrize("auth", ["user", "plain"])
