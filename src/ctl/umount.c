@@ -110,10 +110,10 @@ static int commit(struct job *job, struct json_object *status)
         return EXIT_DONE;
     }
     int code = command_commit(job);
-    if (code == EXIT_INCOMPLETE && is_forgetful(status))
-        report_problem(&job->report, "what could not be deleted is forgotten (cache=off)");
-    else if (code == EXIT_INCOMPLETE)
-        report_problem(&job->report, "what could not be deleted stays pending for the next mount");
+    if (code == EXIT_INCOMPLETE)
+        report_problem(&job->report, "popfs tries again as it ends; what cannot be deleted then %s",
+                       is_forgetful(status) ? "is forgotten (cache=off)"
+                                            : "stays pending for the next mount");
     return code;
 }
 
