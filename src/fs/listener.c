@@ -43,9 +43,7 @@ static void changed(void *context, const struct maildrop_changes *changes)
     fs_root_touch(fs);
     pthread_mutex_unlock(&fs->lock);
     for (size_t i = 0; i < changes->vanished_count; i++)
-        /* In the trash no name is remembered, and unlink() has taken that in the root. */
-        if (!maildrop_message_is_going(changes->vanished[i]))
-            tell_attributes(fs, inode_of_message(changes->vanished[i]));
+        tell_attributes(fs, inode_of_message(changes->vanished[i]));
     tell_attributes(fs, TREE_ROOT_INO);
 }
 

@@ -682,14 +682,16 @@ static void the_same_listing_again_is_not_worth_a_word(void **state)
     assert_int_equal(root_changed_ns(kernel), before_ns);
 }
 
-static void a_commit_of_what_the_user_removed_needs_no_notification_of_it(void **state)
+/* Its name may be remembered in the trash, where rename() took it. */
+static void the_kernel_is_told_of_what_a_commit_has_deleted(void **state)
 {
     struct kernel *kernel = *state;
     struct maildrop_message *message = fake_sync_message(kernel->sync, 3);
     assert_int_equal(unlink_error(kernel, FUSE_ROOT_ID, "last.eml"), 0);
     fake_sync_forget(kernel->sync, message);
     struct told told = hear_all(kernel);
-    assert_int_equal(told.count, 1);
+    assert_int_equal(told.count, 2);
+    assert_true(heard(&told, inode_of_message(message)));
     assert_true(heard(&told, FUSE_ROOT_ID));
 }
 
@@ -736,7 +738,7 @@ int main(void)
         TEST(folders_can_be_entered_and_no_message_be_run),
         TEST(a_message_that_takes_the_place_of_another_gets_its_name),
         TEST(the_same_listing_again_is_not_worth_a_word),
-        TEST(a_commit_of_what_the_user_removed_needs_no_notification_of_it),
+        TEST(the_kernel_is_told_of_what_a_commit_has_deleted),
         TEST(a_change_after_unmounting_is_harmless),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
