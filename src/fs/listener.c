@@ -10,8 +10,10 @@
  *
  * Instead the inode of what has gone loses its attributes, which takes no lock. Whoever comes by
  * the name then asks for them, or opens, and gets ESTALE, at which the kernel looks the name up
- * anew and nobody sees anything but what it finds. New names need no telling: that a name is not
- * there the kernel may not remember.
+ * anew and nobody sees anything but what it finds. Once: a second ESTALE in a row the program sees.
+ * Who only resolves the name (O_PATH, realpath(), inotify) asks popfs nothing, and may find what
+ * has gone for as long as names are remembered. New names need no telling: that a name is not there
+ * the kernel may not remember.
  */
 #include "filesystem.h"
 

@@ -54,6 +54,9 @@ void messages_close(struct fs *fs);
 /* What is known of a message right now, and for how long that may be believed. */
 double ops_attributes(const struct fs *fs, const struct maildrop_message *message,
                       struct stat *ret_stat);
+/* That of errors.h, but ESTALE for a message that has gone: its name may be another one's by now.
+ */
+int ops_errno(enum fault fault, const struct maildrop_message *message);
 /* The content of a virtual file as of now; false for want of memory. */
 bool ops_render(struct fs *fs, const struct tree_entry *entry, struct buffer *content);
 

@@ -47,6 +47,12 @@ double ops_attributes(const struct fs *fs, const struct maildrop_message *messag
     return attributes_of_message(&fs->owner, message, believed, ret_stat);
 }
 
+int ops_errno(enum fault fault, const struct maildrop_message *message)
+{
+    return fault == FAULT_GONE && maildrop_message_is_gone(message) ? ESTALE
+                                                                    : errno_from_fault(fault);
+}
+
 static double names_timeout_s(fuse_ino_t parent)
 {
     return parent == TREE_TRASH_INO ? 0 : ATTRIBUTES_NAME_S;
@@ -159,7 +165,7 @@ static void getattr_size_answered(struct parked *parked, enum fault fault, struc
 {
     cleanup_close(&body.descriptor);
     if (fault != FAULT_NONE)
-        fuse_reply_err(parked->req, errno_from_fault(fault));
+        fuse_reply_err(parked->req, ops_errno(fault, parked->message));
     else
         reply_attributes(parked->req, parked->fs, parked->message);
 }
@@ -183,19 +189,36 @@ static void park(struct fs *fs, fuse_req_t req, enum sync_want want,
         parked_submit(parked);
 }
 
-/* Gone, and not for those that have it open: they may ask on. Nothing tells them from who comes by
- * the name. */
-static bool is_stale(struct fs *fs, const struct maildrop_message *message)
+/* Whoever took its size for that of its name would be wrong. */
+static bool heir_has_another_size(struct fs *fs, const struct maildrop_message *gone)
 {
-    return maildrop_message_is_gone(message) && !message_is_open(fs, message);
+    struct maildrop_message *heir = place_find_heir(fs, gone);
+    bool differs =
+        heir != NULL && (!sync_size_is_believed(fs->sync, heir) ||
+                         attributes_message_octets(heir) != attributes_message_octets(gone));
+    maildrop_message_unref(heir);
+    return differs;
 }
 
-static void getattr_message(fuse_req_t req, struct fs *fs, struct maildrop_message *message)
+/*
+ * It has gone, and who asks is to look its name up anew. Not those who have it open: read() asks by
+ * the open file, but fstat() by the inode as stat() does, so they cannot be told apart, and fstat()
+ * fails, too, where stat() of the name would say a wrong size.
+ */
+static bool is_stale(struct fs *fs, const struct maildrop_message *message, bool by_file)
+{
+    if (!maildrop_message_is_gone(message))
+        return false;
+    return !message_is_open(fs, message) || (!by_file && heir_has_another_size(fs, message));
+}
+
+static void getattr_message(fuse_req_t req, struct fs *fs, struct maildrop_message *message,
+                            bool by_file)
 {
     int64_t seconds;
     bool believed = sync_size_is_believed(fs->sync, message);
     bool gone = maildrop_message_is_gone(message);
-    if (is_stale(fs, message) || (gone && !believed))
+    if (is_stale(fs, message, by_file) || (gone && !believed))
         fuse_reply_err(req, ESTALE);
     else if (gone)
         reply_attributes(req, fs, message);
@@ -221,11 +244,10 @@ static void reply_entry_attributes(fuse_req_t req, struct fs *fs, const struct t
 
 void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info)
 {
-    (void)info;
     struct fs *fs = fuse_req_userdata(req);
     struct maildrop_message *message = inodes_find(&fs->inodes, ino);
     if (message != NULL) {
-        getattr_message(req, fs, message);
+        getattr_message(req, fs, message, info != NULL);
         return;
     }
     reply_entry_attributes(req, fs, entry_of(ino));
@@ -240,7 +262,7 @@ void ops_access(fuse_req_t req, fuse_ino_t ino, int mask)
     const struct maildrop_message *message = inodes_find(&fs->inodes, ino);
     const struct tree_entry *entry = entry_of(ino);
     bool is_folder = entry != NULL && S_ISDIR(entry->mode);
-    if (message != NULL && is_stale(fs, message))
+    if (message != NULL && is_stale(fs, message, false))
         fuse_reply_err(req, ESTALE);
     else
         fuse_reply_err(req, (mask & X_OK) != 0 && !is_folder ? EACCES : 0);

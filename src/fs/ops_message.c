@@ -106,7 +106,7 @@ static void reply_open(fuse_req_t req, struct fs *fs, struct fuse_file_info *inf
  * LIST said another size than RETR gave, and the kernel still has that of LIST. ESTALE makes it
  * look the name up again and open once more, which nobody sees, so that i_size is right before
  * open() returns; who only splices never asks for the size. The look-up tells the right size, so
- * nobody is sent round twice.
+ * nobody is sent round twice: for the second ESTALE the program would see.
  */
 static void opened(fuse_req_t req, struct fs *fs, uint64_t told_octets, struct fuse_file_info *info,
                    struct open_message *open)
@@ -125,7 +125,7 @@ static void open_answered(struct parked *parked, enum fault fault, struct extent
 {
     struct sync_stream *stream = parked->request.stream;
     if (fault != FAULT_NONE) {
-        fuse_reply_err(parked->req, errno_from_fault(fault));
+        fuse_reply_err(parked->req, ops_errno(fault, parked->message));
         return;
     }
     /* To empty the page cache would wait for those who wait for octets. */
@@ -149,11 +149,37 @@ static void open_parked(fuse_req_t req, struct fs *fs, struct maildrop_message *
     parked_submit(parked);
 }
 
+static void heir_answered(struct parked *parked, enum fault fault, struct extent body)
+{
+    give_back(parked->fs, body, parked->request.stream);
+    fuse_reply_err(parked->req, fault == FAULT_NONE ? ESTALE : ops_errno(fault, parked->message));
+}
+
+/*
+ * The name may be another one's by now (see listener.c). If so, that one is opened before the
+ * kernel is sent to it: its size must be right by the time of the look-up.
+ */
+static void open_stale(fuse_req_t req, struct fs *fs, const struct maildrop_message *gone)
+{
+    bool is_exact = true;
+    struct maildrop_message *heir = place_find_heir(fs, gone);
+    if (heir != NULL)
+        (void)maildrop_message_octets(heir, &is_exact);
+    if (is_exact) {
+        fuse_reply_err(req, ESTALE);
+    } else {
+        struct parked *parked = parked_new(fs, req, SYNC_WANT_OPEN, heir, heir_answered);
+        if (parked != NULL)
+            parked_submit(parked);
+    }
+    maildrop_message_unref(heir);
+}
+
 void message_open(fuse_req_t req, struct fs *fs, struct maildrop_message *message,
                   struct fuse_file_info *info)
 {
     if (maildrop_message_is_gone(message)) {
-        fuse_reply_err(req, ESTALE); /* the name may be another one's by now: see listener.c */
+        open_stale(req, fs, message);
         return;
     }
     struct extent body;

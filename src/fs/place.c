@@ -72,3 +72,9 @@ struct maildrop_message *place_find(struct fs *fs, enum place place, struct slic
     maildrop_message_unref(message);
     return NULL;
 }
+
+struct maildrop_message *place_find_heir(struct fs *fs, const struct maildrop_message *gone)
+{
+    struct name name;
+    return place_name(gone, &name) ? place_find(fs, PLACE_ROOT, name_slice(&name)) : NULL;
+}

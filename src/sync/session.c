@@ -212,7 +212,8 @@ static void settle_times(struct sync *sync)
     }
 }
 
-/* Not by our own commit: somebody else deleted it, or one whose QUIT was never answered did. */
+/* Somebody else deleted it, or a commit of ours whose end nobody saw: QUIT was not answered, or no
+ * session could prove what it said. */
 static void note_wish_over(const struct maildrop_message *message, bool made_up)
 {
     char uidl[600];

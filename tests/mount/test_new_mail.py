@@ -85,9 +85,36 @@ def test_the_name_of_an_open_message_means_another_as_soon_as_the_server_says_so
             with open(path, "rb") as after:
                 assert os.fstat(after.fileno()).st_size == len(other.data)
                 assert after.read() == other.data
-            assert os.fstat(before.fileno()).st_size == len(TRUTH["m00001.eml"])
+            assert os.stat(path).st_size == len(other.data)
+            assert error_of(os.fstat, before.fileno()) == errno.ESTALE, "rather than that stat() of the name says a wrong size"
             assert before.read() == TRUTH["m00001.eml"]
         assert os.stat(path).st_size == len(other.data)
+
+
+WRONG_SIZES = {"eol-lf": ("eol=lf", str), "wrong-list": ("", lambda octets: str(octets + 7))}
+
+
+@pytest.mark.parametrize("why", WRONG_SIZES)
+@pytest.mark.parametrize("open_still", [False, True])
+def test_a_name_whose_message_is_another_of_unknown_size_now_is_opened_at_once(open_still, why, serve, on_script):
+    """The kernel looks a name up anew once, not twice: for the other message, or for its size. Twins are others in each session."""
+    options, size_said = WRONG_SIZES[why]
+    twins = [mailbox.plain("twin", b"one\r\n" * 20), mailbox.plain("twin", b"two, longer\r\n" * 20)]
+    server = serve(Script(twins + MAILS[:1], size_said=size_said))
+    with on_script(server, ",".join(filter(None, ["refresh=0", options]))) as mount:
+        paths = [mount.path / name for name in sorted(names(mount.path)) if name.startswith("twin")]
+        for _ in range(4):
+            before = [path.read_bytes() for path in paths]
+            held = [open(path, "rb") for path in paths] if open_still else []
+            server.script.messages = server.script.messages[1::-1] + MAILS[:1]
+            control(mount, "refresh")
+            sizes = [os.stat(path).st_size for path in paths] if open_still else []
+            after = [path.read_bytes() for path in paths]
+            assert after == before[::-1] and len(set(after)) == 2
+            assert not open_still or sizes == [len(octets) for octets in after]
+            assert [file.read() for file in held] == (before if held else [])
+            for file in held:
+                file.close()
 
 
 @pytest.mark.parametrize("said", ["true", "more", "fewer"])

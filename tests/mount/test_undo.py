@@ -50,6 +50,18 @@ def test_mv_brings_one_back(serve, on_script):
     assert left(server) == UIDLS - {"m00003"}
 
 
+def test_what_mv_took_into_the_trash_is_gone_after_a_commit(serve, on_script):
+    server = serve(Script(SIX))
+    with on_script(server) as mount:
+        there = mount.path / ".popfs/trash/m00002.eml"
+        assert cat(mount.path / "m00002.eml") == TRUTH["m00002.eml"]
+        run("mv", mount.path / "m00002.eml", there.parent)
+        assert cat(there) == TRUTH["m00002.eml"]
+        control(mount, "commit")
+        assert error_of(os.stat, there) == errno.ENOENT and not there.exists()
+    assert left(server) == UIDLS - {"m00002"}
+
+
 def test_rm_after_mv_after_rm(serve, on_script):
     server = serve(Script(SIX))
     with on_script(server) as mount:

@@ -687,11 +687,12 @@ static void the_kernel_is_told_of_what_a_commit_has_deleted(void **state)
 {
     struct kernel *kernel = *state;
     struct maildrop_message *message = fake_sync_message(kernel->sync, 3);
+    uint64_t ino = inode_of_message(message);
     assert_int_equal(unlink_error(kernel, FUSE_ROOT_ID, "last.eml"), 0);
     fake_sync_forget(kernel->sync, message);
     struct told told = hear_all(kernel);
     assert_int_equal(told.count, 2);
-    assert_true(heard(&told, inode_of_message(message)));
+    assert_true(heard(&told, ino));
     assert_true(heard(&told, FUSE_ROOT_ID));
 }
 

@@ -129,6 +129,88 @@ static void all_who_waited_for_a_wrong_size_are_sent_round_once_and_nobody_later
     release(kernel, ino, reply.open.fh);
 }
 
+/* The server gives its UIDL to another message, of which LIST says a wrong size as well. */
+static void replace_liar(struct kernel *kernel)
+{
+    const struct maildrop_row rows[] = {{SLICE_LITERAL("honest"), body.len},
+                                        {SLICE_LITERAL("liar"), body.len + 20}};
+    fake_sync_list(kernel->sync, rows, 2);
+    while (kernel_receive(kernel, &reply))
+        assert_int_equal(reply.unique, 0);
+}
+
+static void who_comes_to_another_message_of_wrong_size_is_sent_round_once(void **state)
+{
+    struct kernel *kernel = *state;
+    uint64_t ino = kernel_ino(kernel, "liar.eml");
+    replace_liar(kernel);
+    uint64_t opening = kernel_send_open(kernel, ino, O_RDONLY);
+    kernel_expect_silence(kernel);
+    answer_body(kernel);
+    expect_reply(kernel, opening, ESTALE);
+    kernel_lookup(kernel, FUSE_ROOT_ID, "liar.eml", &reply);
+    assert_int_equal(reply.entry.attr.size, body.len);
+    uint64_t again = kernel_send_open(kernel, reply.entry.nodeid, O_RDONLY);
+    ino = reply.entry.nodeid;
+    answer_body(kernel);
+    expect_reply(kernel, again, 0);
+    release(kernel, ino, reply.open.fh);
+}
+
+static void who_comes_to_another_message_that_cannot_be_had_is_told_why(void **state)
+{
+    struct kernel *kernel = *state;
+    static const struct {
+        enum fault fault;
+        int error;
+    } cases[] = {{FAULT_OFFLINE, EIO}, {FAULT_CANCELED, EINTR}, {FAULT_TIMEOUT, ETIMEDOUT}};
+    uint64_t ino = kernel_ino(kernel, "liar.eml");
+    replace_liar(kernel);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        uint64_t opening = kernel_send_open(kernel, ino, O_RDONLY);
+        answer_fault(kernel, cases[i].fault);
+        expect_reply(kernel, opening, cases[i].error);
+    }
+}
+
+/* The name may be another one's by then. */
+static void what_goes_while_its_body_is_awaited_is_stale(void **state)
+{
+    struct kernel *kernel = *state;
+    uint64_t ino = kernel_ino(kernel, "silent.eml");
+    uint64_t opening = kernel_send_open(kernel, ino, O_RDONLY);
+    uint64_t asking = kernel_send(kernel, FUSE_GETATTR, ino, PAYLOAD(getattr));
+    replace_liar(kernel);
+    answer_fault(kernel, FAULT_GONE);
+    expect_reply(kernel, opening, ESTALE);
+    answer_fault(kernel, FAULT_GONE);
+    expect_reply(kernel, asking, ESTALE);
+}
+
+/* stat() of the name and fstat() are the same to popfs, read() is not. */
+static void the_size_of_an_open_message_is_not_that_of_its_name_if_another_has_it(void **state)
+{
+    struct kernel *kernel = *state;
+    maildrop_message_learn_time(fake_sync_message(kernel->sync, 0), 5);
+    maildrop_message_learn_time(fake_sync_message(kernel->sync, 1), 5);
+    fake_sync_store(kernel->sync, fake_sync_message(kernel->sync, 0), body);
+    uint64_t ino = kernel_ino(kernel, "honest.eml");
+    uint64_t opening = kernel_send_open(kernel, ino, O_RDONLY);
+    expect_reply(kernel, opening, 0);
+    uint64_t handle = reply.open.fh;
+    const struct maildrop_row other[] = {{SLICE_LITERAL("honest"), body.len + 1}};
+    fake_sync_list(kernel->sync, other, 1);
+    while (kernel_receive(kernel, &reply))
+        assert_int_equal(reply.unique, 0);
+    kernel_ask(kernel, FUSE_GETATTR, ino, PAYLOAD(getattr), &reply);
+    assert_int_equal(reply.error, ESTALE);
+    const struct fuse_getattr_in of_file = {.getattr_flags = FUSE_GETATTR_FH, .fh = handle};
+    kernel_ask(kernel, FUSE_GETATTR, ino, PAYLOAD(of_file), &reply);
+    assert_int_equal(reply.error, 0);
+    assert_int_equal(reply.attr.attr.size, body.len);
+    release(kernel, ino, handle);
+}
+
 static void a_right_size_sends_nobody_round(void **state)
 {
     struct kernel *kernel = *state;
@@ -330,6 +412,10 @@ int main(void)
         TEST(open_waits_for_the_body_while_others_are_served),
         TEST(a_failed_fetch_is_a_failed_open),
         TEST(all_who_waited_for_a_wrong_size_are_sent_round_once_and_nobody_later),
+        TEST(who_comes_to_another_message_of_wrong_size_is_sent_round_once),
+        TEST(who_comes_to_another_message_that_cannot_be_had_is_told_why),
+        TEST(what_goes_while_its_body_is_awaited_is_stale),
+        TEST(the_size_of_an_open_message_is_not_that_of_its_name_if_another_has_it),
         TEST(a_right_size_sends_nobody_round),
         TEST(a_descriptor_for_a_reply_that_cannot_be_given_is_closed),
         TEST(an_interrupt_cancels_the_request_it_names),
