@@ -160,6 +160,8 @@ enum fault store_body_keep(struct store_body *body, uint64_t id, struct extent *
  * there is none. Any thread; touches only the local disk. */
 enum fault store_body_open(const struct store *store, uint64_t id, uint64_t octets,
                            struct extent *ret_extent);
+/* Whether that is likely to work: the disk is not asked. Any thread. */
+bool store_body_is_kept(const struct store *store, uint64_t id, uint64_t octets);
 /* It was read: it is evicted later than others. */
 void store_body_note_used(struct store *store, uint64_t id);
 void store_body_remove(struct store *store, uint64_t id);

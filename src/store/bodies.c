@@ -248,6 +248,12 @@ enum fault store_body_open(const struct store *store, uint64_t id, uint64_t octe
     return FAULT_NONE;
 }
 
+bool store_body_is_kept(const struct store *store, uint64_t id, uint64_t octets)
+{
+    struct shelf_entry entry;
+    return shelf_find(store->shelf, id, &entry) && entry.octets == octets;
+}
+
 void store_body_note_used(struct store *store, uint64_t id)
 {
     struct shelf_entry entry;

@@ -134,11 +134,18 @@ bool engine_has_body(const struct sync *sync, const struct maildrop_message *mes
     return true;
 }
 
-/* A body that is not here and has not been asked for. */
+/* To open it, as engine_has_body() does, would keep a processor busy that the crawl could use. */
+static bool has_body_probably(const struct sync *sync, const struct maildrop_message *message)
+{
+    bool exact;
+    uint64_t octets = maildrop_message_octets(message, &exact);
+    return exact && store_body_is_kept(sync->store, maildrop_message_id(message), octets);
+}
+
+/* A body that has not been asked for. */
 static bool is_wanted(const struct sync *sync, const struct maildrop_message *message)
 {
-    return !maildrop_message_is_going(message) &&
-           jobs_find(&sync->jobs, JOB_BODY, message) == NULL && !engine_has_body(sync, message);
+    return !maildrop_message_is_going(message) && jobs_find(&sync->jobs, JOB_BODY, message) == NULL;
 }
 
 /* What is read ahead must be there still when it is opened. */
@@ -160,7 +167,7 @@ static struct job *ahead_next(struct sync *sync)
         if (!crawl_next(&sync->crawl, sync->listed, &position))
             return NULL;
         struct maildrop_message *message = maildrop_snapshot_at(sync->listed, position);
-        if (!is_wanted(sync, message))
+        if (has_body_probably(sync, message) || !is_wanted(sync, message))
             continue;
         return jobs_add(&sync->jobs, JOB_BODY, SCHEDULE_AHEAD, message);
     }
@@ -187,7 +194,7 @@ static struct job *prefetch_next(struct sync *sync)
             sync->looks_on = true;
             return NULL;
         }
-        if (is_wanted(sync, message)) {
+        if (is_wanted(sync, message) && !engine_has_body(sync, message)) {
             sync->prefetch_is_full |= !has_room_for(sync, message);
             if (sync->prefetch_is_full)
                 return NULL;
