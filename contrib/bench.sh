@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Measures popfs against the floor and against mpop, curl and fetchmail, on one mailbox, server and line. Takes about half an hour.
+# Measures popfs against the floor and against mpop, curl, fetchmail and bindfs, on one mailbox, server and line. Takes about half an hour.
 #   sudo ./contrib/bench.sh                         everything
 #   sudo ./contrib/bench.sh --quick --runs 1        a small version, in two minutes: shows that it works, proves nothing
 #   sudo ./contrib/bench.sh --rows crawl,ls-l       some rows; --help tells which there are

@@ -13,7 +13,7 @@ packages=(
     fuse3 mount util-linux openssl python3 dovecot-core dovecot-pop3d
 )
 if [[ ${1-} == bench ]]; then
-    packages+=(mpop curl fetchmail)
+    packages+=(mpop curl fetchmail bindfs)
 fi
 if [[ ${1-} == test ]]; then
     packages+=(clang clang-format-14 mandoc shellcheck python3-pytest python3-pytest-xdist zsh fish bash-completion)

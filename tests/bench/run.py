@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Measures popfs against the floor and against mpop, curl and fetchmail, on one mailbox, server and line, in one run.
+"""Measures popfs against the floor and against mpop, curl, fetchmail and bindfs, on one mailbox, server and line, in one run.
 
 Environment: POPFS, the program; BENCH_TOOLS, the folder with bench-link, bench-floor, bench-server and bench-reader.
 Writes table.txt, results.json, rtt.svg and count.svg. The exit code is 0 if every row holds that was run, 1 if not, 2 if it could
@@ -159,6 +159,7 @@ def machine():
         "mpop": _first_line(["mpop", "--version"]),
         "curl": _first_line(["curl", "--version"])[:12],
         "fetchmail": _first_line(["fetchmail", "--version"]),
+        "bindfs": _first_line(["bindfs", "--version"]),
     }
 
 
@@ -247,7 +248,7 @@ def parse():
         parser.error(f"no such row: {', '.join(unknown)}" if unknown else "at least one run")
     if os.geteuid() != 0:
         parser.error("the private Dovecot needs root")
-    missing = [name for name in ("mpop", "curl", "fetchmail") if not shutil.which(name)]
+    missing = [name for name in ("mpop", "curl", "fetchmail", "bindfs") if not shutil.which(name)]
     if missing:
         parser.error(f"not installed: {', '.join(missing)}; contrib/packages.sh bench does it")
     if not options.peers_only and not shutil.which(programs.popfs_path()):
