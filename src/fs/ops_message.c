@@ -232,7 +232,7 @@ static void read_answered(struct parked *parked, enum fault fault, struct extent
     (void)body;
     CLEANUP_FREE char *buffer = malloc(parked->size + 1);
     if (fault != FAULT_NONE)
-        fuse_reply_err(parked->req, errno_from_fault(fault));
+        fuse_reply_err(parked->req, ops_errno(fault, parked->message));
     else if (buffer == NULL)
         fuse_reply_err(parked->req, ENOMEM);
     else

@@ -616,6 +616,8 @@ static void proof_failed(struct sync *sync, const struct failure *failure, enum 
     if (busy && now_ms < commit->prove_until_ms) {
         if (sync->retry_ms > commit->prove_until_ms)
             sync->retry_ms = commit->prove_until_ms;
+        if (sync->retry_ms <= now_ms)
+            sync->retry_ms = now_ms + COMMIT_RETRY_MS;
     } else if (code == POP3_CODE_LOGIN_DELAY) {
         (void)believe(sync);
     } else if (busy || hopeless || ++commit->attempts >= COMMIT_ATTEMPTS_MAX) {
