@@ -160,35 +160,6 @@ static void reply_attributes(fuse_req_t req, const struct fs *fs,
     fuse_reply_attr(req, &stat, timeout_s);
 }
 
-/* The size could not be had: no size that may be wrong is given out. */
-static void getattr_size_answered(struct parked *parked, enum fault fault, struct extent body)
-{
-    cleanup_close(&body.descriptor);
-    if (fault != FAULT_NONE)
-        fuse_reply_err(parked->req, ops_errno(fault, parked->message));
-    else
-        reply_attributes(parked->req, parked->fs, parked->message);
-}
-
-/* `ls -l` works without the server: then it shows when the message was first seen, uncached. */
-static void getattr_time_answered(struct parked *parked, enum fault fault, struct extent body)
-{
-    (void)body;
-    if (fault == FAULT_CANCELED)
-        fuse_reply_err(parked->req, EINTR);
-    else
-        reply_attributes(parked->req, parked->fs, parked->message);
-}
-
-static void park(struct fs *fs, fuse_req_t req, enum sync_want want,
-                 struct maildrop_message *message,
-                 void (*reply)(struct parked *parked, enum fault fault, struct extent body))
-{
-    struct parked *parked = parked_new(fs, req, want, message, reply);
-    if (parked != NULL)
-        parked_submit(parked);
-}
-
 /* Whoever took its size for that of its name would be wrong. */
 static bool heir_has_another_size(struct fs *fs, const struct maildrop_message *gone)
 {
@@ -212,6 +183,46 @@ static bool is_stale(struct fs *fs, const struct maildrop_message *message, bool
     return !message_is_open(fs, message) || (!by_file && heir_has_another_size(fs, message));
 }
 
+/* What was waited for is known, but meanwhile it may have gone. */
+static void reply_waited_for(const struct parked *parked)
+{
+    if (is_stale(parked->fs, parked->message, parked->by_file))
+        fuse_reply_err(parked->req, ESTALE);
+    else
+        reply_attributes(parked->req, parked->fs, parked->message);
+}
+
+/* The size could not be had: no size that may be wrong is given out. */
+static void getattr_size_answered(struct parked *parked, enum fault fault, struct extent body)
+{
+    cleanup_close(&body.descriptor);
+    if (fault != FAULT_NONE)
+        fuse_reply_err(parked->req, ops_errno(fault, parked->message));
+    else
+        reply_waited_for(parked);
+}
+
+/* `ls -l` works without the server: then it shows when the message was first seen, uncached. */
+static void getattr_time_answered(struct parked *parked, enum fault fault, struct extent body)
+{
+    (void)body;
+    if (fault == FAULT_CANCELED)
+        fuse_reply_err(parked->req, EINTR);
+    else
+        reply_waited_for(parked);
+}
+
+static void park(struct fs *fs, fuse_req_t req, enum sync_want want,
+                 struct maildrop_message *message, bool by_file,
+                 void (*reply)(struct parked *parked, enum fault fault, struct extent body))
+{
+    struct parked *parked = parked_new(fs, req, want, message, reply);
+    if (parked == NULL)
+        return;
+    parked->by_file = by_file;
+    parked_submit(parked);
+}
+
 static void getattr_message(fuse_req_t req, struct fs *fs, struct maildrop_message *message,
                             bool by_file)
 {
@@ -223,9 +234,9 @@ static void getattr_message(fuse_req_t req, struct fs *fs, struct maildrop_messa
     else if (gone)
         reply_attributes(req, fs, message);
     else if (!believed)
-        park(fs, req, SYNC_WANT_BODY, message, getattr_size_answered);
+        park(fs, req, SYNC_WANT_BODY, message, by_file, getattr_size_answered);
     else if (!maildrop_message_time(message, &seconds))
-        park(fs, req, SYNC_WANT_TIME, message, getattr_time_answered);
+        park(fs, req, SYNC_WANT_TIME, message, by_file, getattr_time_answered);
     else
         reply_attributes(req, fs, message);
 }

@@ -121,11 +121,48 @@ static void opened(fuse_req_t req, struct fs *fs, uint64_t told_octets, struct f
     }
 }
 
+static void heir_answered(struct parked *parked, enum fault fault, struct extent body)
+{
+    give_back(parked->fs, body, parked->request.stream);
+    fuse_reply_err(parked->req, fault == FAULT_NONE ? ESTALE : ops_errno(fault, parked->message));
+}
+
+/*
+ * The name of what has gone may be another one's by now (see listener.c). If so, that one is opened
+ * before the kernel is sent to it: its size must be right by the time of the look-up. This is the
+ * one whose size is not; NULL: none, and the kernel may be told. A new reference.
+ */
+static struct maildrop_message *find_inexact_heir(struct fs *fs,
+                                                  const struct maildrop_message *gone)
+{
+    bool is_exact = true;
+    struct maildrop_message *heir = place_find_heir(fs, gone);
+    if (heir != NULL)
+        (void)maildrop_message_octets(heir, &is_exact);
+    if (!is_exact)
+        return heir;
+    maildrop_message_unref(heir);
+    return NULL;
+}
+
+static void open_failed(struct parked *parked, enum fault fault)
+{
+    struct maildrop_message *heir = NULL;
+    int error = ops_errno(fault, parked->message);
+    if (error == ESTALE)
+        heir = find_inexact_heir(parked->fs, parked->message);
+    if (heir != NULL)
+        parked_turn_to(parked, heir, heir_answered);
+    else
+        fuse_reply_err(parked->req, error);
+    maildrop_message_unref(heir);
+}
+
 static void open_answered(struct parked *parked, enum fault fault, struct extent body)
 {
     struct sync_stream *stream = parked->request.stream;
     if (fault != FAULT_NONE) {
-        fuse_reply_err(parked->req, ops_errno(fault, parked->message));
+        open_failed(parked, fault);
         return;
     }
     /* To empty the page cache would wait for those who wait for octets. */
@@ -149,29 +186,15 @@ static void open_parked(fuse_req_t req, struct fs *fs, struct maildrop_message *
     parked_submit(parked);
 }
 
-static void heir_answered(struct parked *parked, enum fault fault, struct extent body)
-{
-    give_back(parked->fs, body, parked->request.stream);
-    fuse_reply_err(parked->req, fault == FAULT_NONE ? ESTALE : ops_errno(fault, parked->message));
-}
-
-/*
- * The name may be another one's by now (see listener.c). If so, that one is opened before the
- * kernel is sent to it: its size must be right by the time of the look-up.
- */
 static void open_stale(fuse_req_t req, struct fs *fs, const struct maildrop_message *gone)
 {
-    bool is_exact = true;
-    struct maildrop_message *heir = place_find_heir(fs, gone);
-    if (heir != NULL)
-        (void)maildrop_message_octets(heir, &is_exact);
-    if (is_exact) {
+    struct maildrop_message *heir = find_inexact_heir(fs, gone);
+    struct parked *parked =
+        heir == NULL ? NULL : parked_new(fs, req, SYNC_WANT_OPEN, heir, heir_answered);
+    if (heir == NULL)
         fuse_reply_err(req, ESTALE);
-    } else {
-        struct parked *parked = parked_new(fs, req, SYNC_WANT_OPEN, heir, heir_answered);
-        if (parked != NULL)
-            parked_submit(parked);
-    }
+    else if (parked != NULL)
+        parked_submit(parked);
     maildrop_message_unref(heir);
 }
 

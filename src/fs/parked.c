@@ -59,6 +59,16 @@ static void interrupted(fuse_req_t req, void *data)
     pthread_mutex_unlock(&fs->lock);
 }
 
+/* On the sync thread, so it cannot be answered meanwhile. An interrupt that found nothing in the
+ * table is seen by the check. */
+static void submit_again(struct parked *parked)
+{
+    parked_insert(parked);
+    sync_submit(parked->fs->sync, &parked->request);
+    if (fuse_req_interrupted(parked->req))
+        sync_cancel(parked->fs->sync, &parked->request);
+}
+
 /* On the sync thread. */
 static void answered(struct sync_request *request, enum fault fault, struct extent body)
 {
@@ -66,9 +76,13 @@ static void answered(struct sync_request *request, enum fault fault, struct exte
     struct fs *fs = parked->fs;
     parked_take_out(parked);
     gate_enter(fs);
+    parked->again = false;
     parked->reply(parked, fault, body);
     gate_leave(fs);
-    parked_free(parked);
+    if (parked->again)
+        submit_again(parked);
+    else
+        parked_free(parked);
 }
 
 struct parked *
@@ -109,4 +123,14 @@ void parked_submit(struct parked *parked)
     }
     parked_insert(parked);
     sync_submit(parked->fs->sync, &parked->request);
+}
+
+void parked_turn_to(struct parked *parked, struct maildrop_message *message,
+                    void (*reply)(struct parked *parked, enum fault fault, struct extent body))
+{
+    maildrop_message_unref(parked->message);
+    parked->message = maildrop_message_ref(message);
+    parked->request.message = message;
+    parked->reply = reply;
+    parked->again = true;
 }

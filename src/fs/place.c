@@ -76,5 +76,7 @@ struct maildrop_message *place_find(struct fs *fs, enum place place, struct slic
 struct maildrop_message *place_find_heir(struct fs *fs, const struct maildrop_message *gone)
 {
     struct name name;
-    return place_name(gone, &name) ? place_find(fs, PLACE_ROOT, name_slice(&name)) : NULL;
+    if (maildrop_message_is_going(gone) || !place_name(gone, &name))
+        return NULL;
+    return place_find(fs, PLACE_ROOT, name_slice(&name));
 }

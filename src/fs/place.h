@@ -32,7 +32,8 @@ bool place_name(const struct maildrop_message *message, struct name *ret_name);
 void place_settle(struct fs *fs, struct maildrop_message *message);
 /* A new reference; NULL if that folder has nothing of this name. */
 struct maildrop_message *place_find(struct fs *fs, enum place place, struct slice name);
-/* The one that has the name of this one, which has gone, now: a new reference; NULL if none has. */
+/* The one that has the name of this one, which has gone, in the root now: a new reference; NULL if
+ * none has, or if this one was in the trash. Any thread. */
 struct maildrop_message *place_find_heir(struct fs *fs, const struct maildrop_message *gone);
 
 #endif

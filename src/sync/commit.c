@@ -287,13 +287,22 @@ static bool is_disproved(const struct commit *commit)
     return false;
 }
 
+/* For another session that proves; LOGIN-DELAY may ask for a day. */
+static bool may_log_in_soon(const struct sync *sync, int64_t now_ms)
+{
+    return agenda_login_from_ms(&sync->agenda) <= now_ms + sync->account.timeout_ms;
+}
+
 void engine_commit_listed(struct sync *sync, int64_t now_ms)
 {
     struct commit *commit = &sync->commit;
     if (commit->phase == COMMIT_NONE)
         return;
+    if (commit->phase == COMMIT_PROVING)
+        sync->quit_is_doubted = is_disproved(commit);
     /* The server may be slow: it gets a second chance. */
-    if (commit->phase == COMMIT_PROVING && commit->prove_again_ms == 0 && is_disproved(commit)) {
+    if (commit->phase == COMMIT_PROVING && commit->prove_again_ms == 0 && sync->quit_is_doubted &&
+        may_log_in_soon(sync, now_ms)) {
         commit->prove_again_ms = now_ms + PROVE_AGAIN_MS;
         return;
     }
@@ -433,11 +442,18 @@ enum fault engine_rset_answered(struct sync *sync, const struct pop3_event *even
 
 /* ---- the course of a commit ---- */
 
-/* The server said +OK, and no later session is to come soon that would show whether it is true. */
+/*
+ * The server said +OK, and no later session is to come soon that would show whether it is true. Of
+ * a server that has said so when it was not, the next mount tells.
+ */
 static enum fault believe(struct sync *sync)
 {
+    enum fault fault = FAULT_NONE;
     judge_those(sync, is_undecided_and_gone);
-    enum fault fault = settle(sync, is_sent);
+    if (sync->quit_is_doubted)
+        fail_pending(sync, "the server said that it was done, but that was not true before");
+    else
+        fault = settle(sync, is_sent);
     conclude(sync, fault);
     return fault;
 }
@@ -566,8 +582,7 @@ enum fault engine_commit(struct sync *sync, int64_t now_ms)
 /* The commit's QUIT was answered +OK, and the link has been closed. */
 static enum fault quit_accepted(struct sync *sync, int64_t now_ms)
 {
-    int64_t delay_ms = agenda_login_from_ms(&sync->agenda) - now_ms;
-    if (sync->phase == ENGINE_STOPPING || delay_ms > sync->account.timeout_ms)
+    if (sync->phase == ENGINE_STOPPING || !may_log_in_soon(sync, now_ms))
         return believe(sync);
     sync->commit.phase = COMMIT_PROVING;
     sync->commit.attempts = 0;

@@ -242,7 +242,8 @@ struct sync {
     struct failure body_failure; /* why the arriving body is no good; fault NONE if it is */
 
     struct commit commit;
-    bool dele_sent; /* in this session: it must not just be closed */
+    bool quit_is_doubted; /* the last listing that was to prove a QUIT had what it should delete */
+    bool dele_sent;       /* in this session: it must not just be closed */
     bool stop_commits, stop_committed;
     struct sync_report report;
 

@@ -251,6 +251,7 @@ void sync_status(struct sync *sync, struct sync_status *ret_status)
 void sync_submit(struct sync *sync, struct sync_request *request)
 {
     request->next = NULL;
+    request->probed = false;
     atomic_store(&request->canceled, false);
     pthread_mutex_lock(&sync->lock);
     *sync->submitted_end = request;

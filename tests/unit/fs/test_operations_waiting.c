@@ -173,7 +173,7 @@ static void who_comes_to_another_message_that_cannot_be_had_is_told_why(void **s
     }
 }
 
-/* The name may be another one's by then. */
+/* Its name may be another one's by then. */
 static void what_goes_while_its_body_is_awaited_is_stale(void **state)
 {
     struct kernel *kernel = *state;
@@ -183,6 +183,47 @@ static void what_goes_while_its_body_is_awaited_is_stale(void **state)
     replace_liar(kernel);
     answer_fault(kernel, FAULT_GONE);
     expect_reply(kernel, opening, ESTALE);
+    answer_fault(kernel, FAULT_GONE);
+    expect_reply(kernel, asking, ESTALE);
+}
+
+/* The program would see the second ESTALE. */
+static void who_waits_for_what_is_replaced_waits_for_the_other_before_he_is_sent_round(void **state)
+{
+    struct kernel *kernel = *state;
+    uint64_t ino = kernel_ino(kernel, "liar.eml");
+    uint64_t opening = kernel_send_open(kernel, ino, O_RDONLY);
+    replace_liar(kernel);
+    answer_fault(kernel, FAULT_GONE);
+    kernel_expect_silence(kernel);
+    answer_body(kernel);
+    expect_reply(kernel, opening, ESTALE);
+    kernel_lookup(kernel, FUSE_ROOT_ID, "liar.eml", &reply);
+    assert_int_equal(reply.entry.attr.size, body.len);
+}
+
+static void who_waits_for_the_other_can_be_interrupted(void **state)
+{
+    struct kernel *kernel = *state;
+    uint64_t ino = kernel_ino(kernel, "liar.eml");
+    uint64_t opening = kernel_send_open(kernel, ino, O_RDONLY);
+    replace_liar(kernel);
+    answer_fault(kernel, FAULT_GONE);
+    kernel_interrupt(kernel, opening);
+    assert_int_equal(kernel->sync->canceled_count, 1);
+    answer_fault(kernel, FAULT_CANCELED);
+    expect_reply(kernel, opening, EINTR);
+}
+
+/* The date of what has gone is known, but the name may be another one's. */
+static void what_goes_while_its_date_is_awaited_is_stale(void **state)
+{
+    struct kernel *kernel = *state;
+    uint64_t ino = kernel_ino(kernel, "honest.eml");
+    uint64_t asking = kernel_send(kernel, FUSE_GETATTR, ino, PAYLOAD(getattr));
+    fake_sync_list(kernel->sync, NULL, 0);
+    while (kernel_receive(kernel, &reply))
+        assert_int_equal(reply.unique, 0);
     answer_fault(kernel, FAULT_GONE);
     expect_reply(kernel, asking, ESTALE);
 }
@@ -415,6 +456,9 @@ int main(void)
         TEST(who_comes_to_another_message_of_wrong_size_is_sent_round_once),
         TEST(who_comes_to_another_message_that_cannot_be_had_is_told_why),
         TEST(what_goes_while_its_body_is_awaited_is_stale),
+        TEST(who_waits_for_what_is_replaced_waits_for_the_other_before_he_is_sent_round),
+        TEST(who_waits_for_the_other_can_be_interrupted),
+        TEST(what_goes_while_its_date_is_awaited_is_stale),
         TEST(the_size_of_an_open_message_is_not_that_of_its_name_if_another_has_it),
         TEST(a_right_size_sends_nobody_round),
         TEST(a_descriptor_for_a_reply_that_cannot_be_given_is_closed),
