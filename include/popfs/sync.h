@@ -207,8 +207,8 @@ enum sync_want {
  * FAULT_NONE: the wish is fulfilled, and the descriptor of `body` is the callee's to close (-1
  * unless BODY, or OPEN without a stream). Otherwise it is -1. Every request is answered: by
  * `timeout` of silence at the latest, a commit after three attempts, each of which may be silent so
- * long; to prove it, as many again, or `timeout` of a maildrop in use, or a minute for a password
- * that is refused all at once.
+ * long; to prove it, as many again, or `timeout` of a maildrop in use or of LOGIN-DELAY before
+ * each of two listings, or a minute for a password that is refused all at once.
  */
 struct sync_request {
     enum sync_want want;

@@ -60,7 +60,7 @@ static void interrupted(fuse_req_t req, void *data)
 }
 
 /* On the sync thread, so it cannot be answered meanwhile. An interrupt that found nothing in the
- * table is seen by the check. */
+ * table, or came before sync had the request, is seen by the check. */
 static void submit_again(struct parked *parked)
 {
     parked_insert(parked);

@@ -15,7 +15,8 @@ struct parked {
     struct fs *fs;
     fuse_req_t req;
     struct maildrop_message *message; /* NULL: it is about none */
-    /* Replies, exactly once, on the sync thread. `body` as in struct sync_request. */
+    /* Replies, exactly once, or turns to another message, on the sync thread. `body` as in struct
+     * sync_request. */
     void (*reply)(struct parked *parked, enum fault fault, struct extent body);
     uint64_t told_octets;       /* the size that the kernel had when this request came in */
     struct fuse_file_info info; /* OPEN alone */

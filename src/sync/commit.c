@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Commits: DELE for each message that is going, then QUIT, whose +OK alone makes them real (RFC
- * 1939, 6), then, unless it is the end of the mount, a new session whose listing proves it: Dovecot
- * on a folder that it cannot write says +OK and deletes nothing, and so do others (POP3.md 3.3).
+ * 1939, 6), then a new session whose listing proves it: Dovecot on a folder that it cannot write
+ * says +OK and deletes nothing, and so do others (POP3.md 3.3). At the end of the mount that is
+ * done only if the last proof failed.
  *
  *     COMMIT_DELETING   a session is made if there is none; DELE for each
  *     COMMIT_RESETTING  somebody took a wish back whose DELE was sent: RSET, and DELETING anew
@@ -287,6 +288,18 @@ static bool is_disproved(const struct commit *commit)
     return false;
 }
 
+/* What the listing says of the +OK that QUIT was answered; of twins it says nothing. */
+static void note_proof(struct sync *sync)
+{
+    const struct commit *commit = &sync->commit;
+    if (is_disproved(commit))
+        sync->quit_is_doubted = true;
+    else
+        for (size_t i = 0; i < commit->removals_count; i++)
+            if (is_sent(&commit->removals[i]) && !is_sent_and_beyond_proof(&commit->removals[i]))
+                sync->quit_is_doubted = false;
+}
+
 /* For another session that proves; LOGIN-DELAY may ask for a day. */
 static bool may_log_in_soon(const struct sync *sync, int64_t now_ms)
 {
@@ -299,9 +312,9 @@ void engine_commit_listed(struct sync *sync, int64_t now_ms)
     if (commit->phase == COMMIT_NONE)
         return;
     if (commit->phase == COMMIT_PROVING)
-        sync->quit_is_doubted = is_disproved(commit);
+        note_proof(sync);
     /* The server may be slow: it gets a second chance. */
-    if (commit->phase == COMMIT_PROVING && commit->prove_again_ms == 0 && sync->quit_is_doubted &&
+    if (commit->phase == COMMIT_PROVING && commit->prove_again_ms == 0 && is_disproved(commit) &&
         may_log_in_soon(sync, now_ms)) {
         commit->prove_again_ms = now_ms + PROVE_AGAIN_MS;
         return;
@@ -444,7 +457,7 @@ enum fault engine_rset_answered(struct sync *sync, const struct pop3_event *even
 
 /*
  * The server said +OK, and no later session is to come soon that would show whether it is true. Of
- * a server that has said so when it was not, the next mount tells.
+ * a server that has said so when it was not, a later listing tells.
  */
 static enum fault believe(struct sync *sync)
 {
@@ -480,7 +493,7 @@ enum fault engine_commit_begin(struct sync *sync)
 void engine_commit_hurry(struct sync *sync, int64_t now_ms)
 {
     sync->commit.deadline_ms = now_ms + FINAL_COMMIT_MS;
-    if (sync->commit.phase == COMMIT_PROVING)
+    if (sync->commit.phase == COMMIT_PROVING && !sync->quit_is_doubted)
         (void)believe(sync);
 }
 
@@ -582,13 +595,14 @@ enum fault engine_commit(struct sync *sync, int64_t now_ms)
 /* The commit's QUIT was answered +OK, and the link has been closed. */
 static enum fault quit_accepted(struct sync *sync, int64_t now_ms)
 {
-    if (sync->phase == ENGINE_STOPPING || !may_log_in_soon(sync, now_ms))
+    bool doubted = sync->quit_is_doubted;
+    if ((sync->phase == ENGINE_STOPPING && !doubted) || !may_log_in_soon(sync, now_ms))
         return believe(sync);
     sync->commit.phase = COMMIT_PROVING;
     sync->commit.attempts = 0;
     sync->commit.prove_until_ms = now_ms + sync->account.timeout_ms;
     sync->retry_ms = now_ms;
-    return settle(sync, is_sent_and_beyond_proof);
+    return doubted ? FAULT_NONE : settle(sync, is_sent_and_beyond_proof);
 }
 
 enum fault engine_quit_answered(struct sync *sync, const struct pop3_event *event, int64_t now_ms,

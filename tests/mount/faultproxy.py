@@ -88,14 +88,15 @@ class FaultProxy:
                     limit = getattr(self, direction) if number < self.times and not flipped else None
                     if limit is not None and passed[number] >= limit and self.how == "flip":
                         data = source.recv(65536)
+                        passed[number] += len(data)  # before anybody can have seen them
                         target.sendall(bytes(byte ^ (4 if place == 0 else 0) for place, byte in enumerate(data)))
                         self.cut_count += 1
                         flipped = True
                     else:
                         room = 65536 if limit is None else min(65536, limit - passed[number])
                         data = source.recv(room) if room > 0 else b""
+                        passed[number] += len(data)
                         target.sendall(data)
-                    passed[number] += len(data)
                     if limit is not None and passed[number] >= limit and self.how != "flip":
                         self.cut_count += 1
                         self._misbehave(client, target)
