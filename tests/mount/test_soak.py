@@ -213,6 +213,11 @@ def busy(mount):
             program.wait(30)
 
 
+def kernel_stacks(pid):
+    """For each thread where in the kernel it is."""
+    return "\n".join(f"{task.name}\n{(task / 'stack').read_text()}" for task in Path(f"/proc/{pid}/task").iterdir())
+
+
 def test_killed_while_names_are_looked_up_and_messages_vanish_it_ends(serve, on_script):
     """The kernel holds the folder's lock during a look-up. Who waits for that lock inside the kernel cannot be killed, and keeps /dev/fuse open."""
     dice = random.Random(3)
@@ -227,6 +232,7 @@ def test_killed_while_names_are_looked_up_and_messages_vanish_it_ends(serve, on_
             mount.kill(signal.SIGKILL)
             try:
                 mount._process.wait(10)
-            except subprocess.TimeoutExpired:
+            except subprocess.TimeoutExpired as error:
+                waits = kernel_stacks(mount.pid)
                 subprocess.run(["umount", "-f", mount.path])  # nothing else ends it
-                raise
+                raise AssertionError(f"it has not ended; where its threads are:\n{waits}") from error
