@@ -194,12 +194,14 @@ def fetchmail(site, count, folder):
 
 
 def scaled(program, count, few):
-    """`program(n)` for n = `few`, drawn out to `count`: what one message costs, times the number, and the login once."""
+    """`program(n)` for n = `few`, drawn out to `count`: what one message costs, times the number, and the login once.
+    Not less than was measured, where one run was disturbed."""
     if few >= count:
         return program(count)
     one, some = program(1), program(few)
     share = (count - 1) / (few - 1)
-    return Sample(one.seconds + (some.seconds - one.seconds) * share, one.cpu_s + (some.cpu_s - one.cpu_s) * share,
+    seconds, cpu_s = one.seconds + (some.seconds - one.seconds) * share, one.cpu_s + (some.cpu_s - one.cpu_s) * share
+    return Sample(max(seconds, some.seconds), max(cpu_s, some.cpu_s),
                   parts={"measured_messages": few, "measured_s": some.seconds})
 
 

@@ -120,6 +120,18 @@ class Floor(unittest.TestCase):
             self.assertNotEqual(subprocess.run(command, capture_output=True).returncode, 0)
 
 
+class Scaled(unittest.TestCase):
+    def test_what_is_drawn_out_costs_what_the_rows_between_cost(self):
+        drawn = programs.scaled(lambda count: programs.Sample(1 + count / 10, count / 100), 1000, 20)
+        self.assertAlmostEqual(drawn.seconds, 101)
+        self.assertAlmostEqual(drawn.cpu_s, 10)
+
+    def test_a_disturbed_run_gives_no_less_than_was_measured(self):
+        samples = {1: programs.Sample(3, 0.3), 20: programs.Sample(2, 0.2)}
+        drawn = programs.scaled(samples.get, 1000, 20)
+        self.assertEqual((drawn.seconds, drawn.cpu_s), (2, 0.2))
+
+
 if __name__ == "__main__":
     programs.adopt_orphans()
     sys.exit(0 if unittest.main(exit=False, verbosity=1).result.wasSuccessful() else 1)
