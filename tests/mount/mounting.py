@@ -13,6 +13,7 @@ from pathlib import Path
 
 READY_S = 30
 END_S = 40
+DEATH_S = 60  # a machine may stand still for half a minute (fsync() took 26 s beside the fuzzers and the soak)
 WATCHDOG_S = 100  # a mount older than this is stuck: popfs is killed, so that the test can fail
 
 REPORTS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "WARNING: ThreadSanitizer", "runtime error:")
@@ -161,6 +162,16 @@ class Mount:
 
     def kill(self, number):
         os.kill(self.pid, number)
+
+    def die(self):
+        """kill -9. Who waits inside the kernel for what only his own end would bring never ends."""
+        self.kill(signal.SIGKILL)
+        try:
+            self.exit_code = self._process.wait(DEATH_S)
+        except subprocess.TimeoutExpired as error:
+            waits = "\n".join(f"{task.name}\n{(task / 'stack').read_text()}" for task in Path(f"/proc/{self.pid}/task").iterdir())
+            subprocess.run(["umount", "-f", self.path])  # nothing else ends it
+            raise AssertionError(f"killed, and has not ended; where its threads are:\n{waits}") from error
 
     def wait_end(self):
         if self._foreground:

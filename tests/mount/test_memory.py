@@ -2,7 +2,6 @@
 """What is remembered between mounts: names, sizes, times, bodies, and what is still to go."""
 
 import os
-import signal
 import sqlite3
 import subprocess
 
@@ -11,7 +10,7 @@ import mounting
 import pytest
 from conftest import script_options, script_source
 from mounting import unmount_hard
-from reading import cat, names, run
+from reading import cat, names
 from scripted import Script
 
 MAILS = mailbox.many(30, octets=700)
@@ -34,8 +33,7 @@ def read_all(path):
 
 def kill(mount):
     """As the machine's memory runs out: nothing is said to anybody."""
-    mount.kill(signal.SIGKILL)
-    mount._process.wait(10)
+    mount.die()
     unmount_hard(mount.path)
 
 

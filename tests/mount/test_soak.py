@@ -8,7 +8,6 @@ import contextlib
 import errno
 import os
 import random
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -172,8 +171,7 @@ def test_killed_over_and_over_nothing_is_lost_and_nothing_else_deleted(serve, on
                 before, arrived = arrived, min(arrived + 5, len(mails))
                 server.deliver(mails[before:arrived])
                 time.sleep(dice.uniform(0.02, 0.6))
-                mount.kill(signal.SIGKILL)
-                mount._process.wait(10)
+                mount.die()
             if death % 3 == 0:
                 committer.join(10)
             unmount_hard(mount.path)
@@ -213,11 +211,6 @@ def busy(mount):
             program.wait(30)
 
 
-def kernel_stacks(pid):
-    """For each thread where in the kernel it is."""
-    return "\n".join(f"{task.name}\n{(task / 'stack').read_text()}" for task in Path(f"/proc/{pid}/task").iterdir())
-
-
 def test_killed_while_names_are_looked_up_and_messages_vanish_it_ends(serve, on_script):
     """The kernel holds the folder's lock during a look-up. Who waits for that lock inside the kernel cannot be killed, and keeps /dev/fuse open."""
     dice = random.Random(3)
@@ -229,10 +222,4 @@ def test_killed_while_names_are_looked_up_and_messages_vanish_it_ends(serve, on_
             while time.monotonic() < end:
                 server.script.messages = dice.sample(mails, 100)
                 time.sleep(0.001)
-            mount.kill(signal.SIGKILL)
-            try:
-                mount._process.wait(10)
-            except subprocess.TimeoutExpired as error:
-                waits = kernel_stacks(mount.pid)
-                subprocess.run(["umount", "-f", mount.path])  # nothing else ends it
-                raise AssertionError(f"it has not ended; where its threads are:\n{waits}") from error
+            mount.die()
