@@ -50,6 +50,10 @@ void maildrop_message_learn_time(struct maildrop_message *message, int64_t secon
 bool maildrop_message_is_going(const struct maildrop_message *message);
 /* False if it was so already. */
 bool maildrop_message_set_going(struct maildrop_message *message, bool going);
+/* A QUIT that is to delete it has gone out, and no listing has told yet what became of it: nothing
+ * can take that back. */
+bool maildrop_message_is_leaving(const struct maildrop_message *message);
+void maildrop_message_set_leaving(struct maildrop_message *message, bool leaving);
 /* It is no longer in the maildrop: a listing lacked it or a commit deleted it. */
 bool maildrop_message_is_gone(const struct maildrop_message *message);
 /* It has gone, but the listing that lacked it had its UIDL: for another message, as far as can be

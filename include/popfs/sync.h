@@ -143,7 +143,9 @@ struct sync_status {
     size_t cache_body_count;
     enum sync_work work; /* the longest of what goes on; `done` of `total` */
     uint64_t work_done, work_total;
-    int64_t committed_at_s; /* epoch seconds of the end of the last commit; 0: none in this mount */
+    size_t
+        commit_number; /* of the last commit that had something to delete; 0: none in this mount */
+    int64_t committed_at_s; /* epoch seconds of its end */
     size_t commit_removed_count;
     size_t commit_failed_count;
 };
@@ -207,8 +209,9 @@ enum sync_want {
  * FAULT_NONE: the wish is fulfilled, and the descriptor of `body` is the callee's to close (-1
  * unless BODY, or OPEN without a stream). Otherwise it is -1. Every request is answered: by
  * `timeout` of silence at the latest, a commit after three attempts, each of which may be silent so
- * long; to prove it, as many again, or `timeout` of a maildrop in use or of LOGIN-DELAY before
- * each of two listings, or a minute for a password that is refused all at once.
+ * long, and `timeout` of a maildrop in use; to prove it, as many again, or `timeout` of a maildrop
+ * in use or of LOGIN-DELAY before each of two listings, or a minute for a password that is refused
+ * all at once.
  */
 struct sync_request {
     enum sync_want want;
@@ -237,8 +240,9 @@ void sync_cancel(struct sync *sync, struct sync_request *request);
 enum fault sync_remove(struct sync *sync, struct maildrop_message *message);
 /*
  * Takes that back. FAULT_GONE if it is not going, or has gone; FAULT_REFUSED when read_only;
- * FAULT_BUSY while a commit's QUIT is out. If its DELE has been sent in a commit that is under way,
- * that session is reset. The listener is not told.
+ * FAULT_BUSY from a commit's QUIT that is about it until a listing tells what became of that. If
+ * its DELE has been sent in a commit that is under way, that session is reset. The listener is not
+ * told.
  */
 enum fault sync_restore(struct sync *sync, struct maildrop_message *message);
 
@@ -247,7 +251,7 @@ enum fault sync_restore(struct sync *sync, struct maildrop_message *message);
 struct sync_report {
     size_t removed_count;
     size_t failed_count; /* still on the server as far as is known; each has been logged by UIDL */
-    struct failure failure; /* why, if any failed; fault NONE otherwise */
+    size_t forgotten_count; /* of these: no other mount could tell which they are */
 };
 
 /*

@@ -244,13 +244,23 @@ static int code_of(enum fault fault)
     return fault == FAULT_MEMORY || fault == FAULT_DISK ? EXIT_SYSTEM : EXIT_MOUNT;
 }
 
-/* sync has said why for each that failed. */
+static const char *plural(size_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
+/* sync has said why for each that failed. With cache=off the next mount knows nothing of them. */
 static int log_report(const struct sync_report *report, bool cache_off)
 {
-    if (report->failed_count > 0)
-        log_write(LOG_LEVEL_ERROR, "%zu message%s could not be deleted%s", report->failed_count,
-                  report->failed_count == 1 ? "" : "s",
-                  cache_off ? "" : ", and will be tried again in the next mount");
+    size_t forgotten = cache_off ? report->failed_count : report->forgotten_count;
+    size_t kept = report->failed_count - forgotten;
+    if (forgotten > 0)
+        log_write(LOG_LEVEL_ERROR, "%zu message%s could not be deleted", forgotten,
+                  plural(forgotten));
+    if (kept > 0)
+        log_write(LOG_LEVEL_ERROR,
+                  "%zu message%s could not be deleted, and will be tried again in the next mount",
+                  kept, plural(kept));
     return report->failed_count > 0 ? EXIT_INCOMPLETE : EXIT_OK;
 }
 

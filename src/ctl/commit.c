@@ -44,14 +44,6 @@ static int report_outcome(struct job *job, struct json_object *last)
     return failed > 0 ? EXIT_INCOMPLETE : EXIT_DONE;
 }
 
-/* Whether `after` tells of a commit that `before` did not know. Two within a second that ended in
- * the same way are told apart by nothing, nor need they be. */
-static bool is_new(struct json_object *before, struct json_object *after, int64_t begun_s)
-{
-    return after != NULL &&
-           (status_number(after, "/at_s") >= begun_s || !json_object_equal(before, after));
-}
-
 int command_commit(struct job *job)
 {
     CLEANUP_STATUS struct json_object *before = NULL;
@@ -66,7 +58,9 @@ int command_commit(struct job *job)
         return job_explain(job, "commit", result != 0 ? result : error, begun_s);
 
     struct json_object *last = status_object(after, "/last_commit");
-    bool was_ours = is_new(status_object(before, "/last_commit"), last, begun_s);
+    /* A commit that had nothing to delete leaves none. */
+    bool was_ours =
+        status_number(after, "/last_commit/number") != status_number(before, "/last_commit/number");
     int code = report_outcome(job, was_ours ? last : NULL);
     report_set_count(&job->report, "pending_removal_count",
                      status_number(after, "/pending_removal_count"));

@@ -35,6 +35,8 @@ static const char *words_of(int error)
         return "mounted read-only";
     case EBUSY:
         return "the maildrop is locked by another session";
+    case EINPROGRESS:
+        return "too late, the server has been asked to delete it";
     case ETIMEDOUT:
         return "the server did not answer in time";
     case EACCES:

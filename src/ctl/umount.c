@@ -112,8 +112,9 @@ static int commit(struct job *job, struct json_object *status)
     int code = command_commit(job);
     if (code == EXIT_INCOMPLETE)
         report_problem(&job->report, "popfs tries again as it ends; what cannot be deleted then %s",
-                       is_forgetful(status) ? "is forgotten (cache=off)"
-                                            : "stays pending for the next mount");
+                       is_forgetful(status)
+                           ? "is forgotten (cache=off)"
+                           : "stays pending for the next mount, if its UIDL is its own");
     return code;
 }
 

@@ -37,6 +37,9 @@ int errno_from_fault_of_removal(enum fault fault, bool read_only)
 {
     if (fault == FAULT_REFUSED)
         return read_only ? EROFS : EPERM;
+    /* A commit's QUIT is out that is about it. */
+    if (fault == FAULT_BUSY)
+        return EINPROGRESS;
     /* The wish could not be written down. */
     if (fault == FAULT_DISK)
         return ENOSPC;

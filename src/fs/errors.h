@@ -7,7 +7,8 @@
 
 /* What a system call of the user fails with; 0 for FAULT_NONE. */
 int errno_from_fault(enum fault fault);
-/* The same for unlink, where "refused" means that popfs will not do it. */
+/* The same for a removal or its undoing, where "refused" means that popfs will not do it, and
+ * "busy" that a commit is about to do it. */
 int errno_from_fault_of_removal(enum fault fault, bool read_only);
 
 #endif

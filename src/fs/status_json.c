@@ -152,12 +152,12 @@ static bool json_removal_failure(struct buffer *content, const struct sync_remov
 static bool json_commit(struct buffer *content, const struct status_view *view)
 {
     const struct sync_status *status = view->sync;
-    if (status->committed_at_s == 0)
+    if (status->commit_number == 0)
         return buffer_append_string(content, "  \"last_commit\": null,\n");
     if (!buffer_printf(content,
-                       "  \"last_commit\": {\"at_s\": %" PRId64 ", \"deleted\": %zu, \"failed\": "
-                       "%zu, \"failures\": [",
-                       status->committed_at_s, status->commit_removed_count,
+                       "  \"last_commit\": {\"number\": %zu, \"at_s\": %" PRId64
+                       ", \"deleted\": %zu, \"failed\": %zu, \"failures\": [",
+                       status->commit_number, status->committed_at_s, status->commit_removed_count,
                        status->commit_failed_count))
         return false;
     for (size_t i = 0; i < view->failure_count; i++)

@@ -219,7 +219,7 @@ static bool lines_commit(struct buffer *content, const struct status_view *view)
     const struct sync_status *status = view->sync;
     char value[TIME_OCTETS + 96];
     char when[TIME_OCTETS];
-    if (status->committed_at_s == 0)
+    if (status->commit_number == 0)
         return line(content, "last commit", "none");
     snprintf(value, sizeof(value), "%zu deleted, %zu failed, at %s", status->commit_removed_count,
              status->commit_failed_count, time_text(status->committed_at_s, when));

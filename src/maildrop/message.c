@@ -25,6 +25,7 @@ struct maildrop_message *message_new(struct slice uidl, uint32_t copy, bool uniq
     atomic_init(&message->exact_octets, MESSAGE_OCTETS_UNKNOWN);
     atomic_init(&message->time_s, MESSAGE_TIME_UNKNOWN);
     atomic_init(&message->going, false);
+    atomic_init(&message->leaving, false);
     atomic_init(&message->gone, false);
     atomic_init(&message->replaced, false);
     message->unique = unique;
@@ -114,6 +115,16 @@ bool maildrop_message_is_going(const struct maildrop_message *message)
 bool maildrop_message_set_going(struct maildrop_message *message, bool going)
 {
     return atomic_exchange_explicit(&message->going, going, memory_order_relaxed) != going;
+}
+
+bool maildrop_message_is_leaving(const struct maildrop_message *message)
+{
+    return atomic_load_explicit(&message->leaving, memory_order_relaxed);
+}
+
+void maildrop_message_set_leaving(struct maildrop_message *message, bool leaving)
+{
+    atomic_store_explicit(&message->leaving, leaving, memory_order_relaxed);
 }
 
 bool maildrop_message_is_gone(const struct maildrop_message *message)

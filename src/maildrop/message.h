@@ -16,6 +16,7 @@ struct maildrop_message {
     _Atomic uint64_t exact_octets; /* MESSAGE_OCTETS_UNKNOWN until RETR has told */
     _Atomic int64_t time_s;        /* MESSAGE_TIME_UNKNOWN until a header has told */
     atomic_bool going;
+    atomic_bool leaving;
     atomic_bool gone;
     atomic_bool replaced; /* gone, but its UIDL was still listed */
     bool unique;          /* no other message of the listing has this UIDL */

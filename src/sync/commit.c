@@ -7,7 +7,8 @@
  *
  *     COMMIT_DELETING   a session is made if there is none; DELE for each
  *     COMMIT_RESETTING  somebody took a wish back whose DELE was sent: RSET, and DELETING anew
- *     COMMIT_QUITTING   QUIT is out; wishes cannot be taken back
+ *     COMMIT_QUITTING   QUIT is out; from here until a listing tells what became of it, what it is
+ *                       about cannot be taken back
  *     COMMIT_PROVING    QUIT was answered +OK; the next listing tells
  *
  * A link that is lost on the way commits nothing, or everything if the +OK was lost: the next login
@@ -29,9 +30,8 @@ enum {
     COMMIT_DELES_MAX = 32768, /* outstanding at once: their answers are short */
     COMMIT_DELES_TURN = 512,  /* sent, before more are made: the server works meanwhile */
     COMMIT_RETRY_MS = 1000,
-    COMMIT_BUSY_RETRY_MS = 5000, /* our own lost session may still hold the lock */
-    PROVE_AGAIN_MS = 1000,       /* Courier deletes after it has said that it is done */
-    FINAL_COMMIT_MS = 80000,     /* systemd kills a unit after 90 s; what is left stays pending */
+    PROVE_AGAIN_MS = 1000,   /* Courier deletes after it has said that it is done */
+    FINAL_COMMIT_MS = 80000, /* systemd kills a unit after 90 s; what is left stays pending */
 };
 
 /* ---- the outcome ---- */
@@ -58,8 +58,6 @@ static void removal_failed(struct sync *sync, struct removal *removal, const cha
     outcome->failed_count++;
     text_escape(maildrop_message_uidl(removal->message), uidl, sizeof(uidl));
     log_write(LOG_LEVEL_ERROR, "could not delete %s: %s", uidl, why);
-    if (outcome->failure.fault == FAULT_NONE)
-        failure_set(&outcome->failure, FAULT_REFUSED, "could not delete %s: %s", uidl, why);
     keep_failure(sync, removal, why);
 }
 
@@ -78,7 +76,7 @@ static void publish_outcome(struct sync *sync)
     pthread_mutex_lock(&sync->lock);
     old = sync->outcome;
     sync->outcome = sync->commit.outcome;
-    sync->quitting = false;
+    sync->outcome.number = old.number + 1;
     pthread_mutex_unlock(&sync->lock);
     sync->commit.outcome = (struct commit_outcome){0};
     engine_outcome_done(&old);
@@ -102,32 +100,24 @@ static bool is_pending(const struct removal *removal)
     return is_undecided(removal) && is_going(removal);
 }
 
-/* The server deletes it at QUIT, or may. */
+/* The server deletes it at QUIT, or may; or has. */
 static bool is_asked(const struct removal *removal)
 {
-    return removal->asked && !removal->failed;
+    return removal->asked && is_undecided(removal);
 }
 
-static size_t pending_count(const struct commit *commit)
+static size_t count_those(const struct commit *commit, bool (*are)(const struct removal *removal))
 {
     size_t count = 0;
     for (size_t i = 0; i < commit->removals_count; i++)
-        count += is_pending(&commit->removals[i]);
+        count += are(&commit->removals[i]);
     return count;
 }
 
-static size_t sent_count(const struct commit *commit)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < commit->removals_count; i++)
-        count += commit->removals[i].sent;
-    return count;
-}
-
-static void forget_sent(struct commit *commit)
+static void forget_asked(struct commit *commit)
 {
     for (size_t i = 0; i < commit->removals_count; i++)
-        commit->removals[i].asked = commit->removals[i].sent = false;
+        commit->removals[i].asked = false;
     commit->dele_next = 0;
 }
 
@@ -147,13 +137,8 @@ static void removals_done(struct commit *commit)
     commit->removals_count = 0;
 }
 
-void engine_commit_done(struct commit *commit)
-{
-    removals_done(commit);
-    engine_outcome_done(&commit->outcome);
-}
-
-/* Every message that is going now. What is removed later waits for the next commit. */
+/* Every message that is going now, by rising id. What is removed later waits for the next commit.
+ */
 static enum fault collect(struct sync *sync)
 {
     struct maildrop_snapshot *snapshot = maildrop_snapshot(sync->maildrop);
@@ -179,30 +164,57 @@ static enum fault collect(struct sync *sync)
 
 /* ---- the end of a commit ---- */
 
-static void count_removed(struct commit *commit)
+static bool is_removed(const struct removal *removal)
 {
-    for (size_t i = 0; i < commit->removals_count; i++)
-        commit->outcome.removed_count += commit->removals[i].removed;
+    return removal->removed;
+}
+
+/* No other session can tell it from the rest. */
+static bool is_beyond_proof(const struct removal *removal)
+{
+    return removal->made_up || !maildrop_message_is_unique(removal->message);
+}
+
+static bool has_failed_for_good(const struct removal *removal)
+{
+    return removal->failed && maildrop_message_is_gone(removal->message);
+}
+
+static bool has_failed_for_this_mount(const struct removal *removal)
+{
+    return removal->failed && !maildrop_message_is_gone(removal->message) &&
+           is_beyond_proof(removal);
+}
+
+/* What failed in a commit that the end of the mount came upon has been tried again, unless it could
+ * not be. */
+static void note_for_report(struct sync *sync)
+{
+    const struct commit *commit = &sync->commit;
+    struct sync_report *report = &sync->report;
+    size_t for_good = sync->failed_for_good_count;
+    report->removed_count += commit->outcome.removed_count;
+    report->failed_count = for_good + commit->outcome.failed_count;
+    report->forgotten_count = for_good + count_those(commit, has_failed_for_good) +
+                              count_those(commit, has_failed_for_this_mount);
+    sync->failed_for_good_count += count_those(commit, has_failed_for_good);
 }
 
 /* `fault`: what the whole commit failed with, or FAULT_NONE if each removal tells for itself. */
 static void conclude(struct sync *sync, enum fault fault)
 {
     struct commit *commit = &sync->commit;
-    count_removed(commit);
+    commit->outcome.removed_count = count_those(commit, is_removed);
     if (fault == FAULT_NONE && commit->outcome.failed_count > 0)
         fault = FAULT_REFUSED;
     if (commit->outcome.removed_count > 0)
         log_write(LOG_LEVEL_INFO, "deleted %zu message%s", commit->outcome.removed_count,
                   commit->outcome.removed_count == 1 ? "" : "s");
-    if (sync->phase == ENGINE_STOPPING) {
-        /* What failed in a commit that the end of the mount came upon has been tried again. */
-        sync->report.removed_count += commit->outcome.removed_count;
-        sync->report.failed_count = commit->outcome.failed_count;
-        sync->report.failure = commit->outcome.failure;
-    }
+    if (sync->phase == ENGINE_STOPPING)
+        note_for_report(sync);
     commit->phase = COMMIT_NONE;
-    sync->looks_on = true; /* what waited for the end of it goes on */
+    sync->looks_on = true;                        /* what waited for the end of it goes on */
+    sync->wants_listing |= sync->quit_is_unheard; /* for what cannot be taken back till then */
     removals_done(commit);
     publish_outcome(sync);
     engine_index_flush(sync);
@@ -233,15 +245,9 @@ static enum fault settle(struct sync *sync, bool (*is_due)(const struct removal 
     return FAULT_NONE;
 }
 
-static bool is_sent(const struct removal *removal)
+static bool is_asked_and_beyond_proof(const struct removal *removal)
 {
-    return removal->sent && is_undecided(removal);
-}
-
-/* No later session can tell what became of these. */
-static bool is_sent_and_beyond_proof(const struct removal *removal)
-{
-    return is_sent(removal) && (removal->made_up || !maildrop_message_is_unique(removal->message));
+    return is_asked(removal) && is_beyond_proof(removal);
 }
 
 /* ---- a new listing ---- */
@@ -249,7 +255,7 @@ static bool is_sent_and_beyond_proof(const struct removal *removal)
 static void judge(struct sync *sync, struct removal *removal)
 {
     if (!maildrop_message_is_gone(removal->message)) {
-        if (sync->commit.phase == COMMIT_PROVING && removal->sent && is_going(removal))
+        if (sync->commit.phase == COMMIT_PROVING && removal->asked)
             removal_failed(sync, removal, "the server said that it was done, but still has it");
         return;
     }
@@ -283,7 +289,8 @@ static bool is_undecided_and_gone(const struct removal *removal)
 static bool is_disproved(const struct commit *commit)
 {
     for (size_t i = 0; i < commit->removals_count; i++)
-        if (is_sent(&commit->removals[i]) && !maildrop_message_is_gone(commit->removals[i].message))
+        if (is_asked(&commit->removals[i]) &&
+            !maildrop_message_is_gone(commit->removals[i].message))
             return true;
     return false;
 }
@@ -296,7 +303,7 @@ static void note_proof(struct sync *sync)
         sync->quit_is_doubted = true;
     else
         for (size_t i = 0; i < commit->removals_count; i++)
-            if (is_sent(&commit->removals[i]) && !is_sent_and_beyond_proof(&commit->removals[i]))
+            if (is_asked(&commit->removals[i]) && !is_beyond_proof(&commit->removals[i]))
                 sync->quit_is_doubted = false;
 }
 
@@ -306,11 +313,80 @@ static bool may_log_in_soon(const struct sync *sync, int64_t now_ms)
     return agenda_login_from_ms(&sync->agenda) <= now_ms + sync->account.timeout_ms;
 }
 
-void engine_commit_listed(struct sync *sync, int64_t now_ms)
+/* What a QUIT was about and is there still can be taken back again. */
+static void open_door(struct sync *sync)
+{
+    if (!sync->quit_is_unheard)
+        return;
+    sync->quit_is_unheard = false;
+    for (size_t i = 0; i < maildrop_snapshot_count(sync->listed); i++)
+        maildrop_message_set_leaving(maildrop_snapshot_at(sync->listed, i), false);
+}
+
+/* For want of a listing these went on the server's word alone. A few of them will do. */
+static void note_believed(struct sync *sync)
+{
+    const struct commit *commit = &sync->commit;
+    for (size_t i = 0; i < commit->removals_count && sync->believed_count < BELIEVED_MAX; i++)
+        if (is_asked(&commit->removals[i]) && !is_beyond_proof(&commit->removals[i]))
+            sync->believed[sync->believed_count++] =
+                maildrop_message_ref(commit->removals[i].message);
+}
+
+static void forget_believed(struct sync *sync)
+{
+    while (sync->believed_count > 0)
+        maildrop_message_unref(sync->believed[--sync->believed_count]);
+}
+
+void engine_commit_done(struct sync *sync)
+{
+    removals_done(&sync->commit);
+    engine_outcome_done(&sync->commit.outcome);
+    forget_believed(sync);
+}
+
+static bool is_same(const struct maildrop_message *a, const struct maildrop_message *b)
+{
+    return slice_equal(maildrop_message_uidl(a), maildrop_message_uidl(b)) &&
+           maildrop_message_listed_octets(a) == maildrop_message_listed_octets(b);
+}
+
+/* One that is there again was not deleted, or is another that has its UIDL: the user may tell. */
+static void check_believed(struct sync *sync, const struct maildrop_changes *changes)
+{
+    char uidl[600];
+    for (size_t i = 0; i < sync->believed_count * changes->appeared_count; i++) {
+        const struct maildrop_message *believed = sync->believed[i % sync->believed_count];
+        if (!is_same(believed, changes->appeared[i / sync->believed_count]))
+            continue;
+        sync->quit_is_doubted = true;
+        log_write(LOG_LEVEL_ERROR, "the server said that it had deleted %s, but lists it again",
+                  text_escape(maildrop_message_uidl(believed), uidl, sizeof(uidl)));
+    }
+    forget_believed(sync);
+}
+
+bool engine_commit_hears_of(const struct sync *sync, const struct maildrop_message *message)
+{
+    const struct commit *commit = &sync->commit;
+    uint64_t id = maildrop_message_id(message);
+    size_t low = 0, high = commit->removals_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (maildrop_message_id(commit->removals[middle].message) < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < commit->removals_count && commit->removals[low].message == message &&
+           is_undecided(&commit->removals[low]);
+}
+
+void engine_commit_listed(struct sync *sync, const struct maildrop_changes *changes, int64_t now_ms)
 {
     struct commit *commit = &sync->commit;
-    if (commit->phase == COMMIT_NONE)
-        return;
+    check_believed(sync, changes);
     if (commit->phase == COMMIT_PROVING)
         note_proof(sync);
     /* The server may be slow: it gets a second chance. */
@@ -319,6 +395,7 @@ void engine_commit_listed(struct sync *sync, int64_t now_ms)
         commit->prove_again_ms = now_ms + PROVE_AGAIN_MS;
         return;
     }
+    open_door(sync);
     judge_those(sync, is_undecided);
     if (commit->phase == COMMIT_PROVING)
         conclude(sync, FAULT_NONE);
@@ -381,18 +458,16 @@ void engine_dele_answered(struct sync *sync, const struct job *job, const struct
 {
     char text[256];
     struct removal *removal = &sync->commit.removals[job->removal];
-    if (event->ok)
-        removal->sent = true;
-    else
+    if (!event->ok)
         removal_failed(sync, removal,
                        event->text.len == 0 ? "the server refused"
                                             : text_escape(event->text, text, sizeof(text)));
 }
 
 /*
- * From here on no wish can be taken back; false if one has been whose DELE is out. Both under one
- * lock with sync_restore(), so that none slips through, and with sync_remove(), so that none is out
- * which could not be written down.
+ * From here on no wish that the QUIT is about can be taken back; false if one has been whose DELE
+ * is out. Both under one lock with sync_restore(), so that none slips through, and with
+ * sync_remove(), so that none is out which could not be written down.
  */
 static bool close_door(struct sync *sync)
 {
@@ -402,7 +477,10 @@ static bool close_door(struct sync *sync)
     pthread_mutex_lock(&sync->lock);
     for (size_t i = 0; i < commit->removals_count; i++)
         all_going &= !is_asked(&commit->removals[i]) || is_going(&commit->removals[i]);
-    sync->quitting = all_going;
+    for (size_t i = 0; i < commit->removals_count && all_going; i++)
+        if (is_asked(&commit->removals[i]))
+            maildrop_message_set_leaving(commit->removals[i].message, true);
+    sync->quit_is_unheard |= all_going;
     pthread_mutex_unlock(&sync->lock);
     pthread_mutex_unlock(&sync->wish_lock);
     return all_going;
@@ -434,7 +512,7 @@ static enum fault delete_all(struct sync *sync, int64_t now_ms)
         return fault;
     if (sync->jobs.in_flight.count > 0 && !may_leave_at_once(sync))
         return FAULT_NONE;
-    if (sync->jobs.in_flight.count > 0 || sent_count(&sync->commit) > 0)
+    if (sync->jobs.in_flight.count > 0 || count_those(&sync->commit, is_asked) > 0)
         return leave(sync, now_ms);
     conclude(sync, FAULT_NONE);
     return FAULT_NONE;
@@ -447,7 +525,7 @@ enum fault engine_rset_answered(struct sync *sync, const struct pop3_event *even
     if (!event->ok)
         return failure_set(ret_failure, FAULT_GARBLED, "the server refuses RSET: %s",
                            text_escape(event->text, text, sizeof(text)));
-    forget_sent(&sync->commit);
+    forget_asked(&sync->commit);
     sync->dele_sent = false;
     sync->commit.phase = COMMIT_DELETING;
     return FAULT_NONE;
@@ -463,19 +541,26 @@ static enum fault believe(struct sync *sync)
 {
     enum fault fault = FAULT_NONE;
     judge_those(sync, is_undecided_and_gone);
-    if (sync->quit_is_doubted)
+    if (sync->quit_is_doubted) {
         fail_pending(sync, "the server said that it was done, but that was not true before");
-    else
-        fault = settle(sync, is_sent);
+    } else {
+        note_believed(sync);
+        fault = settle(sync, is_asked);
+        sync->quit_is_unheard = false;
+    }
     conclude(sync, fault);
     return fault;
 }
 
-enum fault engine_commit_begin(struct sync *sync)
+enum fault engine_commit_begin(struct sync *sync, int64_t now_ms)
 {
     struct commit *commit = &sync->commit;
     enum fault fault = collect(sync);
-    if (fault != FAULT_NONE) {
+    /* Of a commit of nothing nobody is told, who may still be about to ask what the last one did.
+     */
+    if (fault != FAULT_NONE || commit->removals_count == 0) {
+        removals_done(commit);
+        sync->looks_on = true;
         waiters_answer(&sync->commit_waiters, fault);
         return fault;
     }
@@ -487,6 +572,9 @@ enum fault engine_commit_begin(struct sync *sync)
     commit->prove_again_ms = 0;
     if (sync->phase == ENGINE_SERVE)
         commit->deadline_ms = INT64_MAX;
+    commit->busy_until_ms = now_ms + sync->account.timeout_ms;
+    if (commit->busy_until_ms > commit->deadline_ms)
+        commit->busy_until_ms = commit->deadline_ms;
     return FAULT_NONE;
 }
 
@@ -530,12 +618,12 @@ static bool is_locked_out(const struct sync *sync, int64_t now_ms)
            sync->retry_ms > patience_ends_ms(sync, now_ms);
 }
 
-/* DELEs that are in flight may yet be accepted. */
+/* Of what a QUIT was about the next listing has to tell first. */
 static bool has_nothing_to_do(const struct sync *sync)
 {
     const struct commit *commit = &sync->commit;
-    return pending_count(commit) == 0 && sent_count(commit) == 0 &&
-           (sync->jobs.in_flight.count == 0 || commit->dele_next == 0);
+    return count_those(commit, is_pending) == 0 && count_those(commit, is_asked) == 0 &&
+           !sync->quit_is_unheard;
 }
 
 /* By another session's listing. */
@@ -559,7 +647,8 @@ enum fault engine_commit(struct sync *sync, int64_t now_ms)
 {
     struct commit *commit = &sync->commit;
     if (now_ms >= commit->deadline_ms) {
-        fail_pending(sync, "the server took too long");
+        fail_pending(sync, sync->link == NULL && sync->login_failed ? sync->last_failure.text
+                                                                    : "the server took too long");
         conclude(sync, FAULT_TIMEOUT);
         sync->phase = ENGINE_OVER;
         return FAULT_NONE;
@@ -600,9 +689,9 @@ static enum fault quit_accepted(struct sync *sync, int64_t now_ms)
         return believe(sync);
     sync->commit.phase = COMMIT_PROVING;
     sync->commit.attempts = 0;
-    sync->commit.prove_until_ms = now_ms + sync->account.timeout_ms;
+    sync->commit.busy_until_ms = now_ms + sync->account.timeout_ms;
     sync->retry_ms = now_ms;
-    return doubted ? FAULT_NONE : settle(sync, is_sent_and_beyond_proof);
+    return doubted ? FAULT_NONE : settle(sync, is_asked_and_beyond_proof);
 }
 
 enum fault engine_quit_answered(struct sync *sync, const struct pop3_event *event, int64_t now_ms,
@@ -630,11 +719,24 @@ static void leave_unproven(struct sync *sync, const struct failure *failure)
     conclude(sync, told.fault);
 }
 
+/* A maildrop in use may be so by our own session that has just ended, or been lost. True if it is
+ * waited for; login_failed() has said until when. */
+static bool waits_for_maildrop(struct sync *sync, enum fault fault, int64_t now_ms)
+{
+    int64_t until_ms = sync->commit.busy_until_ms;
+    if (fault != FAULT_BUSY || now_ms >= until_ms)
+        return false;
+    if (sync->retry_ms > until_ms)
+        sync->retry_ms = until_ms;
+    if (sync->retry_ms <= now_ms)
+        sync->retry_ms = now_ms + COMMIT_RETRY_MS;
+    return true;
+}
+
 /*
- * The session that was to prove the commit could not be had. A maildrop in use may be so by our own
- * session that has just ended. Of a LOGIN-DELAY that CAPA had not told, only the end of our
- * patience says that it is longer. After a refusal without a code note_refusal() said when to come
- * back.
+ * The session that was to prove the commit could not be had. Of a LOGIN-DELAY that CAPA had not
+ * told, only the end of our patience says that it is longer. After a refusal without a code
+ * note_refusal() said when to come back.
  */
 static void proof_failed(struct sync *sync, const struct failure *failure, enum pop3_code code,
                          int64_t now_ms)
@@ -642,12 +744,9 @@ static void proof_failed(struct sync *sync, const struct failure *failure, enum 
     struct commit *commit = &sync->commit;
     bool busy = failure->fault == FAULT_BUSY;
     bool hopeless = failure->fault == FAULT_UNTRUSTED || sync->refused == REFUSED_FOR_GOOD;
-    if (busy && now_ms < commit->prove_until_ms) {
-        if (sync->retry_ms > commit->prove_until_ms)
-            sync->retry_ms = commit->prove_until_ms;
-        if (sync->retry_ms <= now_ms)
-            sync->retry_ms = now_ms + COMMIT_RETRY_MS;
-    } else if (code == POP3_CODE_LOGIN_DELAY) {
+    if (waits_for_maildrop(sync, failure->fault, now_ms))
+        return;
+    if (code == POP3_CODE_LOGIN_DELAY) {
         (void)believe(sync);
     } else if (busy || hopeless || ++commit->attempts >= COMMIT_ATTEMPTS_MAX) {
         leave_unproven(sync, failure);
@@ -667,18 +766,16 @@ void engine_commit_link_lost(struct sync *sync, const struct failure *failure, e
     /* A password that was refused is not tried again before it has been fetched anew. */
     bool hopeless =
         failure->fault == FAULT_UNTRUSTED || (failure->fault == FAULT_LOGIN && !sync->fetching);
-    pthread_mutex_lock(&sync->lock);
-    sync->quitting = false;
-    pthread_mutex_unlock(&sync->lock);
-    forget_sent(commit);
+    forget_asked(commit);
     commit->phase = COMMIT_DELETING;
-    if (hopeless || ++commit->attempts >= COMMIT_ATTEMPTS_MAX) {
+    if (waits_for_maildrop(sync, failure->fault, now_ms))
+        return;
+    if (hopeless || failure->fault == FAULT_BUSY || ++commit->attempts >= COMMIT_ATTEMPTS_MAX) {
         fail_pending(sync, failure->text);
         conclude(sync, failure->fault);
         return;
     }
     /* When to come back after a refused password, note_refusal() has said. */
     if (failure->fault != FAULT_LOGIN)
-        sync->retry_ms =
-            now_ms + (failure->fault == FAULT_BUSY ? COMMIT_BUSY_RETRY_MS : COMMIT_RETRY_MS);
+        sync->retry_ms = now_ms + COMMIT_RETRY_MS;
 }

@@ -298,7 +298,7 @@ static enum fault tend(struct sync *sync, int64_t now_ms)
 {
     enum fault fault;
     if (sync->commit.phase == COMMIT_NONE && sync->commit_waiters.count > 0)
-        fault = engine_commit_begin(sync);
+        fault = engine_commit_begin(sync, now_ms);
     else if (sync->commit.phase != COMMIT_NONE)
         fault = engine_commit(sync, now_ms);
     else if (sync->phase == ENGINE_STOPPING)

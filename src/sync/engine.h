@@ -37,6 +37,7 @@
 
 enum {
     SYNC_NOTES_MAX = 256,
+    BELIEVED_MAX = 16,
     ITEM_ATTEMPTS_MAX = 3, /* links that may break under one message (POP3.md 17) */
 };
 
@@ -71,16 +72,16 @@ enum commit_phase {
 struct removal {
     struct maildrop_message *message; /* one reference */
     bool made_up;                     /* its UIDL was, for the session that listed it */
-    bool asked;                       /* DELE was sent in a session that has not failed */
-    bool sent;                        /* and accepted */
-    bool removed;                     /* has gone from the server */
-    bool failed;                      /* given up, and said so */
+    bool asked;   /* DELE was sent in a session that has not failed; if `failed`, refused */
+    bool removed; /* has gone from the server */
+    bool failed;  /* given up, and said so */
 };
 
 struct commit_outcome {
-    int64_t at_s; /* 0: there was none */
+    size_t
+        number; /* of the commits of this mount that had something to delete; 0: there was none */
+    int64_t at_s;
     size_t removed_count, failed_count;
-    struct failure failure; /* the first */
     struct sync_removal_failure failures[SYNC_FAILURES_MAX];
     size_t kept_count;
 };
@@ -92,7 +93,7 @@ struct commit {
     size_t dele_next; /* the first removal whose DELE was not sent in this session */
     unsigned attempts;
     int64_t prove_again_ms; /* when to look again whether the server did as it said; 0: not yet */
-    int64_t prove_until_ms; /* no longer is waited for a maildrop in use */
+    int64_t busy_until_ms;  /* no longer is waited for a maildrop in use */
     int64_t deadline_ms;
     struct commit_outcome outcome;
 };
@@ -136,7 +137,6 @@ struct sync {
     uint64_t notes_octets;
     bool canceled; /* some request was */
     bool streams_closed;
-    bool quitting;                 /* a commit's QUIT is out: no wish can be taken back */
     struct commit_outcome outcome; /* of the last commit */
     bool stop, stop_commit;
     bool fetch_done, fetch_worked; /* said by fetch_thread, as its last word */
@@ -242,10 +242,14 @@ struct sync {
     struct failure body_failure; /* why the arriving body is no good; fault NONE if it is */
 
     struct commit commit;
+    bool quit_is_unheard; /* a commit's QUIT has gone out, and no listing has come since */
     bool quit_is_doubted; /* the last listing that was to prove a QUIT had what it should delete */
-    bool dele_sent;       /* in this session: it must not just be closed */
+    struct maildrop_message *believed[BELIEVED_MAX]; /* one reference each; see commit.c */
+    size_t believed_count;
+    bool dele_sent; /* in this session: it must not just be closed */
     bool stop_commits, stop_committed;
     struct sync_report report;
+    size_t failed_for_good_count; /* removals, while stopping */
 
     bool index_is_failing;
     size_t index_changes_count; /* since the last flush */
@@ -397,20 +401,23 @@ void engine_password_end(struct sync *sync);
 
 /* ---- commit.c ---- */
 /* Takes over all who wait for a commit. */
-enum fault engine_commit_begin(struct sync *sync);
+enum fault engine_commit_begin(struct sync *sync, int64_t now_ms);
 /* The mount is ending: from now on there is an end to it. */
 void engine_commit_hurry(struct sync *sync, int64_t now_ms);
 /* One step. */
 enum fault engine_commit(struct sync *sync, int64_t now_ms);
 /* A new listing has come. */
-void engine_commit_listed(struct sync *sync, int64_t now_ms);
+void engine_commit_listed(struct sync *sync, const struct maildrop_changes *changes,
+                          int64_t now_ms);
+/* The commit that is under way will say what became of it. */
+bool engine_commit_hears_of(const struct sync *sync, const struct maildrop_message *message);
 /* When engine_commit() wants to be called again; -1: not by itself. */
 int64_t engine_commit_at_ms(const struct sync *sync);
 enum fault engine_rset_answered(struct sync *sync, const struct pop3_event *event,
                                 struct failure *ret_failure);
 void engine_outcome_done(struct commit_outcome *outcome);
 /* Forgets a commit that was cut short. */
-void engine_commit_done(struct commit *commit);
+void engine_commit_done(struct sync *sync);
 void engine_dele_answered(struct sync *sync, const struct job *job, const struct pop3_event *event);
 enum fault engine_quit_answered(struct sync *sync, const struct pop3_event *event, int64_t now_ms,
                                 struct failure *ret_failure);

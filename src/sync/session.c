@@ -228,14 +228,9 @@ void engine_note_vanished(struct sync *sync, const struct maildrop_changes *chan
     /* Who found them still there has noted his wish when this is through; nobody will any more. */
     pthread_mutex_lock(&sync->wish_lock);
     pthread_mutex_unlock(&sync->wish_lock);
-    for (size_t i = 0; i < changes->vanished_count; i++) {
-        struct maildrop_message *message = changes->vanished[i];
-        pthread_mutex_lock(&sync->lock);
-        bool going = maildrop_message_is_going(message);
-        if (going)
+    for (size_t i = 0; i < changes->vanished_count; i++)
+        if (maildrop_message_is_going(changes->vanished[i]))
             atomic_fetch_sub(&sync->going_count, 1);
-        pthread_mutex_unlock(&sync->lock);
-    }
 }
 
 /* The first listing confirms what an earlier mount knew, so all that there is has appeared only
@@ -243,10 +238,9 @@ void engine_note_vanished(struct sync *sync, const struct maildrop_changes *chan
 static void note_wishes_over(const struct sync *sync, const struct maildrop_changes *changes,
                              bool made_up)
 {
-    if (sync->commit.phase != COMMIT_NONE)
-        return;
     for (size_t i = 0; i < changes->vanished_count; i++)
-        if (maildrop_message_is_going(changes->vanished[i]))
+        if (maildrop_message_is_going(changes->vanished[i]) &&
+            !engine_commit_hears_of(sync, changes->vanished[i]))
             note_wish_over(changes->vanished[i], made_up);
 }
 
@@ -340,8 +334,8 @@ enum fault engine_listed(struct sync *sync, struct failure *ret_failure)
     sync->listed_wall_s = clock_wall_ns() / 1000000000;
     agenda_note_listing(&sync->agenda, clock_now_ms());
     engine_publish_snapshot(sync, &changes);
+    engine_commit_listed(sync, &changes, clock_now_ms());
     maildrop_changes_done(&changes);
-    engine_commit_listed(sync, clock_now_ms());
     waiters_answer(&sync->refresh_served, FAULT_NONE);
     if (!sync->started && mapped)
         engine_start_is_over(sync, NULL);

@@ -241,6 +241,7 @@ void sync_status(struct sync *sync, struct sync_status *ret_status)
 {
     pthread_mutex_lock(&sync->lock);
     *ret_status = sync->status;
+    ret_status->commit_number = sync->outcome.number;
     ret_status->committed_at_s = sync->outcome.at_s;
     ret_status->commit_removed_count = sync->outcome.removed_count;
     ret_status->commit_failed_count = sync->outcome.failed_count;
@@ -281,7 +282,7 @@ static enum fault set_going(struct sync *sync, struct maildrop_message *message,
     pthread_mutex_lock(&sync->lock);
     if (maildrop_message_is_gone(message) || maildrop_message_is_going(message) == going)
         fault = FAULT_GONE;
-    else if (!going && sync->quitting)
+    else if (!going && maildrop_message_is_leaving(message))
         fault = FAULT_BUSY;
     if (fault == FAULT_NONE) {
         maildrop_message_set_going(message, going);
@@ -382,7 +383,7 @@ void sync_free(struct sync *sync)
         return;
     engine_password_end(sync);
     engine_outcome_done(&sync->outcome);
-    engine_commit_done(&sync->commit);
+    engine_commit_done(sync);
     engine_streams_reap(sync, true);
     maildrop_snapshot_unref(sync->snapshot);
     maildrop_free(sync->maildrop);

@@ -70,7 +70,7 @@ enum fault engine_stop(struct sync *sync, int64_t now_ms)
 {
     if (sync->stop_commits && !sync->stop_committed) {
         sync->stop_committed = true;
-        return engine_commit_begin(sync);
+        return engine_commit_begin(sync, now_ms);
     }
     if (sync->session_phase == SESSION_QUITTING)
         return FAULT_NONE;

@@ -19,8 +19,8 @@ def now():
     return int(time.time())
 
 
-def committed(deleted, *failures, failed=None):
-    return {"at_s": now() + 5, "deleted": deleted, "failed": len(failures) if failed is None else failed,
+def committed(deleted, *failures, failed=None, number=2):
+    return {"number": number, "at_s": now() + 5, "deleted": deleted, "failed": len(failures) if failed is None else failed,
             "failures": list(failures)}
 
 
@@ -222,7 +222,7 @@ def test_prefetch_of_all_and_of_some(fake):
 @pytest.mark.parametrize("error, said", [
     (errno.EBUSY, "locked by another session"), (errno.ETIMEDOUT, "did not answer in time"),
     (errno.EACCES, "refused the login"), (errno.EROFS, "read-only"), (errno.EIO, "could not be reached"),
-    (errno.EINVAL, "does not know this command"),
+    (errno.EINVAL, "does not know this command"), (errno.EINPROGRESS, "too late"),
 ])
 def test_each_errno_has_words(error, said, fake):
     fake.answers(f"exit {error}")
@@ -249,7 +249,7 @@ def test_commit_says_how_many_were_deleted(fake):
 
 
 def test_commit_of_nothing_does_not_repeat_an_old_outcome(fake):
-    fake.says(last_commit=dict(committed(12), at_s=now() - 60))
+    fake.says(last_commit=committed(12))
     assert fake.run("commit").stdout == "nothing to delete\n"
 
 
@@ -267,13 +267,14 @@ def test_commit_names_each_that_failed(fake):
         "popfsctl: could not delete c.eml: \\x1b]0;x\\x07",
         "popfsctl: could not delete 2 more messages; the log names them",
     ]
+    fake.can_become("after", last_commit=committed(4, FAILURE, second, third, failed=5, number=3))
     found = json.loads(fake.run("commit", "--json", code=1).stdout)
     assert (found["deleted"], found["failed"], found["pending_removal_count"]) == (4, 5, 5)
     assert found["failures"][0] == FAILURE and found["exit_code"] == 1
 
 
 def test_commit_while_the_server_is_away_says_why_and_not_what_was_before(fake):
-    fake.says(pending_removal_count=2, last_commit=dict(committed(7, FAILURE), at_s=now() - 60))
+    fake.says(pending_removal_count=2, last_commit=committed(7, FAILURE))
     fake.can_become("after", last_error=last_error("no route to host"))
     fake.answers(f"become after; exit {errno.EIO}")
     done = fake.run("commit", code=1)

@@ -34,6 +34,15 @@ def error_of(call, *args):
     return caught.value.errno
 
 
+def outcome_of(call, *args):
+    """0, or the errno of what failed."""
+    try:
+        call(*args)
+    except OSError as error:
+        return error.errno
+    return 0
+
+
 def control(mount, line):
     """As `echo line > .popfs/control`; what fails there raises OSError."""
     descriptor = os.open(mount.path / ".popfs/control", os.O_WRONLY)

@@ -12,7 +12,7 @@ import mailbox
 import pytest
 from conftest import script_options, script_source
 from mounting import mounted, wait_until
-from reading import cat, control, error_of, names, status
+from reading import cat, control, error_of, names, outcome_of, status
 from scripted import Script
 
 LONG = "POPFS_LONG" in os.environ  # contrib/check.sh --long: with what waits for minutes
@@ -34,12 +34,7 @@ def refreshed(mount):
 
 
 def committed(mount):
-    """0, or the errno of what failed."""
-    try:
-        control(mount, "commit")
-    except OSError as error:
-        return error.errno
-    return 0
+    return outcome_of(control, mount, "commit")
 
 
 def test_refresh_shows_what_came_and_hides_what_went(serve, on_script):

@@ -51,6 +51,17 @@ def test_commit_deletes_and_counts(serve, on_script):
         assert status(mount)["pending_removal_count"] == 0 and len(names(mount.path)) == 3
 
 
+def test_two_commits_at_once_both_say_what_was_deleted(serve, on_script):
+    server = serve(Script(messages=SIX, quit_s=1))
+    with on_script(server) as mount:
+        remove(mount, 1, 2, 3)
+        words = [os.environ["POPFSCTL"], "commit", str(mount.path)]
+        first = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+        wait_until("QUIT", lambda: server.commands("QUIT"))
+        assert ctl(mount, "commit").stdout == "deleted 3 messages\n"
+        assert first.communicate(timeout=30)[0] == "deleted 3 messages\n"
+
+
 def test_commit_names_what_the_server_refused(serve, on_script):
     server = serve(Script(messages=SIX, dele_refused={"m00002"}))
     with on_script(server, expect_exit=None) as mount:

@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: MIT
 """Removal with undo: the trash, commits while mounted, and what an interrupted one leaves."""
 
+import contextlib
 import errno
 import os
 import signal
 import subprocess
 import threading
+import time
 
 import mailbox
 import pytest
 from mounting import wait_until
-from reading import cat, control, error_of, names, run, status
+from reading import cat, control, error_of, names, outcome_of, run, status
 from scripted import Script
 
 SIX = mailbox.many(6, octets=300)
@@ -197,6 +199,123 @@ def test_taken_back_while_it_is_being_deleted_it_stays(serve, on_script):
     assert words[-1] == "QUIT"
 
 
+@pytest.fixture
+def commit_of_one(serve, on_script):
+    """Begins a commit of m00001 whose QUIT takes a while, and gives server, mount, and a function that waits for its end and
+    says what it was answered. Messages and switches are the test's."""
+    with contextlib.ExitStack() as stack:
+        def begin(script, options="refresh=0", exit_code=0, name="m00001.eml"):
+            server = serve(script)
+            script.quit_s = 0.5
+            mount = stack.enter_context(on_script(server, options, expect_exit=exit_code))
+            os.unlink(mount.path / name)
+            outcome = []
+            committer = threading.Thread(target=lambda: outcome.append(outcome_of(control, mount, "commit")))
+            committer.start()
+            wait_until("QUIT", lambda: server.commands("QUIT"))
+            script.quit_s = 0
+
+            def finish():
+                committer.join(30)
+                return outcome[0]
+
+            return server, mount, finish
+
+        yield begin
+
+
+@pytest.mark.parametrize("script", [{"quit": "mute"}, {"in_use": True}], ids=["QUIT unanswered", "nobody can be asked"])
+def test_what_a_quit_was_about_cannot_be_brought_back_before_a_listing_tells(script, commit_of_one):
+    """It would be shown, and be gone from the server."""
+    server, mount, finish = commit_of_one(Script(SIX), "refresh=0,timeout=3")
+    for switch, value in script.items():
+        setattr(server.script, switch, value)
+    wait_until("the end of QUIT", lambda: left(server) == UIDLS - {"m00001"})
+    for _ in range(10):
+        assert error_of(os.rename, mount.path / ".popfs/trash/m00001.eml", mount.path / "m00001.eml") in (errno.EINPROGRESS, errno.ENOENT)
+        time.sleep(0.1)
+    assert finish() == (errno.EBUSY if server.script.in_use else 0)
+    if server.script.in_use:
+        assert error_of(control, mount, "undelete m00001.eml") == errno.EINPROGRESS
+        assert error_of(control, mount, "rollback") == errno.EINPROGRESS
+        server.script.in_use = False
+        # Asked for by nobody, for the sake of what is in the dark.
+        wait_until("a listing", lambda: names(mount.path / ".popfs/trash") == [], 15)
+    assert set(names(mount.path)) == set(TRUTH) - {"m00001.eml"}
+    server.script.quit = "ok"
+
+
+def test_what_a_quit_did_not_delete_can_be_brought_back_after_the_listing(commit_of_one):
+    server, mount, finish = commit_of_one(Script(SIX, quit="lying"))
+    assert finish() == errno.EIO
+    os.rename(mount.path / ".popfs/trash/m00001.eml", mount.path / "m00001.eml")
+    mount.unmount()
+    assert left(server) == UIDLS
+
+
+def test_what_a_commit_is_not_about_can_be_brought_back_meanwhile(commit_of_one):
+    _, mount, finish = commit_of_one(Script(SIX))
+    os.unlink(mount.path / "m00002.eml")
+    os.rename(mount.path / ".popfs/trash/m00002.eml", mount.path / "m00002.eml")
+    assert finish() == 0
+    assert "m00002.eml" in names(mount.path)
+
+
+TWINS = [mailbox.plain("twin", b"Subject: A\r\n\r\n"), mailbox.plain("twin", b"Subject: Bbbb\r\n\r\n")]
+
+
+@pytest.mark.parametrize("script, first, second", [
+    (Script(SIX, uidl=False), "msg-1.eml", "msg-2.eml"), (Script([*TWINS, *SIX]), "m00001.eml", "twin.eml"),
+], ids=["without UIDL", "a twin"])
+def test_a_wish_that_no_other_session_can_tell_is_not_dropped_in_silence(script, first, second, commit_of_one):
+    """It came after the DELEs of the commit that was under way."""
+    _, mount, finish = commit_of_one(script, name=first)
+    os.unlink(mount.path / second)
+    assert finish() == 0
+    assert f"{second[:-4]} was to be deleted, but can no longer be identified: it stays" in mount.log()
+    assert status(mount)["pending_removal_count"] == 0
+
+
+def test_what_failed_for_good_before_the_end_is_an_error_at_the_end(commit_of_one):
+    server, mount, finish = commit_of_one(Script([*TWINS, *SIX], quit="nothing"), exit_code=1, name="twin.eml")
+    mount.kill(signal.SIGTERM)
+    wait_until("another session", lambda: len(server.sessions) > 1)
+    server.script.quit = "ok"
+    mount.wait_end()
+    finish()
+    assert "1 message could not be deleted\n" in mount.log()
+
+
+def test_what_outlives_no_mount_is_not_promised_to_the_next(serve, on_script):
+    server = serve(Script([*TWINS, *SIX], dele_refused={"twin", "m00003"}))
+    with on_script(server, "refresh=0", expect_exit=1) as mount:
+        run("rm", mount.path / "twin.eml", mount.path / "m00003.eml")
+    assert "1 message could not be deleted\n" in mount.log()
+    assert "1 message could not be deleted, and will be tried again in the next mount\n" in mount.log()
+
+
+def test_a_server_that_was_believed_and_lied_is_not_believed_again(serve, on_script):
+    """LOGIN-DELAY keeps the proof away; the next listing tells all the same."""
+    server = serve(Script(SIX, quit="lying", login_delay=3))
+    with on_script(server, "refresh=0,timeout=2", expect_exit=1) as mount:
+        os.unlink(mount.path / "m00001.eml")
+        control(mount, "commit")
+        wait_until("another session", lambda: outcome_of(control, mount, "refresh") == 0)
+        assert "it had deleted m00001, but lists it again" in mount.log()
+        os.unlink(mount.path / "m00002.eml")
+        assert error_of(control, mount, "commit") == errno.EIO
+        assert "was not true before" in status(mount)["last_commit"]["failures"][0]["reason"]
+
+
+def test_the_end_waits_for_a_maildrop_in_use_as_long_as_for_an_answer(serve, on_script):
+    server = serve(Script(SIX))
+    with on_script(server, "refresh=0,idle=1,timeout=40") as mount:
+        os.unlink(mount.path / "m00001.eml")
+        wait_until("the end of the session", lambda: server.commands("QUIT"))
+        server.script.refusal, server.script.refusal_times = "-ERR [IN-USE] somebody else has it", 3
+    assert left(server) == UIDLS - {"m00001"}
+
+
 def test_killed_in_the_middle_of_a_commit_nothing_else_goes(serve, on_script):
     server = serve(Script(SIX, hold_dele={"m00002"}))
     with on_script(server, "refresh=0", expect_exit=None) as mount:
@@ -204,8 +323,7 @@ def test_killed_in_the_middle_of_a_commit_nothing_else_goes(serve, on_script):
         committer = threading.Thread(target=lambda: error_of(control, mount, "commit"))
         committer.start()
         assert server.held.wait(10)
-        mount.kill(signal.SIGKILL)
-        mount._process.wait(10)
+        mount.die()
         subprocess.run(["fusermount3", "-uz", mount.path], check=True)
         committer.join(10)
         server.release.set()

@@ -27,7 +27,7 @@ ANSWER_S = 60  # three attempts to log in, each with its time-outs
 STRETCH = 14  # steps between two looks at everything
 
 # What may be said of one message or of a wish while the server is bad.
-BAD_SERVER = {errno.EIO, errno.ETIMEDOUT, errno.EBUSY, errno.ENOENT, errno.ESTALE}
+BAD_SERVER = {errno.EIO, errno.ETIMEDOUT, errno.EBUSY, errno.ENOENT, errno.ESTALE, errno.EINPROGRESS}
 
 ENDING = {errno.ECONNABORTED, errno.ENOTCONN}
 
@@ -280,8 +280,7 @@ def one_mount(world, on_script, options, place):
 def killed(world, mount, place, forgets):
     world.steps.append("killed")
     world.ending = True
-    mount.kill(signal.SIGKILL)
-    mount._process.wait(10)
+    mount.die()
     unmount_hard(place.mountpoint)
     for session in world.server.sessions:
         session.join(2)  # a QUIT that is on its way

@@ -32,6 +32,12 @@ static void a_refused_removal_is_not_permitted_or_read_only(void **state)
     assert_int_equal(errno_from_fault_of_removal(FAULT_REFUSED, true), EROFS);
 }
 
+static void a_removal_that_is_being_committed_cannot_be_taken_back(void **state)
+{
+    (void)state;
+    assert_int_equal(errno_from_fault_of_removal(FAULT_BUSY, false), EINPROGRESS);
+}
+
 static void a_removal_that_cannot_be_noted_lacks_space_and_a_second_one_finds_nothing(void **state)
 {
     (void)state;
@@ -45,6 +51,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_fault_has_the_errno_that_the_contract_names),
         cmocka_unit_test(a_refused_removal_is_not_permitted_or_read_only),
+        cmocka_unit_test(a_removal_that_is_being_committed_cannot_be_taken_back),
         cmocka_unit_test(a_removal_that_cannot_be_noted_lacks_space_and_a_second_one_finds_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -172,6 +172,7 @@ static int set_up_commit(void **state)
                                                {SLICE_LITERAL("bytes\xff\n"), 2}};
     commit = (struct commit){.sync = fake_sync_new(), .status = online};
     fake_sync_list(commit.sync, rows, 2);
+    commit.status.commit_number = 3;
     commit.status.committed_at_s = 1700000000;
     commit.status.commit_removed_count = 12;
     commit.status.commit_failed_count = 2;
@@ -373,8 +374,8 @@ static void json_keeps_utf_8_and_escapes_what_is_none(void **state)
     struct commit *commit = *state;
     char *text = rendered_view(status_render_json, &commit->view);
     expect_json(text);
-    assert_non_null(strstr(text, "\"last_commit\": {\"at_s\": 1700000000, \"deleted\": 12, "
-                                 "\"failed\": 2, \"failures\": ["));
+    assert_non_null(strstr(text, "\"last_commit\": {\"number\": 3, \"at_s\": 1700000000, "
+                                 "\"deleted\": 12, \"failed\": 2, \"failures\": ["));
     assert_non_null(strstr(text, "{\"name\": \"a%2F%22b.eml\", \"uidl\": \"a/\\\"b\", \"from\": "
                                  "\"Ji\xc5\x99\xc3\xad\", \"subject\": \"\xf0\x9f\x93\xa7 offer\", "
                                  "\"reason\": \"the server said -ERR \\\"no\\\"\"},"));
