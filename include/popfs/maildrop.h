@@ -56,6 +56,8 @@ bool maildrop_message_is_leaving(const struct maildrop_message *message);
 void maildrop_message_set_leaving(struct maildrop_message *message, bool leaving);
 /* It is no longer in the maildrop: a listing lacked it or a commit deleted it. */
 bool maildrop_message_is_gone(const struct maildrop_message *message);
+/* And nobody is to be shown it any more: maildrop_changes_take_effect() was called. */
+bool maildrop_message_is_withdrawn(const struct maildrop_message *message);
 /* It has gone, but the listing that lacked it had its UIDL: for another message, as far as can be
  * told. */
 bool maildrop_message_is_replaced(const struct maildrop_message *message);
@@ -126,6 +128,10 @@ struct maildrop_changes {
 enum fault maildrop_apply(struct maildrop *maildrop, const struct maildrop_row *rows, size_t count,
                           bool same_identity, int64_t now_ns, struct maildrop_message **ret_by_row,
                           struct maildrop_changes *ret_changes);
+/* From now on what has vanished is withdrawn. What comes between is for the one who applied the
+ * changes, and others go on seeing what was there before, in whole: what vanished may have its name
+ * from what takes its place. */
+void maildrop_changes_take_effect(const struct maildrop_changes *changes);
 void maildrop_changes_done(struct maildrop_changes *changes);
 
 /* A commit deleted these: takes them out of the snapshot and marks them gone. */

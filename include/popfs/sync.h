@@ -83,8 +83,9 @@ struct maildrop_snapshot *sync_snapshot(struct sync *sync);
 
 /*
  * Called on the sync thread, without a lock of the caller's, whenever a listing or a commit changed
- * the maildrop; sync_snapshot() gives the new state already. Set it before requests are submitted;
- * NULL takes it away, and when that returns no call is running any more.
+ * the maildrop; sync_snapshot() gives the new state already. `changed` calls
+ * maildrop_changes_take_effect() in the moment in which it makes the changes its own. Set it before
+ * requests are submitted; NULL takes it away, and when that returns no call is running any more.
  */
 struct sync_listener {
     void (*changed)(void *context, const struct maildrop_changes *changes);

@@ -42,7 +42,7 @@ double attributes_of_message(const struct attributes_owner *owner,
     int64_t seconds;
     int64_t first_seen_ns = maildrop_message_first_seen_ns(message);
     bool dated = maildrop_message_time(message, &seconds);
-    bool gone = maildrop_message_is_gone(message);
+    bool gone = maildrop_message_is_withdrawn(message);
     if (!dated)
         seconds = first_seen_ns / NS_PER_S;
 

@@ -33,17 +33,7 @@ static void changed(void *context, const struct maildrop_changes *changes)
     struct fs *fs = context;
     if (changes->appeared_count == 0 && changes->vanished_count == 0)
         return;
-    /* The vanished first: a message that takes their place may have the same name. */
-    for (size_t i = 0; i < changes->vanished_count; i++)
-        place_settle(fs, changes->vanished[i]);
-    pthread_mutex_lock(&fs->lock);
-    (void)nametable_reserve(&fs->names[PLACE_ROOT], changes->appeared_count);
-    pthread_mutex_unlock(&fs->lock);
-    for (size_t i = 0; i < changes->appeared_count; i++)
-        place_settle(fs, changes->appeared[i]);
-    pthread_mutex_lock(&fs->lock);
-    fs_root_touch(fs);
-    pthread_mutex_unlock(&fs->lock);
+    place_settle_changes(fs, changes);
     for (size_t i = 0; i < changes->vanished_count; i++)
         tell_attributes(fs, inode_of_message(changes->vanished[i]));
     tell_attributes(fs, TREE_ROOT_INO);

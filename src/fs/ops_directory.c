@@ -116,18 +116,29 @@ static bool is_told(const struct listing *listing, size_t position)
     return listing->plus && listing->place != PLACE_TRASH && position < TOLD_COUNT_MAX;
 }
 
+/* Its name, which a listing that began before must not lack, is another one's by now. */
+static bool has_heir(const struct listing *listing, const struct maildrop_message *message)
+{
+    struct maildrop_message *heir = NULL;
+    if (listing->place == PLACE_ROOT && maildrop_message_is_replaced(message))
+        heir = place_find_heir(listing->fs, message);
+    maildrop_message_unref(heir);
+    return heir != NULL;
+}
+
 static bool listing_add_message(struct listing *listing, struct maildrop_message *message,
                                 size_t position)
 {
     struct name name;
-    if (place_of_message(message) != listing->place)
+    bool is_here = place_of_message(message) == listing->place;
+    if (!is_here && !has_heir(listing, message))
         return true;
     if (!place_name(message, &name)) {
         listing->error = ENOMEM;
         return false;
     }
-    return is_told(listing, position) ? listing_add_plus(listing, &name, message)
-                                      : listing_add_plain(listing, &name, message);
+    return is_here && is_told(listing, position) ? listing_add_plus(listing, &name, message)
+                                                 : listing_add_plain(listing, &name, message);
 }
 
 static bool list_virtual(struct listing *listing, const struct tree_entry *folder, off_t after)

@@ -49,8 +49,8 @@ double ops_attributes(const struct fs *fs, const struct maildrop_message *messag
 
 int ops_errno(enum fault fault, const struct maildrop_message *message)
 {
-    return fault == FAULT_GONE && maildrop_message_is_gone(message) ? ESTALE
-                                                                    : errno_from_fault(fault);
+    return fault == FAULT_GONE && maildrop_message_is_withdrawn(message) ? ESTALE
+                                                                         : errno_from_fault(fault);
 }
 
 static double names_timeout_s(fuse_ino_t parent)
@@ -178,7 +178,7 @@ static bool heir_has_another_size(struct fs *fs, const struct maildrop_message *
  */
 static bool is_stale(struct fs *fs, const struct maildrop_message *message, bool by_file)
 {
-    if (!maildrop_message_is_gone(message))
+    if (!maildrop_message_is_withdrawn(message))
         return false;
     return !message_is_open(fs, message) || (!by_file && heir_has_another_size(fs, message));
 }
@@ -228,7 +228,7 @@ static void getattr_message(fuse_req_t req, struct fs *fs, struct maildrop_messa
 {
     int64_t seconds;
     bool believed = sync_size_is_believed(fs->sync, message);
-    bool gone = maildrop_message_is_gone(message);
+    bool gone = maildrop_message_is_withdrawn(message);
     if (is_stale(fs, message, by_file) || (gone && !believed))
         fuse_reply_err(req, ESTALE);
     else if (gone)

@@ -201,7 +201,7 @@ static void open_stale(fuse_req_t req, struct fs *fs, const struct maildrop_mess
 void message_open(fuse_req_t req, struct fs *fs, struct maildrop_message *message,
                   struct fuse_file_info *info)
 {
-    if (maildrop_message_is_gone(message)) {
+    if (maildrop_message_is_withdrawn(message)) {
         open_stale(req, fs, message);
         return;
     }

@@ -5,7 +5,7 @@
 
 enum place place_of_message(const struct maildrop_message *message)
 {
-    if (maildrop_message_is_gone(message))
+    if (maildrop_message_is_withdrawn(message))
         return PLACE_NONE;
     return maildrop_message_is_going(message) ? PLACE_TRASH : PLACE_ROOT;
 }
@@ -34,27 +34,47 @@ bool place_name(const struct maildrop_message *message, struct name *ret_name)
 
 /* With the lock held: what is found out about the message counts only as long as nobody else moves
  * it. */
-static bool settle(struct fs *fs, uint32_t hash, struct maildrop_message *message)
+static bool settle(struct fs *fs, struct maildrop_message *message)
 {
     enum place place = place_of_message(message);
+    struct name name;
+    if (!place_name(message, &name))
+        return false;
+    uint32_t hash = nametable_hash(name_slice(&name));
     for (size_t i = 0; i < PLACE_COUNT; i++)
         if (i != place)
             (void)nametable_remove(&fs->names[i], hash, message);
     return place == PLACE_NONE || nametable_add(&fs->names[place], hash, message);
 }
 
-void place_settle(struct fs *fs, struct maildrop_message *message)
+static void note_settled(bool settled)
 {
-    struct name name;
-    bool settled = place_name(message, &name);
-    if (settled) {
-        uint32_t hash = nametable_hash(name_slice(&name));
-        pthread_mutex_lock(&fs->lock);
-        settled = settle(fs, hash, message);
-        pthread_mutex_unlock(&fs->lock);
-    }
     if (!settled)
         log_write(LOG_LEVEL_ERROR, "no memory for the name of a message: it cannot be opened");
+}
+
+void place_settle(struct fs *fs, struct maildrop_message *message)
+{
+    pthread_mutex_lock(&fs->lock);
+    bool settled = settle(fs, message);
+    pthread_mutex_unlock(&fs->lock);
+    note_settled(settled);
+}
+
+void place_settle_changes(struct fs *fs, const struct maildrop_changes *changes)
+{
+    bool settled = true;
+    pthread_mutex_lock(&fs->lock);
+    maildrop_changes_take_effect(changes);
+    /* The vanished first: a message that takes their place may have the same name. */
+    for (size_t i = 0; i < changes->vanished_count; i++)
+        settled &= settle(fs, changes->vanished[i]);
+    (void)nametable_reserve(&fs->names[PLACE_ROOT], changes->appeared_count);
+    for (size_t i = 0; i < changes->appeared_count; i++)
+        settled &= settle(fs, changes->appeared[i]);
+    fs_root_touch(fs);
+    pthread_mutex_unlock(&fs->lock);
+    note_settled(settled);
 }
 
 struct maildrop_message *place_find(struct fs *fs, enum place place, struct slice name)
@@ -65,12 +85,7 @@ struct maildrop_message *place_find(struct fs *fs, enum place place, struct slic
     pthread_mutex_lock(&fs->lock);
     struct maildrop_message *message = nametable_find(&fs->names[place], hash, name);
     pthread_mutex_unlock(&fs->lock);
-    /* What has gone stays in the table until the index knows: to who looks it up again after an
-     * ESTALE it is not there. */
-    if (message == NULL || place_of_message(message) == place)
-        return message;
-    maildrop_message_unref(message);
-    return NULL;
+    return message;
 }
 
 struct maildrop_message *place_find_heir(struct fs *fs, const struct maildrop_message *gone)

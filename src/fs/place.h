@@ -30,6 +30,9 @@ bool place_name(const struct maildrop_message *message, struct name *ret_name);
  * Want of memory is logged: then the name cannot be looked up until the next mount.
  */
 void place_settle(struct fs *fs, struct maildrop_message *message);
+/* The same for all of these, which take effect with it: whoever looks a name up finds what had it
+ * before or what has it now. Touches the root. */
+void place_settle_changes(struct fs *fs, const struct maildrop_changes *changes);
 /* A new reference; NULL if that folder has nothing of this name. */
 struct maildrop_message *place_find(struct fs *fs, enum place place, struct slice name);
 /* The one that has the name of this one, which has gone, in the root now: a new reference; NULL if

@@ -268,6 +268,12 @@ enum fault maildrop_apply(struct maildrop *maildrop, const struct maildrop_row *
     return FAULT_NONE;
 }
 
+void maildrop_changes_take_effect(const struct maildrop_changes *changes)
+{
+    for (size_t i = 0; i < changes->vanished_count; i++)
+        atomic_store_explicit(&changes->vanished[i]->withdrawn, true, memory_order_relaxed);
+}
+
 void maildrop_changes_done(struct maildrop_changes *changes)
 {
     for (size_t i = 0; i < changes->vanished_count; i++)

@@ -27,6 +27,7 @@ struct maildrop_message *message_new(struct slice uidl, uint32_t copy, bool uniq
     atomic_init(&message->going, false);
     atomic_init(&message->leaving, false);
     atomic_init(&message->gone, false);
+    atomic_init(&message->withdrawn, false);
     atomic_init(&message->replaced, false);
     message->unique = unique;
     message->kept = false;
@@ -130,6 +131,11 @@ void maildrop_message_set_leaving(struct maildrop_message *message, bool leaving
 bool maildrop_message_is_gone(const struct maildrop_message *message)
 {
     return atomic_load_explicit(&message->gone, memory_order_relaxed);
+}
+
+bool maildrop_message_is_withdrawn(const struct maildrop_message *message)
+{
+    return atomic_load_explicit(&message->withdrawn, memory_order_relaxed);
 }
 
 bool maildrop_message_is_replaced(const struct maildrop_message *message)

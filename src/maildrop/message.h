@@ -18,6 +18,7 @@ struct maildrop_message {
     atomic_bool going;
     atomic_bool leaving;
     atomic_bool gone;
+    atomic_bool withdrawn;
     atomic_bool replaced; /* gone, but its UIDL was still listed */
     bool unique;          /* no other message of the listing has this UIDL */
     bool kept;            /* scratch of maildrop_apply(): the new listing still has it */

@@ -444,6 +444,8 @@ void engine_tell(struct sync *sync, const struct maildrop_changes *changes)
     pthread_mutex_lock(&sync->listener_lock);
     if (sync->listener.changed != NULL && changes->appeared_count + changes->vanished_count > 0)
         sync->listener.changed(sync->listener.context, changes);
+    else
+        maildrop_changes_take_effect(changes);
     pthread_mutex_unlock(&sync->listener_lock);
 }
 

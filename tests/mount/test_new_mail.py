@@ -301,6 +301,28 @@ def test_an_open_that_waits_while_its_message_is_replaced_opens_the_other(serve,
         assert got["data"] == twins[1].data.replace(b"\r\n", b"\n")
 
 
+def test_a_name_that_goes_from_one_message_to_another_is_never_missing(serve, on_script):
+    """Which of two twins is which nobody can tell in a new session: they are new messages each time, under the same names."""
+    twins = [mailbox.plain("dup", b"one\r\n"), mailbox.plain("dup", b"two\r\n")]
+    server = serve(Script([*twins, *mailbox.many(1000, octets=300)]))
+    with on_script(server, "refresh=0") as mount:
+        def refresh():
+            for _ in range(40):
+                control(mount, "refresh")
+                time.sleep(0.05)  # who is sent round twice by two refreshes in a row sees ESTALE
+
+        refresher = threading.Thread(target=refresh)
+        refresher.start()
+        looks = 0
+        while refresher.is_alive():
+            with open(mount.path / "dup.eml", "rb") as file:
+                assert file.read() in {twin.data for twin in twins}
+            os.stat(mount.path / "dup~2.eml")
+            assert {"dup.eml", "dup~2.eml"} <= set(os.listdir(mount.path))
+            looks += 1
+        assert looks > 40
+
+
 def test_a_commit_waits_for_its_proof_while_the_maildrop_is_in_use(serve, on_script):
     """Our own session may be what holds it still: for as long as the time-out, however often that is said."""
     server = serve(Script(MAILS[:3]))

@@ -44,6 +44,8 @@ static void tell(struct sync *sync, const struct maildrop_changes *changes)
     publish(sync);
     if (sync->listener.changed != NULL)
         sync->listener.changed(sync->listener.context, changes);
+    else
+        maildrop_changes_take_effect(changes);
 }
 
 void fake_sync_list(struct sync *sync, const struct maildrop_row *rows, size_t count)
