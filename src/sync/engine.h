@@ -10,6 +10,8 @@
  *     session.c  logging in, losing the link, back-off
  *     upkeep.c   ending a session: new mail, idleness, the end
  *     commit.c   DELE and QUIT
+ *     proof.c    whether the server did what it said then
+ *     removals.c what a commit is about, and what becomes of each
  *     stream.c   large messages that are read while they arrive
  *     index.c    what is remembered between mounts
  *     password.c fetched anew after a refusal
@@ -38,6 +40,8 @@
 enum {
     SYNC_NOTES_MAX = 256,
     BELIEVED_MAX = 16,
+    COMMIT_ATTEMPTS_MAX = 3,
+    COMMIT_RETRY_MS = 1000,
     ITEM_ATTEMPTS_MAX = 3, /* links that may break under one message (POP3.md 17) */
 };
 
@@ -72,14 +76,13 @@ enum commit_phase {
 struct removal {
     struct maildrop_message *message; /* one reference */
     bool made_up;                     /* its UIDL was, for the session that listed it */
-    bool asked;   /* DELE was sent in a session that has not failed; if `failed`, refused */
-    bool removed; /* has gone from the server */
-    bool failed;  /* given up, and said so */
+    bool asked;                       /* DELE was sent in a session that has not failed */
+    bool removed;                     /* has gone from the server */
+    bool failed;                      /* refused or given up, and said so */
 };
 
 struct commit_outcome {
-    size_t
-        number; /* of the commits of this mount that had something to delete; 0: there was none */
+    size_t number; /* of the commits that had something to delete; 0: there was none */
     int64_t at_s;
     size_t removed_count, failed_count;
     struct sync_removal_failure failures[SYNC_FAILURES_MAX];
@@ -406,24 +409,59 @@ enum fault engine_commit_begin(struct sync *sync, int64_t now_ms);
 void engine_commit_hurry(struct sync *sync, int64_t now_ms);
 /* One step. */
 enum fault engine_commit(struct sync *sync, int64_t now_ms);
-/* A new listing has come. */
-void engine_commit_listed(struct sync *sync, const struct maildrop_changes *changes,
-                          int64_t now_ms);
-/* The commit that is under way will say what became of it. */
-bool engine_commit_hears_of(const struct sync *sync, const struct maildrop_message *message);
 /* When engine_commit() wants to be called again; -1: not by itself. */
 int64_t engine_commit_at_ms(const struct sync *sync);
 enum fault engine_rset_answered(struct sync *sync, const struct pop3_event *event,
                                 struct failure *ret_failure);
-void engine_outcome_done(struct commit_outcome *outcome);
-/* Forgets a commit that was cut short. */
-void engine_commit_done(struct sync *sync);
 void engine_dele_answered(struct sync *sync, const struct job *job, const struct pop3_event *event);
 enum fault engine_quit_answered(struct sync *sync, const struct pop3_event *event, int64_t now_ms,
                                 struct failure *ret_failure);
 /* The link was lost while committing; `code`: what the server gave as the reason. */
 void engine_commit_link_lost(struct sync *sync, const struct failure *failure, enum pop3_code code,
                              int64_t now_ms);
+
+/* ---- proof.c ---- */
+/* A new listing has come, and others have been told of it. */
+void engine_commit_listed(struct sync *sync, const struct maildrop_changes *changes,
+                          int64_t now_ms);
+/* The commit's QUIT was answered +OK, and the link has been closed. */
+enum fault engine_quit_accepted(struct sync *sync, int64_t now_ms);
+/*
+ * No later session is to come soon that would show whether that is true. Of a server that has said
+ * so when it was not, a later listing tells. Ends the commit.
+ */
+enum fault engine_quit_believe(struct sync *sync);
+/* The session that was to prove the commit could not be had, and is not waited for. */
+void engine_proof_failed(struct sync *sync, const struct failure *failure, enum pop3_code code,
+                         int64_t now_ms);
+/* Forgets a commit that was cut short. */
+void engine_commit_done(struct sync *sync);
+
+/* ---- removals.c ---- */
+bool removal_is_going(const struct removal *removal);
+bool removal_is_undecided(const struct removal *removal);
+/* Undecided and going. */
+bool removal_is_pending(const struct removal *removal);
+/* The server deletes it at QUIT, or may; or has. */
+bool removal_is_asked(const struct removal *removal);
+/* No other session can tell it from the rest. */
+bool removal_is_beyond_proof(const struct removal *removal);
+/* Takes up every message that is going now, by rising id. What is removed later waits for the next
+ * commit. */
+enum fault engine_removals_collect(struct sync *sync);
+void engine_removals_done(struct commit *commit);
+size_t engine_removals_count(const struct commit *commit,
+                             bool (*are)(const struct removal *removal));
+/* The commit that is under way will say what became of it. */
+bool engine_commit_hears_of(const struct sync *sync, const struct maildrop_message *message);
+void engine_removal_failed(struct sync *sync, struct removal *removal, const char *why);
+void engine_removals_fail_pending(struct sync *sync, const char *why);
+/* These have gone, as far as can be known. */
+enum fault engine_removals_settle(struct sync *sync, bool (*is_due)(const struct removal *removal));
+/* The commit is over. `fault`: what the whole of it failed with, or FAULT_NONE if each removal
+ * tells for itself. */
+void engine_commit_conclude(struct sync *sync, enum fault fault);
+void engine_outcome_done(struct commit_outcome *outcome);
 
 /* ---- sync.c ---- */
 void engine_wake(const struct sync *sync);
