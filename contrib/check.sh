@@ -79,7 +79,7 @@ else
         name=${fuzzer##*/}
         say "fuzz: $name, one minute"
         found=$(mktemp -d)
-        limits=(-max_total_time=60 -rss_limit_mb=1024 -timeout=10 -artifact_prefix=build/fuzz/)
+        limits=(-max_total_time=60 -rss_limit_mb=1024 -timeout=60 -artifact_prefix=build/fuzz/)
         dictionary=tests/fuzz/dictionaries/${name#fuzz_}
         [[ ! -f $dictionary ]] || limits+=("-dict=$dictionary")
         "$fuzzer" "${limits[@]}" "$found" "tests/fuzz/corpus/${name#fuzz_}" >"build/$name.log" 2>&1 ||
