@@ -127,7 +127,8 @@ struct store_body;
 
 /* A body that is being written: a killed popfs leaves nothing of one that is not whole. A full or
  * broken disk is no fault as long as memory or another disk can take the bytes: such a body is then
- * not kept. FAULT_MEMORY. */
+ * not kept. Once nothing takes them, that is FAULT_DISK of every later call for this body, too.
+ * FAULT_MEMORY. */
 enum fault store_body_new(struct store *store, struct store_body **ret_body,
                           struct failure *ret_failure);
 enum fault store_body_append(struct store_body *body, struct slice bytes,

@@ -31,6 +31,7 @@ struct store_body {
     int shared;                  /* the caller's; -1: none was given out */
     enum refuge refuge;          /* where it is; NONE: on the disk of the cache */
     int disk_error;              /* why it is not there; 0: it is */
+    bool is_broken;              /* nothing took some of its bytes: it has a hole for ever */
     char name[BODY_NAME_OCTETS]; /* "" if it has none, or is kept */
     uint64_t octets;
     uint64_t written_octets; /* of them, in the file */
@@ -104,12 +105,16 @@ static bool move(struct store_body *body, uint64_t upto)
     }
 }
 
+static bool has_file(struct store_body *body)
+{
+    return body->descriptor >= 0 || create(body) ||
+           (make_room(body->store, errno) && create(body)) || move(body, 0);
+}
+
 static enum fault need_file(struct store_body *body, struct failure *ret_failure)
 {
-    if (body->descriptor >= 0 || create(body) || (make_room(body->store, errno) && create(body)) ||
-        move(body, 0))
-        return FAULT_NONE;
-    return write_failure(ret_failure, body->disk_error);
+    body->is_broken = body->is_broken || !has_file(body);
+    return body->is_broken ? write_failure(ret_failure, body->disk_error) : FAULT_NONE;
 }
 
 enum fault store_body_new(struct store *store, struct store_body **ret_body,
@@ -123,6 +128,7 @@ enum fault store_body_new(struct store *store, struct store_body **ret_body,
     body->shared = -1;
     body->refuge = REFUGE_NONE;
     body->disk_error = 0;
+    body->is_broken = false;
     body->name[0] = '\0';
     body->octets = 0;
     body->written_octets = 0;
@@ -155,8 +161,8 @@ static enum fault body_write(struct store_body *body, struct slice bytes,
             written = write_some(body, &bytes);
         if (written || (body->refuge == REFUGE_NONE && make_room(body->store, errno)))
             continue;
-        if (!move(body, upto))
-            fault = write_failure(ret_failure, body->disk_error);
+        body->is_broken = !move(body, upto);
+        fault = need_file(body, ret_failure);
     }
     return fault;
 }
@@ -172,7 +178,7 @@ enum fault store_body_append(struct store_body *body, struct slice bytes,
                              struct failure *ret_failure)
 {
     body->octets += bytes.len;
-    if (bytes.len > BODY_GATHER_OCTETS - body->gathered_octets) {
+    if (body->is_broken || bytes.len > BODY_GATHER_OCTETS - body->gathered_octets) {
         enum fault fault = store_body_flush(body, ret_failure);
         if (fault != FAULT_NONE)
             return fault;
@@ -346,7 +352,7 @@ enum fault store_body_keep(struct store_body *body, uint64_t id, struct extent *
 {
     enum fault fault = FAULT_NONE;
     *ret_extent = EXTENT_NONE;
-    if (body->descriptor >= 0 || !keep_packed(body, id, ret_extent)) {
+    if (body->is_broken || body->descriptor >= 0 || !keep_packed(body, id, ret_extent)) {
         fault = store_body_flush(body, ret_failure);
         if (fault == FAULT_NONE) {
             fault = keep_file(body, id, ret_failure);

@@ -312,6 +312,48 @@ static void when_nothing_takes_the_bytes_that_is_a_fault(void **state)
     assert_false(store_is_keeping(f->store));
 }
 
+static void a_body_that_has_lost_bytes_is_at_fault_for_ever(void **state)
+{
+    struct fixture *f = *state;
+    const struct slice bytes = {block, 20000};
+    struct store_body *body;
+    struct extent extent = {.descriptor = -7};
+    bool equal;
+    int shared;
+    assert_int_equal(store_body_new(f->store, &body, NULL), FAULT_NONE);
+    assert_int_equal(store_body_append(body, bytes, NULL), FAULT_NONE);
+    limit_files(10000);
+    enum fault fault = store_body_flush(body, NULL);
+    limit_files(RLIM_INFINITY);
+    assert_int_equal(fault, FAULT_DISK);
+    assert_int_equal(store_body_append(body, bytes, NULL), FAULT_DISK);
+    assert_int_equal(store_body_flush(body, NULL), FAULT_DISK);
+    assert_int_equal(store_body_compare(body, 0, bytes, &equal, NULL), FAULT_DISK);
+    assert_int_equal(store_body_share(body, &shared, NULL), FAULT_DISK);
+    assert_int_equal(store_body_keep(body, 1, &extent, NULL), FAULT_DISK);
+    assert_int_equal(extent.descriptor, -1);
+    assert_false(is_kept(f->store, 1, 2 * bytes.len));
+}
+
+static void no_file_at_all_for_a_body_is_a_loss_as_well(void **state)
+{
+    struct fixture *f = *state;
+    struct rlimit limit;
+    struct store_body *body;
+    struct extent extent = {.descriptor = -7};
+    assert_int_equal(store_body_new(f->store, &body, NULL), FAULT_NONE);
+    assert_int_equal(store_body_append(body, (struct slice){block, 50000}, NULL), FAULT_NONE);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    const struct rlimit none = {3, limit.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    enum fault fault = store_body_flush(body, NULL);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_int_equal(fault, FAULT_DISK);
+    assert_int_equal(store_body_keep(body, 1, &extent, NULL), FAULT_DISK);
+    assert_int_equal(extent.descriptor, -1);
+    assert_false(is_kept(f->store, 1, 50000));
+}
+
 static void a_keep_whose_last_bytes_are_lost_gives_no_descriptor(void **state)
 {
     struct fixture *f = *state;
@@ -362,6 +404,8 @@ int main(void)
         TEST(a_store_whose_bodies_fill_the_disk_is_opened_without_them),
         TEST(a_disk_that_is_full_of_other_things_is_a_fault_of_the_opening),
         TEST(when_nothing_takes_the_bytes_that_is_a_fault),
+        TEST(a_body_that_has_lost_bytes_is_at_fault_for_ever),
+        TEST(no_file_at_all_for_a_body_is_a_loss_as_well),
         TEST(a_keep_whose_last_bytes_are_lost_gives_no_descriptor),
         TEST(too_many_open_files_are_a_fault_that_evicts_nobody),
     };
