@@ -302,6 +302,9 @@ void engine_receive_start(struct sync *sync, struct job *job);
 enum fault engine_receive_data(struct sync *sync, struct job *job, struct slice bytes,
                                struct failure *ret_failure);
 void engine_receive_end(struct sync *sync, struct job *job);
+/* sync->body_failure says why what is arriving is no good; the answer is read to its end all the
+ * same, and thrown away. */
+void engine_receive_failed(struct sync *sync);
 /* The link broke while this answer was the next to come. */
 void engine_receive_lost(struct sync *sync, const struct job *job);
 void engine_receive_refused(struct sync *sync, struct job *job, const char *why);
@@ -317,7 +320,7 @@ void engine_stream_want(struct sync *sync, struct sync_request *request);
 bool engine_stream_begin(struct sync *sync, const struct job *job);
 /* Takes from the front of *bytes what the stream holds already; it must be the same. */
 enum fault engine_stream_skip(struct sync *sync, struct slice *bytes);
-/* The stream that is arriving cannot go on; its body is freed. */
+/* The stream that is arriving cannot go on; who waits for it is answered, and its body freed. */
 void engine_stream_fail(struct sync *sync, enum fault fault);
 /* The link broke too often under it. */
 void engine_stream_give_up(struct sync *sync, const struct maildrop_message *message,
@@ -326,9 +329,9 @@ void engine_stream_give_up(struct sync *sync, const struct maildrop_message *mes
 bool engine_stream_is_cut(struct sync *sync);
 /* The start that TOP gave has come. */
 void engine_stream_start_complete(struct sync *sync, struct job *job);
-/* All has come, and the store has taken the body: was the size right? */
+/* All has come, and the store has taken the body: was the size right? Answers who waits. */
 void engine_stream_complete(struct sync *sync, uint64_t octets);
-/* Makes what has arrived available. */
+/* Makes what has arrived available; if the disk does not take it, that fails. */
 void engine_stream_publish(struct sync *sync);
 /* What is arriving belongs to no answer any more. */
 void engine_stream_detach(struct sync *sync);

@@ -190,18 +190,33 @@ static void answer_all(struct jobs *jobs, struct job *job, enum fault fault, str
     }
 }
 
-void jobs_answer_octets(struct jobs *jobs, struct job *job, uint64_t available, enum fault fault)
+static void answer_octets(struct jobs *jobs, struct job *job, const struct sync_stream *stream,
+                          uint64_t available, enum fault fault)
 {
     struct sync_request **link = &job->requests;
     while (*link != NULL) {
         struct sync_request *request = *link;
-        if (request->want == SYNC_WANT_OCTETS && request->upto <= available) {
+        if (request->want == SYNC_WANT_OCTETS && request->stream == stream &&
+            request->upto <= available) {
             *link = request->next;
             answer(jobs, request, fault, EXTENT_NONE);
         } else {
             link = &request->next;
         }
     }
+}
+
+/* Only one of the two is what is arriving; who waits for the other has what he wants all the same.
+ */
+void jobs_answer_octets(struct jobs *jobs, const struct maildrop_message *message,
+                        const struct sync_stream *stream, uint64_t available, enum fault fault)
+{
+    struct job *body = jobs_find(jobs, JOB_BODY, message);
+    struct job *start = jobs_find(jobs, JOB_START, message);
+    if (body != NULL)
+        answer_octets(jobs, body, stream, available, fault);
+    if (start != NULL)
+        answer_octets(jobs, start, stream, available, fault);
 }
 
 void jobs_hand_over(struct jobs *jobs, struct job *from, struct job *to)

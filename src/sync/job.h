@@ -75,8 +75,9 @@ void jobs_wait(struct jobs *jobs, struct job *job, struct sync_request *request,
 void jobs_set_in_flight(struct jobs *jobs, struct job *job, uint64_t owed_octets);
 /* `octets` of its answer have come. */
 void jobs_note_octets(struct jobs *jobs, struct job *job, uint64_t octets);
-/* Answers those who wait for octets up to `available`. */
-void jobs_answer_octets(struct jobs *jobs, struct job *job, uint64_t available, enum fault fault);
+/* Answers those who wait for octets of this stream of the message up to `available`. */
+void jobs_answer_octets(struct jobs *jobs, const struct maildrop_message *message,
+                        const struct sync_stream *stream, uint64_t available, enum fault fault);
 /* Those who wait for `from` wait for `to` from now on. */
 void jobs_hand_over(struct jobs *jobs, struct job *from, struct job *to);
 /* Back to the front of its queue. */

@@ -41,8 +41,7 @@ void engine_header_missing(struct sync *sync, struct job *job)
     jobs_finish(&sync->jobs, job, FAULT_REFUSED, EXTENT_NONE);
 }
 
-/* What is arriving is no good; the reply is read to its end all the same, and thrown away. */
-static void body_failed(struct sync *sync)
+void engine_receive_failed(struct sync *sync)
 {
     log_write(LOG_LEVEL_ERROR, "%s", sync->body_failure.text);
     if (sync->stream != NULL)
@@ -63,7 +62,7 @@ void engine_receive_start(struct sync *sync, struct job *job)
     if (job->kind == JOB_START)
         return; /* whoever wanted it has failed meanwhile */
     if (store_body_new(sync->store, &sync->body, &sync->body_failure) != FAULT_NONE)
-        body_failed(sync);
+        engine_receive_failed(sync);
 }
 
 /* As they are kept: with LF, if that was asked for. */
@@ -103,7 +102,7 @@ enum fault engine_receive_data(struct sync *sync, struct job *job, struct slice 
         header_feed(&sync->header, bytes);
     sync->raw_octets += bytes.len;
     if (sync->body != NULL && take(sync, bytes) != FAULT_NONE)
-        body_failed(sync);
+        engine_receive_failed(sync);
     if (is_endless(sync, job))
         return failure_set(ret_failure, FAULT_GARBLED,
                            "a message goes on and on, far beyond the size that LIST gave");
@@ -160,13 +159,12 @@ static void note_size(struct sync *sync, const struct maildrop_message *message)
 }
 
 /* A stream that was given more than the whole turned out to have. */
-static bool is_cut(struct sync *sync)
+static void fail_cut(struct sync *sync)
 {
     if (!engine_stream_is_cut(sync))
-        return false;
+        return;
     failure_set(&sync->body_failure, FAULT_GARBLED, "a message came shorter than before");
-    body_failed(sync);
-    return true;
+    engine_receive_failed(sync);
 }
 
 /*
@@ -174,13 +172,12 @@ static bool is_cut(struct sync *sync)
  * first octet of a message, and what follows garbles the session. An empty file would be a wrong
  * one.
  */
-static bool is_nothing(struct sync *sync, const struct job *job)
+static void fail_nothing(struct sync *sync, const struct job *job)
 {
     if (job->doubts == 0 || sync->body == NULL || sync->raw_octets > 0)
-        return false;
+        return;
     failure_set(&sync->body_failure, FAULT_GARBLED, "the server sent nothing for a message, twice");
-    body_failed(sync);
-    return true;
+    engine_receive_failed(sync);
 }
 
 /* A body that could not be kept is as good as one that was for whoever waits for it now. */
@@ -192,6 +189,7 @@ static void note_kept(struct sync *sync, enum fault fault)
     sync->body_not_kept_said = fault != FAULT_NONE;
 }
 
+/* Of a stream nothing is lost here: it has been published. */
 static enum fault keep(struct sync *sync, struct maildrop_message *message,
                        struct extent *ret_extent)
 {
@@ -203,10 +201,6 @@ static enum fault keep(struct sync *sync, struct maildrop_message *message,
     sync->body = NULL;
     note_kept(sync, fault);
     if (ret_extent->descriptor < 0)
-        octets = 0;
-    if (sync->stream != NULL)
-        engine_stream_complete(sync, octets);
-    if (ret_extent->descriptor < 0)
         return fault;
     maildrop_message_learn_octets(message, octets);
     learn_header(sync, message);
@@ -215,6 +209,8 @@ static enum fault keep(struct sync *sync, struct maildrop_message *message,
     if (octets_before != octets)
         engine_publish_size(sync, message);
     note_size(sync, message);
+    if (sync->stream != NULL)
+        engine_stream_complete(sync, octets);
     return FAULT_NONE;
 }
 
@@ -222,24 +218,25 @@ static enum fault keep(struct sync *sync, struct maildrop_message *message,
 static void complete_eol(struct sync *sync)
 {
     if (sync->account.lf && sync->body != NULL && append(sync, eol_end(&sync->eol)) != FAULT_NONE)
-        body_failed(sync);
+        engine_receive_failed(sync);
 }
 
 static void body_complete(struct sync *sync, struct job *job)
 {
     struct extent body = EXTENT_NONE;
     complete_eol(sync);
+    engine_stream_publish(sync);
+    fail_nothing(sync, job);
+    fail_cut(sync);
     enum fault fault = sync->body_failure.fault;
-    uint64_t promised = maildrop_message_octets(job->message, NULL);
-    if (is_nothing(sync, job) || is_cut(sync))
-        fault = sync->body_failure.fault;
-    else if (sync->body != NULL)
+    /* Who opened it after its stream had failed: nothing is held any more that it could differ
+     * from. */
+    if (fault == FAULT_GARBLED && sync->raw_octets > 0 && job->requests != NULL) {
+        jobs_requeue(&sync->jobs, job);
+        return;
+    }
+    if (sync->body != NULL)
         fault = keep(sync, job->message, &body);
-    /* Those who read a stream were promised a size: they must not be told that all is well. */
-    if (fault == FAULT_NONE)
-        jobs_answer_octets(&sync->jobs, job, UINT64_MAX,
-                           maildrop_message_octets(job->message, NULL) == promised ? FAULT_NONE
-                                                                                   : FAULT_GARBLED);
     /* Short again: whoever waits gets it, but the next open asks anew. */
     if (job->doubts > 0 && is_short(sync, job))
         store_body_remove(sync->store, maildrop_message_id(job->message));

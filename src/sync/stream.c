@@ -265,13 +265,14 @@ void engine_stream_detach(struct sync *sync)
     sync->body = NULL;
 }
 
-static void stream_fail(struct sync_stream *stream, enum fault fault)
+static void stream_fail(struct sync *sync, struct sync_stream *stream, enum fault fault)
 {
     stream->fault = fault;
     /* What a reader of this stream still asks for must not get into the page cache, which it shares
      * with those who open the message again. */
     if (fault == FAULT_GARBLED)
         atomic_store_explicit(&stream->available, 0, memory_order_release);
+    jobs_answer_octets(&sync->jobs, stream->message, stream, UINT64_MAX, fault);
     store_body_free(stream->body);
     stream->body = NULL;
 }
@@ -280,7 +281,7 @@ void engine_stream_fail(struct sync *sync, enum fault fault)
 {
     struct sync_stream *stream = sync->stream;
     engine_stream_detach(sync);
-    stream_fail(stream, fault);
+    stream_fail(sync, stream, fault);
 }
 
 void engine_stream_give_up(struct sync *sync, const struct maildrop_message *message,
@@ -288,7 +289,7 @@ void engine_stream_give_up(struct sync *sync, const struct maildrop_message *mes
 {
     struct sync_stream *stream = stream_find(sync, message);
     if (stream != NULL)
-        stream_fail(stream, fault);
+        stream_fail(sync, stream, fault);
 }
 
 /* Between RETR and what came before; TOP is to blame if that was all (rule 14 of POP3.md). */
@@ -337,8 +338,12 @@ enum fault engine_stream_skip(struct sync *sync, struct slice *bytes)
 void engine_stream_publish(struct sync *sync)
 {
     struct sync_stream *stream = sync->stream;
-    if (stream == NULL || store_body_flush(sync->body, &sync->body_failure) != FAULT_NONE)
+    if (stream == NULL)
         return;
+    if (store_body_flush(sync->body, &sync->body_failure) != FAULT_NONE) {
+        engine_receive_failed(sync);
+        return;
+    }
     uint64_t available = store_body_octets(sync->body);
     /* The last octet only when the whole is known to be as long as was promised. */
     if (available >= stream->promised_octets)
@@ -346,24 +351,14 @@ void engine_stream_publish(struct sync *sync)
     if (available <= sync_stream_available(stream))
         return;
     atomic_store_explicit(&stream->available, available, memory_order_release);
-    /* One of the two is what is arriving; who waits for the other has what he wants all the same.
-     */
-    struct job *body = jobs_find(&sync->jobs, JOB_BODY, stream->message);
-    struct job *start = jobs_find(&sync->jobs, JOB_START, stream->message);
-    if (body != NULL)
-        jobs_answer_octets(&sync->jobs, body, available, FAULT_NONE);
-    if (start != NULL)
-        jobs_answer_octets(&sync->jobs, start, available, FAULT_NONE);
+    jobs_answer_octets(&sync->jobs, stream->message, stream, available, FAULT_NONE);
 }
 
 void engine_stream_start_complete(struct sync *sync, struct job *job)
 {
+    engine_stream_publish(sync);
+    engine_stream_detach(sync);
     enum fault fault = sync->body_failure.fault;
-    if (sync->stream != NULL) {
-        engine_stream_publish(sync);
-        jobs_answer_octets(&sync->jobs, job, sync_stream_available(sync->stream), FAULT_NONE);
-        engine_stream_detach(sync);
-    }
     if (job->requests != NULL) {
         struct job *whole = engine_body_job(sync, job->message, SCHEDULE_READ);
         fault = FAULT_MEMORY;
@@ -380,11 +375,12 @@ void engine_stream_complete(struct sync *sync, uint64_t octets)
     stream->body = NULL; /* the store has it now, and the descriptor reads it still */
     if (octets == stream->promised_octets) {
         atomic_store_explicit(&stream->available, octets, memory_order_release);
-        return;
+    } else {
+        stream->fault = FAULT_GARBLED;
+        log_write(LOG_LEVEL_WARNING,
+                  "a message of %" PRIu64 " octets has %" PRIu64
+                  "; who was reading it gets an error and may open it again",
+                  stream->promised_octets, octets);
     }
-    stream->fault = FAULT_GARBLED;
-    log_write(LOG_LEVEL_WARNING,
-              "a message of %" PRIu64 " octets has %" PRIu64
-              "; who was reading it gets an error and may open it again",
-              stream->promised_octets, octets);
+    jobs_answer_octets(&sync->jobs, stream->message, stream, UINT64_MAX, stream->fault);
 }

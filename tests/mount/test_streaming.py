@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -381,6 +382,60 @@ def test_a_second_retr_with_other_octets_is_an_error_and_never_a_mix(serve, on_s
         assert whole(mount.path / "large.eml") == OTHER.data
 
 
+def test_who_waits_for_what_came_otherwise_gets_an_error_though_the_line_breaks_next(serve, on_script):
+    server = serve(held_at(2 * MIB))
+    with on_script(server) as mount:
+        with opened(mount.path / "large.eml") as descriptor:
+            got = [os.read(descriptor, MIB)]
+            rest = Later(read_until_error, descriptor, got)
+            wait_for_waiters(mount, 1)
+            server.script.messages = [OTHER, SMALL]
+            server.script.hold_retr, server.script.cut_retr = {}, 2 * MIB
+            server.drop_all()
+            server.release.set()
+            assert error_of(rest.result) == errno.EIO
+            assert MIB <= len(got[0]) <= 2 * MIB and BIG.data.startswith(got[0])
+        assert whole(mount.path / "large.eml") == OTHER.data
+
+
+def test_who_waits_for_a_start_that_came_otherwise_gets_an_error(serve, on_script):
+    server = serve(Script(messages=[BIG, SMALL]))
+    with on_script(server) as mount, opened(mount.path / "large.eml") as descriptor:
+        wait_until("the headers", lambda: len(server.commands("TOP")) == 2)
+        before = received(mount)
+        server.script.garbled, server.script.garbled_times = {"TOP": b"+OK\r\n" + BIG.data[:2000]}, 1
+        start = Later(os.read, descriptor, 4096)
+        wait_until("a part of the start", lambda: received(mount) >= before + 2000)
+        server.script.top_as = {"large": OTHER.data}
+        server.drop_all()
+        assert error_of(start.result) == errno.EIO
+        assert whole(mount.path / "large.eml") == BIG.data
+    assert retrs(server, 1) == 1
+
+
+def test_a_stream_whose_octets_no_disk_takes_is_an_error_and_has_no_hole(serve, on_script):
+    server = serve(held_at(MIB))
+    with on_script(server, "timeout=60") as mount:
+        with opened(mount.path / "large.eml") as descriptor:
+            got = [os.read(descriptor, MIB // 2)]
+            rest = Later(read_until_error, descriptor, got)
+            wait_until("the RETR", server.held.is_set)
+            wait_for_waiters(mount, 1)
+            resource.prlimit(mount.pid, resource.RLIMIT_FSIZE, (MIB + 100, resource.RLIM_INFINITY))
+            server.held.clear()
+            server.script.hold_retr = {"large": MIB + 1000}
+            server.drop_all()
+            wait_until("another RETR", server.held.is_set)
+            wait_until("its octets", lambda: received(mount) > 2 * MIB + 1000)
+            resource.prlimit(mount.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+            server.release.set()
+            assert error_of(rest.result) == errno.EIO
+            assert BIG.data.startswith(got[0])
+        wait_until("the end of the RETR", lambda: received(mount) > MIB + len(BIG.data))
+        assert whole(mount.path / "large.eml") == BIG.data
+        assert "cannot write to the cache" in mount.log()
+
+
 def read_until_error(descriptor, got):
     while part := os.read(descriptor, 65536):
         got[0] += part
@@ -458,6 +513,20 @@ def test_who_was_given_another_top_spoils_nothing_for_a_later_reader(serve, on_s
             with opened(path) as later:
                 octets_or_eio(pager, 4096, 0)  # must not go to the page cache, which both have in common
                 assert read_all(later) == BIG.data
+
+
+def test_who_opens_a_message_while_the_rest_of_what_differed_comes_gets_it_whole(serve, on_script):
+    server = serve(other_top(hold_retr={"large": 2 * MIB}))
+    with on_script(server, "timeout=60") as mount:
+        path = mount.path / "large.eml"
+        with opened(path) as pager:
+            assert os.pread(pager, 4096, 0) == OTHER.data[:4096]
+            assert error_of(os.pread, pager, 4096, MIB) == errno.EIO
+            again = Later(whole, path)
+            wait_for_waiters(mount, 1)
+            server.release.set()
+            assert again.result() == BIG.data
+    assert retrs(server, 1) == 2
 
 
 def test_top_that_gives_more_than_there_is_is_used_for_content_no_more(serve, on_script):

@@ -353,9 +353,14 @@ static void who_waited_for_another_message_can_still_give_up(void **state)
     settle(&fixture->jobs);
 }
 
+static char streams[2];
+#define STREAM ((struct sync_stream *)(void *)&streams[0])
+#define OTHER_STREAM ((struct sync_stream *)(void *)&streams[1])
+
 static struct reader reader_upto(struct fixture *fixture, uint64_t upto)
 {
     struct reader reader = reader_of(SYNC_WANT_OCTETS, fixture->messages[0]);
+    reader.request.stream = STREAM;
     reader.request.upto = upto;
     return reader;
 }
@@ -371,19 +376,41 @@ static void readers_are_answered_as_soon_as_their_octets_have_come(void **state)
     jobs_wait(jobs, job, &near.request, SCHEDULE_READ);
     jobs_wait(jobs, job, &far.request, SCHEDULE_READ);
     jobs_wait(jobs, job, &opener.request, SCHEDULE_READ);
-    jobs_answer_octets(jobs, job, 99, FAULT_NONE);
+    jobs_answer_octets(jobs, fixture->messages[0], STREAM, 99, FAULT_NONE);
     assert_int_equal(near.answers_count, 0);
-    jobs_answer_octets(jobs, job, 100, FAULT_NONE);
+    jobs_answer_octets(jobs, fixture->messages[0], STREAM, 100, FAULT_NONE);
     assert_answered(&near, FAULT_NONE);
     assert_int_equal(near.body.descriptor, -1);
     assert_int_equal(far.answers_count, 0);
-    jobs_answer_octets(jobs, job, UINT64_MAX, FAULT_GARBLED);
+    jobs_answer_octets(jobs, fixture->messages[0], STREAM, UINT64_MAX, FAULT_GARBLED);
     assert_answered(&far, FAULT_GARBLED);
     assert_int_equal(opener.answers_count, 0);
     assert_int_equal(jobs->waiting_count, 1);
     jobs_finish(jobs, job, FAULT_NONE, fixture->body);
     assert_answered(&opener, FAULT_NONE);
     assert_int_equal(close(opener.body.descriptor), 0);
+    settle(&fixture->jobs);
+}
+
+static void readers_of_one_stream_are_not_answered_for_another(void **state)
+{
+    struct fixture *fixture = *state;
+    struct jobs *jobs = &fixture->jobs;
+    struct reader at_start = reader_upto(fixture, 100);
+    struct reader in_body = reader_upto(fixture, 1000);
+    struct reader other = reader_upto(fixture, 100);
+    other.request.stream = OTHER_STREAM;
+    struct job *start = add(fixture, JOB_START, SCHEDULE_READ, 0);
+    struct job *whole = add(fixture, JOB_BODY, SCHEDULE_READ, 0);
+    jobs_wait(jobs, start, &at_start.request, SCHEDULE_READ);
+    jobs_wait(jobs, whole, &other.request, SCHEDULE_READ);
+    jobs_wait(jobs, whole, &in_body.request, SCHEDULE_READ);
+    jobs_answer_octets(jobs, fixture->messages[0], STREAM, UINT64_MAX, FAULT_GARBLED);
+    assert_answered(&at_start, FAULT_GARBLED);
+    assert_answered(&in_body, FAULT_GARBLED);
+    assert_int_equal(other.answers_count, 0);
+    jobs_answer_octets(jobs, fixture->messages[0], OTHER_STREAM, 100, FAULT_NONE);
+    assert_answered(&other, FAULT_NONE);
     settle(&fixture->jobs);
 }
 
@@ -397,14 +424,14 @@ static void whom_the_start_does_not_satisfy_waits_for_the_whole(void **state)
     struct job *whole = add(fixture, JOB_BODY, SCHEDULE_AHEAD, 0);
     jobs_wait(jobs, start, &near.request, SCHEDULE_READ);
     jobs_wait(jobs, start, &far.request, SCHEDULE_READ);
-    jobs_answer_octets(jobs, start, 500, FAULT_NONE);
+    jobs_answer_octets(jobs, fixture->messages[0], STREAM, 500, FAULT_NONE);
     jobs_hand_over(jobs, start, whole);
     jobs_finish(jobs, start, FAULT_NONE, EXTENT_NONE);
     assert_answered(&near, FAULT_NONE);
     assert_int_equal(far.answers_count, 0);
     assert_int_equal(jobs->waiting_count, 1);
     assert_ptr_equal(jobs->queued[SCHEDULE_READ].first, whole);
-    jobs_answer_octets(jobs, whole, 1000, FAULT_NONE);
+    jobs_answer_octets(jobs, fixture->messages[0], STREAM, 1000, FAULT_NONE);
     assert_answered(&far, FAULT_NONE);
     settle(&fixture->jobs);
 }
@@ -428,6 +455,7 @@ int main(void)
         TEST(who_waited_for_another_message_is_looked_at_anew_and_not_answered),
         TEST(who_waited_for_another_message_can_still_give_up),
         TEST(readers_are_answered_as_soon_as_their_octets_have_come),
+        TEST(readers_of_one_stream_are_not_answered_for_another),
         TEST(whom_the_start_does_not_satisfy_waits_for_the_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
