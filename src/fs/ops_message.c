@@ -227,17 +227,22 @@ void message_release(struct fs *fs, uint64_t handle)
 
 /* ---- reading ---- */
 
-/* From memory: splicing the descriptor takes twice as long (FUSE.md C). */
+/* From memory: splicing the descriptor takes twice as long (FUSE.md C). All of `size` is there, or
+ * the file has been damaged: the kernel would take what is left for the whole. */
 static void reply_octets(fuse_req_t req, int descriptor, char *buffer, size_t size, off_t offset)
 {
-    ssize_t got;
-    do
-        got = pread(descriptor, buffer, size, offset);
-    while (got < 0 && errno == EINTR);
-    if (got < 0)
+    size_t filled = 0;
+    while (filled < size) {
+        ssize_t got = pread(descriptor, buffer + filled, size - filled, offset + (off_t)filled);
+        if (got == 0 || (got < 0 && errno != EINTR))
+            break;
+        if (got > 0)
+            filled += (size_t)got;
+    }
+    if (filled < size)
         fuse_reply_err(req, EIO);
     else
-        fuse_reply_buf(req, buffer, (size_t)got);
+        fuse_reply_buf(req, buffer, size);
 }
 
 /* What follows a body in its file is another one's. */

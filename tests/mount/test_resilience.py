@@ -131,6 +131,24 @@ def test_a_maildrop_that_somebody_else_locks_later_is_ebusy(serve, on_script):
         assert caught.value.errno == errno.EBUSY
 
 
+def body_file(place, mail):
+    """That of a body which is too large for a pack."""
+    (path,) = [path for path in (place.folder / "cache").glob("**/bodies-*/*") if path.stat().st_size == len(mail.data)]
+    return path
+
+
+def test_a_body_that_the_disk_lost_while_it_was_open_is_an_error_and_comes_anew(serve, on_script):
+    mail = mailbox.many(1, octets=300_000)[0]
+    server = serve(Script(messages=[mail]))
+    with on_script(server) as mount:
+        path = mount.path / "m00001.eml"
+        with open(path, "rb", buffering=0) as file:
+            os.truncate(body_file(mount.place, mail), 100_000)
+            assert error_of(os.pread, file.fileno(), 4096, 200_000) == errno.EIO
+            assert os.pread(file.fileno(), 4096, 0) == mail.data[:4096]
+        assert path.read_bytes() == mail.data
+
+
 @pytest.mark.parametrize("silent, dated", [("TOP", False), ("TOP 12 0", True)])
 def test_a_top_that_is_never_answered_holds_nothing_up_for_good(silent, dated, serve, on_script):
     """The sweep asks for the newest header first in each session, so nothing behind it would have its turn."""
