@@ -158,7 +158,7 @@ enum fault store_body_keep(struct store_body *body, uint64_t id, struct extent *
                            struct failure *ret_failure);
 
 /* Where a kept body of exactly `octets` is, the descriptor the caller's to close; FAULT_GONE if
- * there is none. Any thread; touches only the local disk. */
+ * there is none, FAULT_DISK if it cannot be opened. Any thread; touches only the local disk. */
 enum fault store_body_open(const struct store *store, uint64_t id, uint64_t octets,
                            struct extent *ret_extent);
 /* Whether that is likely to work: the disk is not asked. Any thread. */

@@ -97,7 +97,8 @@ struct sync_listener {
 void sync_set_listener(struct sync *sync, const struct sync_listener *listener);
 
 /* Where a body is that is whole on the local disk, the descriptor the caller's to close; FAULT_GONE
- * if it is not there. */
+ * if it is not there, FAULT_DISK if it cannot be opened: SYNC_WANT_BODY fetches it in either case.
+ */
 enum fault sync_body_open(struct sync *sync, struct maildrop_message *message,
                           struct extent *ret_extent);
 

@@ -8,7 +8,6 @@
  * arrived. What TOP gave may lie in the page cache when the stream is closed, and RETR may differ,
  * so the next open of such a message starts with an empty page cache.
  */
-#include "errors.h"
 #include "ops.h"
 #include "parked.h"
 
@@ -207,16 +206,14 @@ void message_open(fuse_req_t req, struct fs *fs, struct maildrop_message *messag
     }
     struct extent body;
     fuse_ino_t ino = inode_of_message(message);
-    enum fault fault = sync_body_open(fs->sync, message, &body);
-    if (fault == FAULT_NONE) {
+    if (sync_body_open(fs->sync, message, &body) == FAULT_NONE) {
         /* The bytes of a message never change. */
         info->keep_cache = !inodes_take_streamed(&fs->inodes, ino);
         opened(req, fs, inodes_told_octets(&fs->inodes, ino), info,
                open_message_new(fs, message, body, NULL));
-    } else if (fault == FAULT_GONE) {
-        open_parked(req, fs, message, info);
     } else {
-        fuse_reply_err(req, errno_from_fault(fault));
+        /* Where the cache is damaged, too: the server has it. */
+        open_parked(req, fs, message, info);
     }
 }
 

@@ -468,7 +468,7 @@ void engine_outcome_done(struct commit_outcome *outcome);
 
 /* ---- sync.c ---- */
 void engine_wake(const struct sync *sync);
-/* Where a body is that is here, the descriptor the caller's to close; FAULT_GONE if it is not. */
+/* As sync_body_open(), and nobody has read it. */
 enum fault engine_body_open(const struct sync *sync, const struct maildrop_message *message,
                             struct extent *ret_extent);
 

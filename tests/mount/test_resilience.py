@@ -149,6 +149,21 @@ def test_a_body_that_the_disk_lost_while_it_was_open_is_an_error_and_comes_anew(
         assert path.read_bytes() == mail.data
 
 
+def test_a_body_that_cannot_be_opened_in_the_cache_comes_from_the_server(serve, on_script):
+    mail = mailbox.many(1, octets=300_000)[0]
+    server = serve(Script(messages=[mail]))
+    with on_script(server) as mount:
+        path = mount.path / "m00001.eml"
+        path.open("rb").close()
+        kept = body_file(mount.place, mail)
+        kept.unlink()
+        kept.symlink_to(kept)
+        assert path.read_bytes() == mail.data
+        assert kept.read_bytes() == mail.data
+        path.open("rb").close()
+    assert len(server.commands("RETR")) == 2
+
+
 @pytest.mark.parametrize("silent, dated", [("TOP", False), ("TOP 12 0", True)])
 def test_a_top_that_is_never_answered_holds_nothing_up_for_good(silent, dated, serve, on_script):
     """The sweep asks for the newest header first in each session, so nothing behind it would have its turn."""
