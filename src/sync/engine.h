@@ -233,6 +233,8 @@ struct sync {
     size_t bad_rows_count;
     size_t lies_count;       /* sizes of LIST that RETR did not bear out */
     size_t truths_count;     /* those that it did */
+    bool list_overstates;    /* in this mount: it has promised more than there was */
+    uint64_t short_id;       /* the first message that was much shorter, twice; 0: none */
     struct store_body *body; /* what is arriving; a stream's if `stream` is not NULL */
     uint64_t arrived_octets; /* of it, in this answer, as they are kept */
     uint64_t raw_octets;     /* of this answer, as they were sent */

@@ -32,6 +32,7 @@ struct job {
     bool in_flight;
     unsigned attempts;                /* sessions that were lost while it was in flight */
     unsigned doubts;                  /* answers that could not be believed */
+    uint64_t doubted_octets;          /* of the last of them, as they were sent */
     struct maildrop_message *message; /* one reference; NULL if it is for none */
     size_t removal;                   /* JOB_DELE: which */
     uint32_t lines;                   /* JOB_START */

@@ -109,19 +109,37 @@ enum fault engine_receive_data(struct sync *sync, struct job *job, struct slice 
     return FAULT_NONE;
 }
 
+/* Less than half of what LIST promised, where it is not known to promise too much. */
 static bool is_short(const struct sync *sync, const struct job *job)
 {
-    return sync->raw_octets < maildrop_message_listed_octets(job->message) / 2;
+    return sync->raw_octets < maildrop_message_listed_octets(job->message) / 2 &&
+           (!sync->list_overstates || sync->raw_octets == 0);
+}
+
+static bool came_before(const struct sync *sync, const struct job *job)
+{
+    bool was_exact;
+    uint64_t octets = maildrop_message_octets(job->message, &was_exact);
+    return was_exact && octets == sync->arrived_octets;
 }
 
 /*
- * A body of less than half of what LIST promised: mailutils gives an empty one for a message that
- * vanished, and Dovecot ends a read error of its own with a proper dot. It is asked for again,
- * once.
+ * mailutils gives an empty body for a message that vanished, and Dovecot ends a read error of its
+ * own with a proper dot. It is asked for again, once.
  */
 static bool is_doubtful(const struct sync *sync, const struct job *job)
 {
-    return job->doubts == 0 && sync->body != NULL && is_short(sync, job);
+    return job->doubts == 0 && sync->body != NULL && is_short(sync, job) && !came_before(sync, job);
+}
+
+/* The same twice, of two messages: LIST is wrong, and not what came. */
+static void note_short(struct sync *sync, const struct job *job)
+{
+    uint64_t id = maildrop_message_id(job->message);
+    if (job->doubts == 0 || sync->raw_octets != job->doubted_octets)
+        return;
+    sync->list_overstates |= sync->short_id != 0 && sync->short_id != id;
+    sync->short_id = id;
 }
 
 /* The kernel believes what LIST said of the others: it is to ask again. */
@@ -148,6 +166,7 @@ static void note_size(struct sync *sync, const struct maildrop_message *message)
             engine_index_sizes(sync);
         return;
     }
+    sync->list_overstates |= listed > sync->raw_octets;
     if (sync->lies_count++ > 0)
         return;
     engine_index_sizes(sync);
@@ -189,13 +208,14 @@ static void note_kept(struct sync *sync, enum fault fault)
     sync->body_not_kept_said = fault != FAULT_NONE;
 }
 
-/* Of a stream nothing is lost here: it has been published. */
-static enum fault keep(struct sync *sync, struct maildrop_message *message,
-                       struct extent *ret_extent)
+/* Of a stream nothing is lost here: it has been published. What was asked for twice and is short,
+ * whoever waits gets, but the next open asks anew. */
+static enum fault keep(struct sync *sync, const struct job *job, struct extent *ret_extent)
 {
+    struct maildrop_message *message = job->message;
     uint64_t octets = sync->arrived_octets;
-    bool was_exact;
-    uint64_t octets_before = maildrop_message_octets(message, &was_exact);
+    uint64_t octets_before = maildrop_message_octets(message, NULL);
+    bool came = came_before(sync, job);
     enum fault fault =
         store_body_keep(sync->body, maildrop_message_id(message), ret_extent, &sync->body_failure);
     sync->body = NULL;
@@ -204,11 +224,15 @@ static enum fault keep(struct sync *sync, struct maildrop_message *message,
         return fault;
     maildrop_message_learn_octets(message, octets);
     learn_header(sync, message);
-    if (!was_exact || octets_before != octets)
+    if (!came)
         engine_index_octets(sync, message);
     if (octets_before != octets)
         engine_publish_size(sync, message);
-    note_size(sync, message);
+    note_short(sync, job);
+    if (!is_short(sync, job))
+        note_size(sync, message);
+    else if (!came)
+        store_body_remove(sync->store, maildrop_message_id(message));
     if (sync->stream != NULL)
         engine_stream_complete(sync, octets);
     return FAULT_NONE;
@@ -236,10 +260,7 @@ static void body_complete(struct sync *sync, struct job *job)
         return;
     }
     if (sync->body != NULL)
-        fault = keep(sync, job->message, &body);
-    /* Short again: whoever waits gets it, but the next open asks anew. */
-    if (job->doubts > 0 && is_short(sync, job))
-        store_body_remove(sync->store, maildrop_message_id(job->message));
+        fault = keep(sync, job, &body);
     jobs_finish(&sync->jobs, job, fault, body);
     cleanup_close(&body.descriptor);
 }
@@ -261,6 +282,7 @@ static void ask_again(struct sync *sync, struct job *job)
     log_write(LOG_LEVEL_WARNING, "a message came much shorter than LIST said; asking again");
     engine_receive_abandon(sync);
     job->doubts++;
+    job->doubted_octets = sync->raw_octets;
     jobs_requeue(&sync->jobs, job);
 }
 

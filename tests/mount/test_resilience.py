@@ -18,7 +18,7 @@ import pytest
 from conftest import script_options, script_source
 from faultproxy import FaultProxy, everywhere
 from mounting import mount_or_refusal, wait_until
-from reading import NETWORK, control, error_of, read_at_last, read_or_errno
+from reading import NETWORK, control, error_of, read_at_last, read_or_errno, status
 from scripted import Script, Server
 
 LONG = "POPFS_LONG" in os.environ  # contrib/check.sh --long: for longer
@@ -129,6 +129,41 @@ def test_a_maildrop_that_somebody_else_locks_later_is_ebusy(serve, on_script):
         with pytest.raises(OSError) as caught:
             (mount.path / "m00001.eml").read_bytes()
         assert caught.value.errno == errno.EBUSY
+
+
+def test_a_list_that_always_promises_too_much_is_soon_not_believed(serve, on_script):
+    mails = mailbox.many(6, octets=3000)
+    server = serve(Script(messages=mails, size_said=lambda octets: str(3 * octets)))
+    with on_script(server) as mount:
+        for mail in mails:
+            assert (mount.path / f"{mail.name}.eml").read_bytes() == mail.data
+        assert status(mount)["sizes"] == "wrong"
+        control(mount, "prefetch")
+        fetched = len(server.commands("RETR"))
+        for mail in mails:
+            assert (mount.path / f"{mail.name}.eml").read_bytes() == mail.data
+    assert len(server.commands("RETR")) == fetched <= 2 * len(mails) + 1
+
+
+def test_one_message_that_always_comes_short_is_asked_for_twice_and_spoils_the_trust_in_no_other(serve, on_script):
+    mails = mailbox.many(6, octets=3000)
+    server = serve(Script(messages=mails, short_retr={"m00002": 500}, short_times=99))
+    with on_script(server) as mount:
+        assert (mount.path / "m00001.eml").read_bytes() == mails[0].data
+        for _ in range(2):
+            assert (mount.path / "m00002.eml").read_bytes() == mails[1].data[:500] + b"\r\n"
+        assert status(mount)["sizes"] == "trusted"
+    assert server.commands("RETR").count("RETR 2") <= 3
+
+
+def test_a_list_that_promises_too_little_is_no_reason_to_believe_a_body_that_came_short(serve, on_script):
+    """Dovecot counts some messages short, and ends those that it cannot read with a proper dot."""
+    mails = mailbox.many(3, octets=3000)
+    server = serve(Script(messages=mails, size_said=lambda octets: str(octets - 2), short_retr={"m00002": 500}))
+    with on_script(server) as mount:
+        for mail in mails:
+            assert (mount.path / f"{mail.name}.eml").read_bytes() == mail.data
+        assert status(mount)["sizes"] == "wrong"
 
 
 def body_file(place, mail):
