@@ -255,9 +255,9 @@ static void expire(struct sync *sync, int64_t now_ms)
     int64_t oldest_ms = now_ms - sync->account.timeout_ms;
     bool heard = sync->link != NULL && link_heard_ms(sync->link) > oldest_ms &&
                  sync->session_phase == SESSION_ONLINE;
-    bool busy =
-        sync->session_phase != SESSION_ONLINE &&
-        (sync->last_failure.fault == FAULT_BUSY || now_ms < agenda_login_from_ms(&sync->agenda));
+    bool locked = sync->login_failed && sync->last_failure.fault == FAULT_BUSY;
+    bool busy = sync->session_phase != SESSION_ONLINE &&
+                (locked || now_ms < agenda_login_from_ms(&sync->agenda));
     jobs_expire(&sync->jobs, heard ? INT64_MIN : oldest_ms, busy ? FAULT_BUSY : FAULT_TIMEOUT);
     /* Any other failure has answered them. */
     if (sync->link != NULL || !busy)

@@ -131,6 +131,20 @@ def test_a_maildrop_that_somebody_else_locks_later_is_ebusy(serve, on_script):
         assert caught.value.errno == errno.EBUSY
 
 
+def test_a_login_that_hangs_is_a_time_out_though_the_maildrop_was_locked_before(serve, on_script):
+    mails = mailbox.many(2, octets=300)
+    server = serve(Script(messages=mails, retr_refused={"m00002"}))  # so that it is not read ahead
+    with on_script(server, "timeout=2,idle=1,refresh=0") as mount:
+        wait_until("the end of the session", lambda: status(mount)["state"] == "idle")
+        server.script.in_use = True
+        assert error_of((mount.path / "m00001.eml").read_bytes) == errno.EBUSY
+        server.script.in_use = False
+        assert read_at_last(mount.path / "m00001.eml") == mails[0].data
+        wait_until("the end of the session", lambda: status(mount)["state"] == "idle")
+        server.script.login_s, server.script.silent = 1.2, {"STAT"}  # so that who waits gives up before the link does
+        assert error_of((mount.path / "m00002.eml").read_bytes) == errno.ETIMEDOUT
+
+
 def test_a_list_that_always_promises_too_much_is_soon_not_believed(serve, on_script):
     mails = mailbox.many(6, octets=3000)
     server = serve(Script(messages=mails, size_said=lambda octets: str(3 * octets)))
