@@ -17,8 +17,7 @@ enum {
 
 /* ---- what came in by the door ---- */
 
-/* No session, and none to be had. A busy maildrop is waited for instead. */
-static bool is_away(const struct sync *sync, int64_t now_ms)
+bool engine_is_away(const struct sync *sync, int64_t now_ms)
 {
     return sync->link == NULL && sync->login_failed && sync->last_failure.fault != FAULT_BUSY &&
            (now_ms < sync->retry_ms || sync->refused == REFUSED_FOR_GOOD);
@@ -64,7 +63,7 @@ static void take_wish(struct sync *sync, struct sync_request *request, struct wa
                       int64_t now_ms)
 {
     try_again(sync);
-    if (is_away(sync, now_ms))
+    if (engine_is_away(sync, now_ms))
         request->answer(request, sync->last_failure.fault, EXTENT_NONE);
     else
         waiters_add(waiters, request);
@@ -96,7 +95,7 @@ static bool take_without_job(struct sync *sync, struct sync_request *request, in
         restore(sync, request);
         return true;
     case SYNC_WANT_OCTETS:
-        engine_stream_want(sync, request);
+        engine_stream_want(sync, request, now_ms);
         return true;
     case SYNC_WANT_BODY:
     case SYNC_WANT_OPEN:
@@ -118,7 +117,7 @@ static bool take_at_once(struct sync *sync, struct sync_request *request, int64_
                engine_body_open(sync, request->message, &body) == FAULT_NONE) {
         /* It came whole between the look and the request. */
         request->answer(request, FAULT_NONE, body);
-    } else if (is_away(sync, now_ms)) {
+    } else if (engine_is_away(sync, now_ms)) {
         request->answer(request, sync->last_failure.fault, EXTENT_NONE);
     } else {
         return request->want == SYNC_WANT_OPEN && engine_stream_open(sync, request);

@@ -316,8 +316,8 @@ void engine_receive_abandon(struct sync *sync);
 /* ---- stream.c ---- */
 /* True if the request was answered with a stream, or waits to see whether LIST can be believed. */
 bool engine_stream_open(struct sync *sync, struct sync_request *request);
-/* Asks for what the request waits for; answers it if that is not needed. */
-void engine_stream_want(struct sync *sync, struct sync_request *request);
+/* Asks for what the request waits for; answers it if that is not needed, or of no use. */
+void engine_stream_want(struct sync *sync, struct sync_request *request, int64_t now_ms);
 /* An answer to `job` begins: if the message has a stream, its bytes go there. True if it has. */
 bool engine_stream_begin(struct sync *sync, const struct job *job);
 /* Takes from the front of *bytes what the stream holds already; it must be the same. */
@@ -476,6 +476,9 @@ enum fault engine_body_open(const struct sync *sync, const struct maildrop_messa
 
 /* ---- engine.c ---- */
 void *engine_run(void *sync);
+/* No session, and none to be had: sync->last_failure says why. A busy maildrop is waited for
+ * instead. */
+bool engine_is_away(const struct sync *sync, int64_t now_ms);
 /* Puts the maildrop's newest state where others see it, and tells the listener. */
 void engine_publish_snapshot(struct sync *sync, const struct maildrop_changes *changes);
 /* Tells the listener alone. */

@@ -226,11 +226,15 @@ static struct job *start_job(struct sync *sync, const struct sync_stream *stream
     return job;
 }
 
-void engine_stream_want(struct sync *sync, struct sync_request *request)
+void engine_stream_want(struct sync *sync, struct sync_request *request, int64_t now_ms)
 {
     struct sync_stream *stream = request->stream;
     if (sync_stream_available(stream) >= request->upto || stream->body == NULL) {
         request->answer(request, stream->fault, EXTENT_NONE);
+        return;
+    }
+    if (engine_is_away(sync, now_ms)) {
+        request->answer(request, sync->last_failure.fault, EXTENT_NONE);
         return;
     }
     struct job *job = jobs_find(&sync->jobs, JOB_BODY, stream->message);

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tarfile
 import threading
+import time
 
 import mailbox
 import pytest
@@ -434,6 +435,19 @@ def test_a_stream_whose_octets_no_disk_takes_is_an_error_and_has_no_hole(serve, 
         wait_until("the end of the RETR", lambda: received(mount) > MIB + len(BIG.data))
         assert whole(mount.path / "large.eml") == BIG.data
         assert "cannot write to the cache" in mount.log()
+
+
+def test_who_reads_on_while_the_server_is_known_to_be_away_is_told_so_at_once(serve, on_script):
+    server = serve(Script(messages=[BIG, SMALL]))
+    with on_script(server, "timeout=20") as mount, opened(mount.path / "large.eml") as descriptor:
+        assert os.read(descriptor, 4096) == BIG.data[:4096]
+        server.script.refusal = "-ERR [AUTH] no more"
+        server.drop_all()
+        assert error_of(os.pread, descriptor, 4096, 2 * MIB) == errno.EACCES
+        began = time.monotonic()
+        assert error_of(os.pread, descriptor, 4096, 3 * MIB) == errno.EACCES
+        assert time.monotonic() < began + LIMIT_S
+        assert os.pread(descriptor, 4096, 0) == BIG.data[:4096]
 
 
 def read_until_error(descriptor, got):
