@@ -300,7 +300,6 @@ enum fault engine_quit_answered(struct sync *sync, const struct pop3_event *even
         return failure_set(ret_failure, FAULT_REFUSED, "the server would not commit: %s",
                            text_escape(event->text, text, sizeof(text)));
     sync->dele_sent = false;
-    backoff_succeeded(&sync->backoff);
     engine_link_close(sync);
     return sync->commit.phase == COMMIT_QUITTING ? engine_quit_accepted(sync, now_ms) : FAULT_NONE;
 }

@@ -359,7 +359,8 @@ void engine_link_drop(struct sync *sync);
 /* When engine_connect() will want to be called again; -1: not by itself. */
 int64_t engine_connect_at_ms(const struct sync *sync);
 
-/* Takes the link away after a QUIT that was answered, or instead of one. */
+/* Takes the link away after a QUIT that was answered, or instead of one: the session has come to a
+ * good end. */
 void engine_link_close(struct sync *sync);
 /* No date can be had for this message: when it was first seen must do, for good or for this mount.
  */

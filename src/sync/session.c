@@ -382,6 +382,7 @@ void engine_link_drop(struct sync *sync)
 void engine_link_close(struct sync *sync)
 {
     sync->received_before += link_received_octets(sync->link);
+    backoff_succeeded(&sync->backoff);
     link_close(sync->link);
     forget_session(sync);
 }

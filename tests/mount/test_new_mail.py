@@ -450,6 +450,18 @@ def test_noquit_says_quit_only_to_delete(serve, on_script):
     assert [mail.name for mail in server.script.messages] == ["m00001", "m00002"]
 
 
+def test_failures_with_good_noquit_sessions_between_them_do_not_add_up(serve, on_script):
+    server = serve(Script(MAILS[:3]))
+    with on_script(server, "noquit,refresh=0") as mount:
+        for _ in range(4):
+            server.script.refuse_connections = True
+            assert not refreshed(mount)
+            server.script.refuse_connections = False
+            began = time.monotonic()
+            wait_until("the end of the back-off", lambda: refreshed(mount))
+        assert time.monotonic() - began < 5  # a fourth failure in a row waits for 6 to 8
+
+
 def test_noquit_ends_at_once_after_a_long_pause(serve, on_script):
     """Nothing is left to be written or answered, so nothing but the end itself wakes the thread."""
     server = serve(Script(MAILS[:3]))
