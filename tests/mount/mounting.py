@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -172,6 +173,20 @@ class Mount:
             waits = "\n".join(f"{task.name}\n{(task / 'stack').read_text()}" for task in Path(f"/proc/{self.pid}/task").iterdir())
             subprocess.run(["umount", "-f", self.path])  # nothing else ends it
             raise AssertionError(f"killed, and has not ended; where its threads are:\n{waits}") from error
+
+    def journal(self):
+        """The file of the wishes."""
+        (path,) = self.place.folder.glob("cache/**/removals")
+        return path
+
+    @contextlib.contextmanager
+    def full_disk(self, octets):
+        """No file of popfs grows beyond `octets`: what is longer is written in part, or not at all."""
+        resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (octets, resource.RLIM_INFINITY))
+        try:
+            yield
+        finally:
+            resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
 
     def wait_end(self):
         if self._foreground:

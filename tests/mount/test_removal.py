@@ -130,6 +130,17 @@ def test_what_makes_no_sense_on_mail_is_refused(serve, on_script):
     assert server.commands("DELE") == []
 
 
+def test_rm_that_finds_no_room_for_the_wish_is_an_error_and_does_no_harm(serve, on_script):
+    server = serve(Script(messages=SIX))
+    with on_script(server) as mount:
+        path = mount.path / "m00001.eml"
+        with mount.full_disk(0):
+            assert error_of(os.unlink, path) == errno.ENOSPC
+        assert cat(path) == SIX[0].data
+        os.unlink(mount.path / "m00002.eml")
+    assert {mail.name for mail in server.script.messages} == {mail.name for mail in SIX} - {"m00002"}
+
+
 def test_a_refused_dele_is_named_and_the_others_go(serve, on_script):
     server = serve(Script(messages=SIX, dele_refused={"m00002"}))
     with on_script(server, expect_exit=None) as mount:
