@@ -276,20 +276,13 @@ static bool outlives_session(const struct sync *sync, const struct maildrop_mess
     return maildrop_message_is_unique(message) && !atomic_load(&sync->made_up);
 }
 
-static enum fault set_going(struct sync *sync, struct maildrop_message *message, bool going)
+/* Under the wish lock, which close_door() has, too: no QUIT goes out between this and set_going().
+ */
+static enum fault may_wish(const struct maildrop_message *message, bool going)
 {
-    enum fault fault = FAULT_NONE;
-    pthread_mutex_lock(&sync->lock);
     if (maildrop_message_is_gone(message) || maildrop_message_is_going(message) == going)
-        fault = FAULT_GONE;
-    else if (!going && maildrop_message_is_leaving(message))
-        fault = FAULT_BUSY;
-    if (fault == FAULT_NONE) {
-        maildrop_message_set_going(message, going);
-        atomic_fetch_add(&sync->going_count, going ? 1 : (size_t)-1);
-    }
-    pthread_mutex_unlock(&sync->lock);
-    return fault;
+        return FAULT_GONE;
+    return !going && maildrop_message_is_leaving(message) ? FAULT_BUSY : FAULT_NONE;
 }
 
 static enum fault note_wish(struct sync *sync, const struct maildrop_message *message, bool going)
@@ -306,48 +299,38 @@ static enum fault note_wish(struct sync *sync, const struct maildrop_message *me
     return fault;
 }
 
-/* It could not be written down. No QUIT that is out is about it: see close_door(). */
-static void undo_going(struct sync *sync, struct maildrop_message *message)
+static void set_going(struct sync *sync, struct maildrop_message *message, bool going)
 {
     pthread_mutex_lock(&sync->lock);
-    maildrop_message_set_going(message, false);
-    atomic_fetch_sub(&sync->going_count, 1);
+    maildrop_message_set_going(message, going);
+    atomic_fetch_add(&sync->going_count, going ? 1 : (size_t)-1);
     pthread_mutex_unlock(&sync->lock);
 }
 
-static enum fault wish_to_remove(struct sync *sync, struct maildrop_message *message)
+/* First in the journal, then in memory: what could not be written down is as it was, for all who
+ * look, and can be wished again. */
+static enum fault wish(struct sync *sync, struct maildrop_message *message, bool going)
 {
-    enum fault fault = set_going(sync, message, true);
-    if (fault != FAULT_NONE)
-        return fault;
-    fault = note_wish(sync, message, true);
-    if (fault != FAULT_NONE)
-        undo_going(sync, message);
+    if (sync->account.read_only)
+        return FAULT_REFUSED;
+    pthread_mutex_lock(&sync->wish_lock);
+    enum fault fault = may_wish(message, going);
+    if (fault == FAULT_NONE)
+        fault = note_wish(sync, message, going);
+    if (fault == FAULT_NONE)
+        set_going(sync, message, going);
+    pthread_mutex_unlock(&sync->wish_lock);
     return fault;
 }
 
 enum fault sync_remove(struct sync *sync, struct maildrop_message *message)
 {
-    if (sync->account.read_only)
-        return FAULT_REFUSED;
-    pthread_mutex_lock(&sync->wish_lock);
-    enum fault fault = wish_to_remove(sync, message);
-    pthread_mutex_unlock(&sync->wish_lock);
-    return fault;
+    return wish(sync, message, true);
 }
 
-/* The wish is taken back in memory first: if the process dies in between, it is there again, which
- * is the harmless way round. */
 enum fault sync_restore(struct sync *sync, struct maildrop_message *message)
 {
-    if (sync->account.read_only)
-        return FAULT_REFUSED;
-    pthread_mutex_lock(&sync->wish_lock);
-    enum fault fault = set_going(sync, message, false);
-    if (fault == FAULT_NONE)
-        fault = note_wish(sync, message, false);
-    pthread_mutex_unlock(&sync->wish_lock);
-    return fault;
+    return wish(sync, message, false);
 }
 
 size_t sync_commit_failures(struct sync *sync, struct sync_removal_failure *ret_failures,

@@ -90,6 +90,32 @@ def test_undelete_and_rollback(serve, on_script):
     assert not any("DELE" in " ".join(session.commands) for session in server.sessions)
 
 
+@pytest.mark.parametrize("how", ["undelete", "mv", "rollback"])
+def test_what_a_full_disk_cannot_take_back_stays_in_the_trash_until_it_can(how, serve, on_script):
+    server = serve(Script(SIX))
+    there, here = ".popfs/trash/m00002.eml", "m00002.eml"
+
+    def take_back(mount):
+        if how == "mv":
+            os.rename(mount.path / there, mount.path / here)
+        else:
+            control(mount, "undelete m00002.eml" if how == "undelete" else "rollback")
+
+    with on_script(server, "refresh=0", expect_exit=None) as mount:
+        os.unlink(mount.path / here)
+        with mount.full_disk(mount.journal().stat().st_size):
+            assert error_of(take_back, mount) == errno.ENOSPC
+        assert (mount.path / there).exists() and not (mount.path / here).exists()
+        assert status(mount)["pending_removal_count"] == 1
+        take_back(mount)
+        assert (mount.path / here).exists() and status(mount)["pending_removal_count"] == 0
+        mount.kill(signal.SIGKILL)
+        mount.wait_end()
+    with on_script(server) as mount:
+        assert set(names(mount.path)) == set(TRUTH)
+    assert left(server) == UIDLS
+
+
 @pytest.mark.parametrize("how", ["control", "sync"])
 def test_commit_while_mounted(how, serve, on_script):
     server = serve(Script(SIX))
