@@ -23,28 +23,42 @@ bool engine_is_away(const struct sync *sync, int64_t now_ms)
            (now_ms < sync->retry_ms || sync->refused == REFUSED_FOR_GOOD);
 }
 
+static enum fault restore_one(struct sync *sync, struct maildrop_message *message,
+                              struct maildrop_changes *restored)
+{
+    enum fault fault = sync_restore(sync, message);
+    if (fault == FAULT_NONE)
+        restored->appeared[restored->appeared_count++] = message;
+    return fault;
+}
+
+/* What somebody else takes back meanwhile, or has gone, is not going any more: all the better. */
+static enum fault restore_all(struct sync *sync, const struct maildrop_snapshot *snapshot,
+                              struct maildrop_changes *restored)
+{
+    for (size_t i = 0; i < maildrop_snapshot_count(snapshot); i++) {
+        struct maildrop_message *message = maildrop_snapshot_at(snapshot, i);
+        if (!maildrop_message_is_going(message))
+            continue;
+        enum fault fault = restore_one(sync, message, restored);
+        if (fault != FAULT_NONE && fault != FAULT_GONE)
+            return fault;
+    }
+    return FAULT_NONE;
+}
+
 /* For one message, or for all that are going. */
 static void restore(struct sync *sync, struct sync_request *request)
 {
     struct maildrop_snapshot *snapshot = maildrop_snapshot(sync->maildrop);
-    size_t count = maildrop_snapshot_count(snapshot);
-    CLEANUP_FREE struct maildrop_message **restored = calloc(count + 1, sizeof(restored[0]));
-    struct maildrop_changes changes = {.appeared = restored};
-    enum fault fault = restored == NULL ? FAULT_MEMORY : FAULT_NONE;
-    if (request->message != NULL && restored != NULL) {
-        fault = sync_restore(sync, request->message);
-        if (fault == FAULT_NONE)
-            restored[changes.appeared_count++] = request->message;
-    }
-    for (size_t i = 0; request->message == NULL && fault == FAULT_NONE && i < count; i++) {
-        struct maildrop_message *message = maildrop_snapshot_at(snapshot, i);
-        if (!maildrop_message_is_going(message))
-            continue;
-        fault = sync_restore(sync, message);
-        if (fault == FAULT_NONE)
-            restored[changes.appeared_count++] = message;
-    }
-    engine_tell(sync, &changes);
+    CLEANUP_FREE struct maildrop_message **messages =
+        calloc(maildrop_snapshot_count(snapshot) + 1, sizeof(messages[0]));
+    struct maildrop_changes restored = {.appeared = messages};
+    enum fault fault = FAULT_MEMORY;
+    if (messages != NULL)
+        fault = request->message != NULL ? restore_one(sync, request->message, &restored)
+                                         : restore_all(sync, snapshot, &restored);
+    engine_tell(sync, &restored);
     maildrop_snapshot_unref(snapshot);
     request->answer(request, fault, EXTENT_NONE);
 }

@@ -90,6 +90,30 @@ def test_undelete_and_rollback(serve, on_script):
     assert not any("DELE" in " ".join(session.commands) for session in server.sessions)
 
 
+def test_a_rollback_bears_that_somebody_else_takes_the_same_back(serve, on_script):
+    server = serve(Script(SIX))
+    end = time.monotonic() + 1
+
+    def rm_and_mv(mount):
+        while time.monotonic() < end:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(mount.path / "m00002.eml")
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(mount.path / ".popfs/trash/m00002.eml", mount.path / "m00002.eml")
+
+    with on_script(server, "refresh=0") as mount:
+        other = threading.Thread(target=rm_and_mv, args=(mount,))
+        other.start()
+        try:
+            while time.monotonic() < end:
+                control(mount, "rollback")
+        finally:
+            other.join()
+        control(mount, "rollback")
+        assert set(names(mount.path)) == set(TRUTH)
+    assert left(server) == UIDLS
+
+
 @pytest.mark.parametrize("how", ["undelete", "mv", "rollback"])
 def test_what_a_full_disk_cannot_take_back_stays_in_the_trash_until_it_can(how, serve, on_script):
     server = serve(Script(SIX))
