@@ -5,10 +5,11 @@
  *     + 4711 UIDL 0123abcd
  *
  * the sign (+ is to go, - is not), what LIST said, the UIDL with what is not plain as %XX, and a
- * checksum. It is written with a line end before and after it in one write at the end of the file,
- * which the kernel does not mix with another; so a line that a full disk or a power cut tore does
- * not spoil the next, and its checksum gives it away. The later of two lines for one message
- * counts.
+ * checksum. It is written with a line end before it in one write at the end of the file, which the
+ * kernel does not mix with another; so a line that a full disk or a power cut tore does not spoil
+ * the next, and its checksum gives it away. The checksum comes last of all: were a line end to
+ * follow, a line that lacks it alone would count, though its write had failed. (Journals of old
+ * have one; empty lines mean nothing.) The later of two lines for one message counts.
  *
  * The file is never shortened, only replaced as a whole.
  */
@@ -97,7 +98,7 @@ static bool unescape(struct slice text, char out[JOURNAL_UIDL_OCTETS_MAX], struc
     return used > 0;
 }
 
-/* The line with both its ends; 0 if the UIDL is too long or empty. */
+/* The line end and the line; 0 if the UIDL is too long or empty. */
 static size_t line_format(const struct wish *wish, char line[LINE_OCTETS_MAX])
 {
     if (wish->uidl.len == 0 || wish->uidl.len > JOURNAL_UIDL_OCTETS_MAX)
@@ -106,7 +107,7 @@ static size_t line_format(const struct wish *wish, char line[LINE_OCTETS_MAX])
                         wish->listed_octets);
     size_t len = (size_t)head + escape(wish->uidl, line + head);
     uint32_t sum = checksum((struct slice){line + 1, len - 1});
-    return len + (size_t)snprintf(line + len, LINE_OCTETS_MAX - len, " %08" PRIx32 "\n", sum);
+    return len + (size_t)snprintf(line + len, LINE_OCTETS_MAX - len, " %08" PRIx32, sum);
 }
 
 static bool line_parse(struct slice line, char uidl[JOURNAL_UIDL_OCTETS_MAX], struct wish *ret_wish)
@@ -218,7 +219,9 @@ enum fault journal_read(int folder,
     ssize_t len;
     while (fault == FAULT_NONE && (len = getline(&line, &room, file)) > 0) {
         struct wish wish;
-        struct slice text = {line, (size_t)len - (line[len - 1] == '\n')};
+        struct slice text = {line, strcspn(line, "\n")};
+        /* Zeros, where a power cut left only the room of what came next. */
+        *ret_damaged += text.len < (size_t)len && line[text.len] == '\0';
         if (text.len == 0)
             continue;
         if (line_parse(text, uidl, &wish))

@@ -141,6 +141,21 @@ def test_rm_that_finds_no_room_for_the_wish_is_an_error_and_does_no_harm(serve, 
     assert {mail.name for mail in server.script.messages} == {mail.name for mail in SIX} - {"m00002"}
 
 
+def test_rm_whose_wish_was_written_but_for_the_last_octet_has_not_happened(serve, on_script):
+    server = serve(Script(messages=SIX))
+    with on_script(server, expect_exit=None) as mount:
+        os.unlink(mount.path / "m00001.eml")
+        line_octets = mount.journal().stat().st_size
+        with mount.full_disk(2 * line_octets - 1):
+            assert error_of(os.unlink, mount.path / "m00002.eml") == errno.ENOSPC
+        os.unlink(mount.path / "m00003.eml")
+        mount.kill(signal.SIGKILL)
+        mount.wait_end()
+    with on_script(server) as mount:
+        assert names(mount.path / ".popfs/trash") == ["m00001.eml", "m00003.eml"]
+    assert {mail.name for mail in server.script.messages} == {mail.name for mail in SIX} - {"m00001", "m00003"}
+
+
 def test_a_refused_dele_is_named_and_the_others_go(serve, on_script):
     server = serve(Script(messages=SIX, dele_refused={"m00002"}))
     with on_script(server, expect_exit=None) as mount:
