@@ -85,9 +85,10 @@ enum fault store_learn_octets(struct store *store, uint64_t id, uint64_t exact_o
 /* Sender and subject are UTF-8 without control characters, at most STORE_TEXT_OCTETS_MAX octets. */
 enum fault store_learn_header(struct store *store, uint64_t id, int64_t time_s, struct slice from,
                               struct slice subject, struct failure *ret_failure);
-/* The messages have left the maildrop: their rows, bodies and pending removals. Ids that the index
- * does not have are fine. */
-enum fault store_forget(struct store *store, const uint64_t *ids, size_t count,
+/* The messages have left the maildrop: their rows, bodies and pending removals. Only id, UIDL and
+ * listed size are looked at; the index need not have the message, and an empty UIDL is that of one
+ * for which no wish was noted. */
+enum fault store_forget(struct store *store, const struct store_message *messages, size_t count,
                         struct failure *ret_failure);
 enum fault store_flush(struct store *store, struct failure *ret_failure);
 

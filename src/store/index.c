@@ -68,8 +68,7 @@ static const char *const statement_texts[INDEX_STATEMENTS_COUNT] = {
     [INDEX_SIZES] = "SELECT id, exact, used, pack, place FROM message ORDER BY id",
     [INDEX_ADD] = "INSERT INTO message(id, uidl, listed, exact, time, first_seen, going)"
                   " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-    [INDEX_FIND_ID] = "SELECT id, uidl, listed, going FROM message WHERE id = ?1",
-    [INDEX_FIND_UIDL] = "SELECT id, uidl, listed, going FROM message WHERE uidl = ?1",
+    [INDEX_FIND_UIDL] = "SELECT id, listed FROM message WHERE uidl = ?1",
     [INDEX_DELETE] = "DELETE FROM message WHERE id = ?1",
     /* Without a condition SQLite drops the pages and looks at none. */
     [INDEX_DELETE_ALL] = "DELETE FROM message",

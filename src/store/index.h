@@ -13,7 +13,6 @@ enum index_statement {
     INDEX_LOAD,
     INDEX_SIZES,
     INDEX_ADD,
-    INDEX_FIND_ID,
     INDEX_FIND_UIDL,
     INDEX_DELETE,
     INDEX_LEARN_OCTETS,

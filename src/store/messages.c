@@ -9,7 +9,6 @@
 struct leaving {
     uint64_t id;
     uint64_t listed_octets;
-    bool going;
 };
 
 uint64_t store_last_id(const struct store *store)
@@ -57,15 +56,7 @@ enum fault store_load(struct store *store,
 static void read_leaving(sqlite3_stmt *statement, struct leaving *ret_leaving)
 {
     ret_leaving->id = index_column_octets(statement, 0);
-    ret_leaving->listed_octets = index_column_octets(statement, 2);
-    ret_leaving->going = sqlite3_column_int(statement, 3) != 0;
-}
-
-/* A message that was not going when the store was opened, and since when nothing has been noted,
- * has no line in the journal. */
-static bool may_be_wished(struct store *store, const struct leaving *leaving)
-{
-    return leaving->going || journal_notes(&store->journal) > 0;
+    ret_leaving->listed_octets = index_column_octets(statement, 1);
 }
 
 static enum fault delete_row(struct store *store, uint64_t id, struct failure *ret_failure)
@@ -81,48 +72,30 @@ static enum fault leave(struct store *store, const struct leaving *leaving, stru
 {
     enum fault fault = FAULT_NONE;
     bodies_forget(store, leaving->id);
-    if (!is_wished && may_be_wished(store, leaving))
+    if (!is_wished && !removals_are_none(store))
         fault = store_note_removal(store, uidl, leaving->listed_octets, false, ret_failure);
     return fault == FAULT_NONE ? delete_row(store, leaving->id, ret_failure) : fault;
 }
 
-/* The line that takes the wish back, if there may be one. A message without a row has none. */
-static enum fault gather_line(struct store *store, uint64_t id, struct buffer *lines,
-                              struct failure *ret_failure)
-{
-    sqlite3_stmt *statement = index_use(&store->index, INDEX_FIND_ID);
-    struct leaving leaving;
-    bool row, memory = true;
-    int bad = sqlite3_bind_int64(statement, 1, (int64_t)id);
-    enum fault fault = index_row(&store->index, INDEX_FIND_ID, bad, &row, ret_failure);
-    if (fault != FAULT_NONE || !row)
-        return fault;
-    read_leaving(statement, &leaving);
-    const struct wish wish = {index_column_bytes(statement, 1), leaving.listed_octets, false};
-    if (may_be_wished(store, &leaving))
-        memory = journal_gather(lines, &wish);
-    index_end(&store->index, INDEX_FIND_ID);
-    return memory ? FAULT_NONE : failure_set(ret_failure, FAULT_MEMORY, "out of memory");
-}
-
-/* The lines that take the wishes back, if there may be some. */
-static enum fault take_back(struct store *store, const uint64_t *ids, size_t count,
+/* The lines that take the wishes back, if there may be some. No row is asked: one that could not be
+ * written may have a wish all the same. */
+static enum fault take_back(struct store *store, const struct store_message *messages, size_t count,
                             struct failure *ret_failure)
 {
     CLEANUP_BUFFER struct buffer lines = {0};
-    enum fault fault = FAULT_NONE;
     if (removals_are_none(store))
-        return fault;
-    for (size_t i = 0; i < count && fault == FAULT_NONE; i++)
-        fault = gather_line(store, ids[i], &lines, ret_failure);
-    if (fault != FAULT_NONE)
-        return fault;
+        return FAULT_NONE;
+    for (size_t i = 0; i < count; i++) {
+        const struct wish wish = {messages[i].uidl, messages[i].listed_octets, false};
+        if (!journal_gather(&lines, &wish))
+            return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
+    }
     return journal_write(&store->journal, buffer_slice(&lines), ret_failure);
 }
 
-/* *ret_all: these are the ids of all rows, in their order. */
-static enum fault are_all(struct store *store, const uint64_t *ids, size_t count, bool *ret_all,
-                          struct failure *ret_failure)
+/* *ret_all: these are all that have rows, in their order. */
+static enum fault are_all(struct store *store, const struct store_message *messages, size_t count,
+                          bool *ret_all, struct failure *ret_failure)
 {
     sqlite3_stmt *statement = index_use(&store->index, INDEX_IDS);
     size_t i = 0;
@@ -131,34 +104,34 @@ static enum fault are_all(struct store *store, const uint64_t *ids, size_t count
         enum fault fault = index_row(&store->index, INDEX_IDS, SQLITE_OK, &row, ret_failure);
         if (fault != FAULT_NONE)
             return fault;
-    } while (row && i < count && index_column_octets(statement, 0) == ids[i++]);
+    } while (row && i < count && index_column_octets(statement, 0) == messages[i++].id);
     *ret_all = !row && i == count;
     index_end(&store->index, INDEX_IDS);
     return FAULT_NONE;
 }
 
-static enum fault delete_rows(struct store *store, const uint64_t *ids, size_t count,
-                              struct failure *ret_failure)
+static enum fault delete_rows(struct store *store, const struct store_message *messages,
+                              size_t count, struct failure *ret_failure)
 {
     bool all;
-    enum fault fault = are_all(store, ids, count, &all, ret_failure);
+    enum fault fault = are_all(store, messages, count, &all, ret_failure);
     if (fault == FAULT_NONE && all) {
         (void)index_use(&store->index, INDEX_DELETE_ALL);
         return index_change(&store->index, INDEX_DELETE_ALL, SQLITE_OK, ret_failure);
     }
     for (size_t i = 0; i < count && fault == FAULT_NONE; i++)
-        fault = delete_row(store, ids[i], ret_failure);
+        fault = delete_row(store, messages[i].id, ret_failure);
     return fault;
 }
 
-enum fault store_forget(struct store *store, const uint64_t *ids, size_t count,
+enum fault store_forget(struct store *store, const struct store_message *messages, size_t count,
                         struct failure *ret_failure)
 {
-    enum fault fault = take_back(store, ids, count, ret_failure);
+    enum fault fault = take_back(store, messages, count, ret_failure);
     if (fault == FAULT_NONE)
-        fault = delete_rows(store, ids, count, ret_failure);
+        fault = delete_rows(store, messages, count, ret_failure);
     for (size_t i = 0; i < count; i++)
-        bodies_forget(store, ids[i]);
+        bodies_forget(store, messages[i].id);
     return fault;
 }
 

@@ -157,17 +157,21 @@ static void forget(struct sync *sync, struct maildrop_message *const *messages, 
     struct failure failure;
     if (count == 0)
         return;
-    CLEANUP_FREE uint64_t *ids = calloc(count, sizeof(ids[0]));
-    if (ids == NULL) {
+    CLEANUP_FREE struct store_message *gone = calloc(count, sizeof(gone[0]));
+    if (gone == NULL) {
         failure_set(&failure, FAULT_MEMORY, "out of memory");
         note_result(sync, FAULT_MEMORY, &failure);
         return;
     }
-    for (size_t i = 0; i < count; i++)
-        ids[i] = maildrop_message_id(messages[i]);
+    for (size_t i = 0; i < count; i++) {
+        gone[i].id = maildrop_message_id(messages[i]);
+        gone[i].listed_octets = maildrop_message_listed_octets(messages[i]);
+        if (is_indexed(sync, messages[i]))
+            gone[i].uidl = maildrop_message_uidl(messages[i]);
+    }
     if (count >= CLEARED_COUNT_LEAST)
         clear_wishes(sync);
-    note_result(sync, store_forget(sync->store, ids, count, &failure), &failure);
+    note_result(sync, store_forget(sync->store, gone, count, &failure), &failure);
 }
 
 void engine_index_changes(struct sync *sync, const struct maildrop_changes *changes)

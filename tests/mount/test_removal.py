@@ -9,7 +9,7 @@ import subprocess
 import mailbox
 import pytest
 from mounting import unmount_hard, wait_for_end, wait_until
-from reading import cat, error_of, names, run
+from reading import cat, control, error_of, names, run
 from scripted import Script
 
 SIX = mailbox.many(6, octets=300)
@@ -154,6 +154,24 @@ def test_rm_whose_wish_was_written_but_for_the_last_octet_has_not_happened(serve
     with on_script(server) as mount:
         assert names(mount.path / ".popfs/trash") == ["m00001.eml", "m00003.eml"]
     assert {mail.name for mail in server.script.messages} == {mail.name for mail in SIX} - {"m00001", "m00003"}
+
+
+def test_a_wish_for_mail_that_the_index_could_not_take_goes_with_it(serve, on_script):
+    """A new mail may come to have the UIDL of one that was deleted."""
+    late = mailbox.plain("late", b"")
+    server = serve(Script(messages=SIX))
+    with on_script(server, "refresh=0") as mount:
+        with mount.full_disk(2000):  # enough for a line of the journal, but not for a page
+            server.deliver([late])
+            control(mount, "refresh")
+        os.unlink(mount.path / "late.eml")
+        control(mount, "commit")
+        server.deliver([late])
+    assert "what is learnt is not remembered" in mount.log()
+    for _ in range(2):
+        with on_script(server) as mount:
+            assert "late.eml" in names(mount.path) and names(mount.path / ".popfs/trash") == []
+    assert len(server.script.messages) == 7
 
 
 def test_a_refused_dele_is_named_and_the_others_go(serve, on_script):

@@ -232,9 +232,10 @@ bool add(struct store *store, uint64_t id, const char *uidl, uint64_t listed_oct
     return store_add(store, &message, NULL) == FAULT_NONE;
 }
 
-bool forget(struct store *store, uint64_t id)
+bool forget(struct store *store, uint64_t id, const char *uidl, uint64_t listed_octets)
 {
-    return store_forget(store, &id, 1, NULL) == FAULT_NONE;
+    struct store_message message = message_of(id, uidl, listed_octets);
+    return store_forget(store, &message, 1, NULL) == FAULT_NONE;
 }
 
 bool note(struct store *store, const char *uidl, uint64_t listed_octets, bool going)

@@ -68,7 +68,7 @@ void killed_after(struct fixture *f, void (*work)(struct fixture *f));
 struct store_message message_of(uint64_t id, const char *uidl, uint64_t listed_octets);
 /* False if it could not be added. */
 bool add(struct store *store, uint64_t id, const char *uidl, uint64_t listed_octets);
-bool forget(struct store *store, uint64_t id);
+bool forget(struct store *store, uint64_t id, const char *uidl, uint64_t listed_octets);
 bool note(struct store *store, const char *uidl, uint64_t listed_octets, bool going);
 
 struct loaded {

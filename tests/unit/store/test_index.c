@@ -71,10 +71,10 @@ static void an_id_is_never_given_again(void **state)
     assert_int_equal(store_last_id(f->store), 0);
     assert_true(add(f->store, 3, "a", 0) && add(f->store, 7, "b", 0));
     assert_int_equal(store_last_id(f->store), 7);
-    assert_true(forget(f->store, 7));
+    assert_true(forget(f->store, 7, "b", 0));
     store_must_reopen(f);
     assert_int_equal(store_last_id(f->store), 7);
-    assert_true(forget(f->store, 3));
+    assert_true(forget(f->store, 3, "a", 0));
     store_must_reopen(f);
     assert_int_equal(store_last_id(f->store), 7);
     assert_loads(f->store, "");
@@ -89,7 +89,7 @@ static void a_message_with_a_known_uidl_replaces_the_other(void **state)
     assert_loads(f->store, "b- a- ");
     assert_false(is_kept(f->store, 1, 3));
     /* Whoever forgets the old one a moment later does no harm. */
-    assert_true(forget(f->store, 1));
+    assert_true(forget(f->store, 1, "a", 10));
     assert_loads(f->store, "b- a- ");
 }
 
@@ -185,11 +185,11 @@ static void forgetting_takes_row_and_body(void **state)
     struct fixture *f = *state;
     assert_true(add(f->store, 1, "a", 3) && add(f->store, 2, "b", 3));
     assert_true(keep(f->store, 1, "one") && keep(f->store, 2, "two"));
-    assert_true(forget(f->store, 1));
+    assert_true(forget(f->store, 1, "a", 3));
     assert_false(is_kept(f->store, 1, 3));
     assert_loads(f->store, "b- ");
     assert_int_equal(entries_count(bodies_folder(f)), 1);
-    assert_true(forget(f->store, 99));
+    assert_true(forget(f->store, 99, "z", 3));
 }
 
 static void other_line_ends_drop_bodies_and_sizes(void **state)

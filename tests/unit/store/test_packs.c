@@ -275,9 +275,9 @@ static void keep_secrets(struct fixture *f)
 
 static void forget_secrets(struct fixture *f)
 {
-    CHILD_MUST(forget(f->store, 2));
-    CHILD_MUST(forget(f->store, 3));
-    CHILD_MUST(forget(f->store, 5));
+    CHILD_MUST(forget(f->store, 2, "u2", 0));
+    CHILD_MUST(forget(f->store, 3, "u3", 0));
+    CHILD_MUST(forget(f->store, 5, "u5", 0));
     CHILD_MUST(store_flush(f->store, NULL) == FAULT_NONE);
 }
 

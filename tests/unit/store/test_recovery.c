@@ -27,7 +27,7 @@ static void work_in_a_transaction(struct fixture *f)
     flush(f);
     CHILD_MUST(store_set_fact(f->store, "x", 2, NULL) == FAULT_NONE);
     CHILD_MUST(store_learn_octets(f->store, 1, 5, NULL) == FAULT_NONE);
-    CHILD_MUST(forget(f->store, 2));
+    CHILD_MUST(forget(f->store, 2, "b", 3));
     /* More than SQLite keeps in memory. */
     for (uint64_t id = 3; id < 30000; id++) {
         snprintf(uidl, sizeof(uidl), "%d", (int)(id * 7919 % 30000));
@@ -475,8 +475,8 @@ static void damage_that_is_found_later_is_a_fault_and_sets_the_index_aside(void 
     store_must_open(f);
     store_must_reopen(f);
     spoil(f);
-    const uint64_t id = 10000;
-    assert_int_equal(store_forget(f->store, &id, 1, &failure), FAULT_DISK);
+    const struct store_message gone = message_of(10000, "10000", 3);
+    assert_int_equal(store_forget(f->store, &gone, 1, &failure), FAULT_DISK);
     assert_non_null(strstr(failure.text, "malformed"));
     assert_true(note(f->store, "1", 3, true));
     store_must_close(f);

@@ -126,7 +126,7 @@ static void forget_noted(struct fixture *f)
     CHILD_MUST(add(f->store, 1, "a", 3) && add(f->store, 2, "b", 3));
     CHILD_MUST(note(f->store, "a", 3, true));
     CHILD_MUST(store_flush(f->store, NULL) == FAULT_NONE);
-    CHILD_MUST(forget(f->store, 1));
+    CHILD_MUST(forget(f->store, 1, "a", 3));
 }
 
 static void forget_noted_and_flush(struct fixture *f)
@@ -138,7 +138,7 @@ static void forget_noted_and_flush(struct fixture *f)
 static void add_and_forget_unflushed(struct fixture *f)
 {
     CHILD_MUST(add(f->store, 1, "a", 3) && note(f->store, "a", 3, true));
-    CHILD_MUST(forget(f->store, 1));
+    CHILD_MUST(forget(f->store, 1, "a", 3));
 }
 
 static void a_forgotten_message_leaves_no_wish_however_late_the_kill_comes(void **state)
@@ -147,7 +147,7 @@ static void a_forgotten_message_leaves_no_wish_however_late_the_kill_comes(void 
     killed_after(f, forget_noted);
     store_must_open(f);
     assert_loads(f->store, "a- b- ");
-    assert_true(forget(f->store, 1));
+    assert_true(forget(f->store, 1, "a", 3));
     store_must_reopen(f);
     assert_loads(f->store, "b- ");
 }
@@ -172,26 +172,47 @@ static void a_message_that_the_index_never_knew_is_not_made_up_when_it_was_forgo
     assert_loads(f->store, "");
 }
 
+static void
+a_message_whose_row_could_not_be_written_leaves_no_wish_when_it_is_forgotten(void **state)
+{
+    struct fixture *f = *state;
+    store_must_open(f);
+    assert_true(note(f->store, "a", 3, true) && note(f->store, "b", 3, true));
+    assert_true(forget(f->store, 1, "a", 3));
+    assert_true(add(f->store, 2, "a", 3));
+    store_must_reopen(f);
+    assert_loads(f->store, "a- b+ ");
+}
+
+static void what_leaves_without_a_uidl_takes_back_nothing(void **state)
+{
+    struct fixture *f = *state;
+    store_must_open(f);
+    assert_true(add(f->store, 1, "a", 3) && note(f->store, "a", 3, true));
+    assert_true(forget(f->store, 2, "", 3));
+    store_must_reopen(f);
+    assert_loads(f->store, "a+ ");
+}
+
 static void many_that_are_forgotten_at_once_leave_neither_rows_nor_wishes(void **state)
 {
     struct fixture *f = *state;
-    uint64_t ids[200];
-    char uidl[16];
+    struct store_message messages[200];
+    char uidls[200][16];
     store_must_open(f);
     for (uint64_t id = 1; id <= 200; id++) {
-        snprintf(uidl, sizeof(uidl), "u%d", (int)id);
+        char *uidl = uidls[id - 1];
+        snprintf(uidl, sizeof(uidls[0]), "u%d", (int)id);
         assert_true(add(f->store, id, uidl, 3) && keep(f->store, id, "abc"));
         assert_true(id % 2 == 0 || note(f->store, uidl, 3, true));
-        ids[id - 1] = id + (id == 7 ? 1000 : 0); /* one that is not there, too */
+        messages[id - 1] = id == 7 ? message_of(1007, "u1007", 3) : message_of(id, uidl, 3);
     }
-    assert_int_equal(store_forget(f->store, ids, 200, NULL), FAULT_NONE);
+    assert_int_equal(store_forget(f->store, messages, 200, NULL), FAULT_NONE);
     assert_loads(f->store, "u7- ");
     assert_kept(f->store, 7, "abc");
     assert_false(is_kept(f->store, 8, 3));
-    for (uint64_t id = 201; id <= 205; id++) {
-        snprintf(uidl, sizeof(uidl), "u%d", (int)id - 200);
-        assert_true(add(f->store, id, uidl, 3));
-    }
+    for (uint64_t id = 201; id <= 205; id++)
+        assert_true(add(f->store, id, uidls[id - 201], 3));
     store_must_reopen(f);
     assert_loads(f->store, "u7+ u1- u2- u3- u4- u5- ");
 }
@@ -201,7 +222,7 @@ static void clear_without_flush(struct fixture *f)
     CHILD_MUST(note(f->store, "a", 3, true) && note(f->store, "b", 3, true));
     CHILD_MUST(store_clear_removals(f->store, NULL) == FAULT_NONE);
     CHILD_MUST(note(f->store, "c", 3, true));
-    CHILD_MUST(forget(f->store, 1) && forget(f->store, 2));
+    CHILD_MUST(forget(f->store, 1, "a", 3) && forget(f->store, 2, "b", 3));
 }
 
 static void
@@ -225,7 +246,7 @@ static void a_wish_of_an_earlier_mount_is_not_cleared_but_goes_with_its_message(
     assert_int_equal(store_clear_removals(f->store, NULL), FAULT_NONE);
     store_must_reopen(f);
     assert_loads(f->store, "a+ ");
-    assert_true(forget(f->store, 1) && add(f->store, 2, "a", 3));
+    assert_true(forget(f->store, 1, "a", 3) && add(f->store, 2, "a", 3));
     store_must_reopen(f);
     assert_loads(f->store, "a- ");
 }
@@ -233,11 +254,12 @@ static void a_wish_of_an_earlier_mount_is_not_cleared_but_goes_with_its_message(
 static void all_that_are_forgotten_at_once_give_their_ids_to_nobody(void **state)
 {
     struct fixture *f = *state;
-    const uint64_t ids[] = {1, 2, 3};
+    const struct store_message all[] = {message_of(1, "a", 3), message_of(2, "b", 3),
+                                        message_of(3, "c", 3)};
     store_must_open(f);
     assert_true(add(f->store, 1, "a", 3) && keep(f->store, 1, "abc"));
     assert_true(add(f->store, 2, "b", 3) && add(f->store, 3, "c", 3));
-    assert_int_equal(store_forget(f->store, ids, 3, NULL), FAULT_NONE);
+    assert_int_equal(store_forget(f->store, all, 3, NULL), FAULT_NONE);
     assert_loads(f->store, "");
     assert_false(is_kept(f->store, 1, 3));
     store_must_reopen(f);
@@ -250,7 +272,7 @@ static void all_that_are_forgotten_at_once_give_their_ids_to_nobody(void **state
 
 static void forget_what_was_going_before(struct fixture *f)
 {
-    CHILD_MUST(forget(f->store, 1));
+    CHILD_MUST(forget(f->store, 1, "a", 3));
     CHILD_MUST(store_flush(f->store, NULL) == FAULT_NONE);
 }
 
@@ -411,7 +433,7 @@ static void the_journal_does_not_grow_over_mounts(void **state)
         assert_int_equal(stat(path_of("removals", f), &later), 0);
         assert_int_equal(later.st_size, first.st_size);
     }
-    assert_true(forget(f->store, 1));
+    assert_true(forget(f->store, 1, "a", 3));
     store_must_reopen(f);
     assert_int_equal(stat(path_of("removals", f), &later), 0);
     assert_int_equal(later.st_size, 0);
@@ -497,6 +519,8 @@ int main(void)
         TEST_CLOSED(a_forgotten_message_leaves_no_wish_however_late_the_kill_comes),
         TEST_CLOSED(a_forgotten_message_leaves_neither_row_nor_wish_after_a_flush),
         TEST_CLOSED(a_message_that_the_index_never_knew_is_not_made_up_when_it_was_forgotten),
+        TEST_CLOSED(a_message_whose_row_could_not_be_written_leaves_no_wish_when_it_is_forgotten),
+        TEST_CLOSED(what_leaves_without_a_uidl_takes_back_nothing),
         TEST_CLOSED(many_that_are_forgotten_at_once_leave_neither_rows_nor_wishes),
         TEST_CLOSED(what_was_noted_is_over_when_the_journal_is_cleared_and_what_comes_later_is_not),
         TEST_CLOSED(a_wish_of_an_earlier_mount_is_not_cleared_but_goes_with_its_message),
