@@ -206,9 +206,11 @@ static enum fault begin_empty(struct store *store, struct failure *ret_failure)
     if (fault != FAULT_NONE)
         return fault;
     fault = journal_replace(store->place.folder, file, ret_failure);
-    /* Also if it failed: the new one may have its name already. */
+    /* Also if it failed: the new one may have its name already, or the old one all its lines. */
+    uint64_t notes_count = fault == FAULT_NONE ? 0 : journal_notes(&store->journal);
     journal_close(&store->journal);
     enum fault open_fault = journal_open(&store->journal, store->place.folder, ret_failure);
+    atomic_store(&store->journal.notes_count, notes_count);
     return fault == FAULT_NONE ? open_fault : fault;
 }
 

@@ -232,6 +232,21 @@ static void a_wish_that_cannot_be_noted_is_a_fault_and_spoils_no_other(void **st
     assert_true(strncmp(loaded.uidls, "a+ b+ ", 6) == 0);
 }
 
+/* What is mounted on cannot be renamed. */
+static void a_journal_that_cannot_be_replaced_is_not_taken_for_an_empty_one(void **state)
+{
+    struct fixture *f = *state;
+    const char *new = path_of("removals.new", f);
+    assert_true(add(f->store, 1, "a", 3) && note(f->store, "a", 3, true));
+    file_write(new, SLICE_LITERAL(""));
+    assert_int_equal(mount(new, new, NULL, MS_BIND, NULL), 0);
+    assert_int_equal(store_clear_removals(f->store, NULL), FAULT_DISK);
+    assert_int_equal(umount(new), 0);
+    assert_true(forget(f->store, 1, "a", 3) && add(f->store, 2, "a", 3));
+    store_must_reopen(f);
+    assert_loads(f->store, "a- ");
+}
+
 static enum fault add_many(struct fixture *f, uint64_t first, struct failure *ret_failure)
 {
     char uidl[16];
@@ -400,6 +415,7 @@ int main(void)
         TEST(whoever_reads_a_body_while_it_arrives_does_not_notice),
         TEST(what_is_too_large_for_memory_goes_to_another_disk),
         TEST(a_wish_that_cannot_be_noted_is_a_fault_and_spoils_no_other),
+        TEST(a_journal_that_cannot_be_replaced_is_not_taken_for_an_empty_one),
         TEST(an_index_that_cannot_be_written_is_readable_and_works_again_later),
         TEST(a_store_whose_bodies_fill_the_disk_is_opened_without_them),
         TEST(a_disk_that_is_full_of_other_things_is_a_fault_of_the_opening),
