@@ -70,27 +70,12 @@ static enum fault delete_row(struct store *store, uint64_t id, struct failure *r
 static enum fault leave(struct store *store, const struct leaving *leaving, struct slice uidl,
                         bool is_wished, struct failure *ret_failure)
 {
+    const struct store_message message = {.uidl = uidl, .listed_octets = leaving->listed_octets};
     enum fault fault = FAULT_NONE;
     bodies_forget(store, leaving->id);
-    if (!is_wished && !removals_are_none(store))
-        fault = store_note_removal(store, uidl, leaving->listed_octets, false, ret_failure);
+    if (!is_wished)
+        fault = removals_take_back(store, &message, 1, ret_failure);
     return fault == FAULT_NONE ? delete_row(store, leaving->id, ret_failure) : fault;
-}
-
-/* The lines that take the wishes back, if there may be some. No row is asked: one that could not be
- * written may have a wish all the same. */
-static enum fault take_back(struct store *store, const struct store_message *messages, size_t count,
-                            struct failure *ret_failure)
-{
-    CLEANUP_BUFFER struct buffer lines = {0};
-    if (removals_are_none(store))
-        return FAULT_NONE;
-    for (size_t i = 0; i < count; i++) {
-        const struct wish wish = {messages[i].uidl, messages[i].listed_octets, false};
-        if (!journal_gather(&lines, &wish))
-            return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
-    }
-    return journal_write(&store->journal, buffer_slice(&lines), ret_failure);
 }
 
 /* *ret_all: these are all that have rows, in their order. */
@@ -127,7 +112,7 @@ static enum fault delete_rows(struct store *store, const struct store_message *m
 enum fault store_forget(struct store *store, const struct store_message *messages, size_t count,
                         struct failure *ret_failure)
 {
-    enum fault fault = take_back(store, messages, count, ret_failure);
+    enum fault fault = removals_take_back(store, messages, count, ret_failure);
     if (fault == FAULT_NONE)
         fault = delete_rows(store, messages, count, ret_failure);
     for (size_t i = 0; i < count; i++)

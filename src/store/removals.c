@@ -11,7 +11,8 @@
  * - killed before the line: the row is there, and so is the wish; the message has gone, which the
  *   caller learned a moment ago and the next listing tells again;
  * - killed after it: the row may be there, without a wish;
- * - power cut: if the row's end is on the disk, so is the line.
+ * - power cut: if the row's end is on the disk, so is the line;
+ * - no room for it: the row stays, and each flush tries again to write the line.
  *
  * Where no wish is left at all, an empty journal takes the place of all those lines.
  */
@@ -222,7 +223,31 @@ enum fault store_clear_removals(struct store *store, struct failure *ret_failure
     return begin_empty(store, ret_failure);
 }
 
-bool removals_are_none(const struct store *store)
+/* ---- what has left ---- */
+
+static bool are_none(const struct store *store)
 {
     return !store->has_wishes && journal_notes(&store->journal) == 0;
+}
+
+/* No row is asked: one that could not be written may have a wish all the same. */
+enum fault removals_take_back(struct store *store, const struct store_message *messages,
+                              size_t count, struct failure *ret_failure)
+{
+    for (size_t i = 0; i < count && !are_none(store); i++) {
+        const struct wish wish = {messages[i].uidl, messages[i].listed_octets, false};
+        if (!journal_gather(&store->owed, &wish))
+            return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
+    }
+    return removals_settle(store, ret_failure);
+}
+
+/* A wish that comes in between, for a message that looks the same, is taken back with it: such a
+ * message stays, which is the harmless way round. */
+enum fault removals_settle(struct store *store, struct failure *ret_failure)
+{
+    enum fault fault = journal_write(&store->journal, buffer_slice(&store->owed), ret_failure);
+    if (fault == FAULT_NONE)
+        buffer_consume(&store->owed, store->owed.len);
+    return fault;
 }

@@ -199,6 +199,7 @@ static void destroy(struct store *store)
 {
     close_parts(store);
     journal_close(&store->journal);
+    buffer_done(&store->owed);
     place_close(&store->place);
     free(store);
 }
@@ -241,8 +242,9 @@ enum fault store_begin(struct store *store, char ret_notice[FAILURE_TEXT_OCTETS]
 enum fault store_flush(struct store *store, struct failure *ret_failure)
 {
     /* In this order: see removals.c. */
-    enum fault fault =
-        store->is_temporary ? FAULT_NONE : journal_sync(&store->journal, ret_failure);
+    enum fault fault = removals_settle(store, ret_failure);
+    if (fault == FAULT_NONE && !store->is_temporary)
+        fault = journal_sync(&store->journal, ret_failure);
     if (fault == FAULT_NONE)
         fault = bodies_write_uses(store, ret_failure);
     if (fault == FAULT_NONE)

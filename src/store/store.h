@@ -16,6 +16,7 @@ struct store {
     struct index index;
     struct index_state state;
     struct journal journal;
+    struct buffer owed; /* lines that take wishes back, and found no room in the journal yet */
     struct shelf *shelf;
     struct packs packs;
     int bodies; /* the folder of the bodies and packs; -1: not open */
@@ -70,8 +71,11 @@ void body_name(uint64_t id, uint32_t opening, char ret_name[BODY_NAME_OCTETS]);
  * journal holds no line but those of what is going now. */
 enum fault removals_fold(struct store *store, struct notice *notice, bool *ret_is_tidy,
                          struct failure *ret_failure);
-/* Nothing was going when the store was opened, and nothing has been noted since. */
-bool removals_are_none(const struct store *store);
+/* Takes back the wishes for messages that have left; what finds no room is owed. */
+enum fault removals_take_back(struct store *store, const struct store_message *messages,
+                              size_t count, struct failure *ret_failure);
+/* Writes what is owed. */
+enum fault removals_settle(struct store *store, struct failure *ret_failure);
 /* Makes the journal tidy; what was folded is to be on the disk already. */
 enum fault removals_tidy(struct store *store, struct failure *ret_failure);
 

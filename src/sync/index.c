@@ -243,7 +243,7 @@ void engine_index_flush(struct sync *sync)
 {
     struct failure failure;
     note_result(sync, store_flush(sync->store, &failure), &failure);
-    sync->index_changes_count = 0;
+    sync->index_changes_count = sync->index_is_failing; /* then it is tried again soon */
 }
 
 void engine_index_settle(struct sync *sync, int64_t now_ms)

@@ -174,6 +174,23 @@ def test_a_wish_for_mail_that_the_index_could_not_take_goes_with_it(serve, on_sc
     assert len(server.script.messages) == 7
 
 
+def test_a_wish_that_came_true_while_the_disk_was_full_is_over(serve, on_script):
+    """A new mail may come to have the UIDL of one that was deleted."""
+    server = serve(Script(messages=SIX))
+    with on_script(server, "refresh=0") as mount:
+        os.unlink(mount.path / "m00002.eml")
+        with mount.full_disk(mount.journal().stat().st_size):
+            control(mount, "commit")
+            noted = mount.journal().read_bytes()
+        assert len(server.script.messages) == 5
+        wait_until("it to be noted", lambda: mount.journal().read_bytes() != noted)
+        server.deliver([SIX[1]])
+    for _ in range(2):
+        with on_script(server) as mount:
+            assert len(names(mount.path)) == 6 and names(mount.path / ".popfs/trash") == []
+    assert len(server.script.messages) == 6
+
+
 def test_a_refused_dele_is_named_and_the_others_go(serve, on_script):
     server = serve(Script(messages=SIX, dele_refused={"m00002"}))
     with on_script(server, expect_exit=None) as mount:

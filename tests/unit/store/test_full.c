@@ -310,6 +310,23 @@ static void limit_files(rlim_t octets)
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
 }
 
+static void a_wish_that_could_not_be_taken_back_is_taken_back_later(void **state)
+{
+    struct fixture *f = *state;
+    assert_true(add(f->store, 1, "a", 3) && add(f->store, 2, "b", 3));
+    assert_true(note(f->store, "a", 3, true) && note(f->store, "b", 3, true));
+    assert_int_equal(store_flush(f->store, NULL), FAULT_NONE);
+    limit_files(1);
+    bool forgotten = forget(f->store, 1, "a", 3);
+    enum fault fault = store_flush(f->store, NULL);
+    limit_files(RLIM_INFINITY);
+    assert_false(forgotten);
+    assert_int_equal(fault, FAULT_DISK);
+    assert_int_equal(store_flush(f->store, NULL), FAULT_NONE);
+    store_must_reopen(f);
+    assert_loads(f->store, "a- b+ ");
+}
+
 static void when_nothing_takes_the_bytes_that_is_a_fault(void **state)
 {
     struct fixture *f = *state;
@@ -419,6 +436,7 @@ int main(void)
         TEST(an_index_that_cannot_be_written_is_readable_and_works_again_later),
         TEST(a_store_whose_bodies_fill_the_disk_is_opened_without_them),
         TEST(a_disk_that_is_full_of_other_things_is_a_fault_of_the_opening),
+        TEST(a_wish_that_could_not_be_taken_back_is_taken_back_later),
         TEST(when_nothing_takes_the_bytes_that_is_a_fault),
         TEST(a_body_that_has_lost_bytes_is_at_fault_for_ever),
         TEST(no_file_at_all_for_a_body_is_a_loss_as_well),
