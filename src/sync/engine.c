@@ -32,19 +32,23 @@ static enum fault restore_one(struct sync *sync, struct maildrop_message *messag
     return fault;
 }
 
-/* What somebody else takes back meanwhile, or has gone, is not going any more: all the better. */
+/* What somebody else takes back meanwhile, or has gone, is not going any more: all the better. What
+ * a QUIT is about keeps none of the others here. */
 static enum fault restore_all(struct sync *sync, const struct maildrop_snapshot *snapshot,
                               struct maildrop_changes *restored)
 {
+    enum fault outcome = FAULT_NONE;
     for (size_t i = 0; i < maildrop_snapshot_count(snapshot); i++) {
         struct maildrop_message *message = maildrop_snapshot_at(snapshot, i);
         if (!maildrop_message_is_going(message))
             continue;
         enum fault fault = restore_one(sync, message, restored);
-        if (fault != FAULT_NONE && fault != FAULT_GONE)
+        if (fault == FAULT_BUSY)
+            outcome = fault;
+        else if (fault != FAULT_NONE && fault != FAULT_GONE)
             return fault;
     }
-    return FAULT_NONE;
+    return outcome;
 }
 
 /* For one message, or for all that are going. */

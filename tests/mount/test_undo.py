@@ -287,7 +287,9 @@ def test_what_a_quit_was_about_cannot_be_brought_back_before_a_listing_tells(scr
     assert finish() == (errno.EBUSY if server.script.in_use else 0)
     if server.script.in_use:
         assert error_of(control, mount, "undelete m00001.eml") == errno.EINPROGRESS
+        os.unlink(mount.path / "m00002.eml")
         assert error_of(control, mount, "rollback") == errno.EINPROGRESS
+        assert names(mount.path / ".popfs/trash") == ["m00001.eml"]
         server.script.in_use = False
         # Asked for by nobody, for the sake of what is in the dark.
         wait_until("a listing", lambda: names(mount.path / ".popfs/trash") == [], 15)
