@@ -149,8 +149,7 @@ def test_rm_whose_wish_was_written_but_for_the_last_octet_has_not_happened(serve
         with mount.full_disk(2 * line_octets - 1):
             assert error_of(os.unlink, mount.path / "m00002.eml") == errno.ENOSPC
         os.unlink(mount.path / "m00003.eml")
-        mount.kill(signal.SIGKILL)
-        mount.wait_end()
+        mount.die()
     with on_script(server) as mount:
         assert names(mount.path / ".popfs/trash") == ["m00001.eml", "m00003.eml"]
     assert {mail.name for mail in server.script.messages} == {mail.name for mail in SIX} - {"m00001", "m00003"}

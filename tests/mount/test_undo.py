@@ -98,7 +98,7 @@ def test_a_rollback_bears_that_somebody_else_takes_the_same_back(serve, on_scrip
         while time.monotonic() < end:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(mount.path / "m00002.eml")
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError, FileExistsError):
                 os.rename(mount.path / ".popfs/trash/m00002.eml", mount.path / "m00002.eml")
 
     with on_script(server, "refresh=0") as mount:
@@ -133,8 +133,7 @@ def test_what_a_full_disk_cannot_take_back_stays_in_the_trash_until_it_can(how, 
         assert status(mount)["pending_removal_count"] == 1
         take_back(mount)
         assert (mount.path / here).exists() and status(mount)["pending_removal_count"] == 0
-        mount.kill(signal.SIGKILL)
-        mount.wait_end()
+        mount.die()
     with on_script(server) as mount:
         assert set(names(mount.path)) == set(TRUTH)
     assert left(server) == UIDLS
