@@ -231,7 +231,7 @@ static enum fault keep(struct sync *sync, const struct job *job, struct extent *
     note_short(sync, job);
     if (!is_short(sync, job))
         note_size(sync, message);
-    else if (!came)
+    else
         store_body_remove(sync->store, maildrop_message_id(message));
     if (sync->stream != NULL)
         engine_stream_complete(sync, octets);

@@ -156,10 +156,11 @@ def test_a_list_that_always_promises_too_much_is_soon_not_believed(serve, on_scr
         fetched = len(server.commands("RETR"))
         for mail in mails:
             assert (mount.path / f"{mail.name}.eml").read_bytes() == mail.data
-    assert len(server.commands("RETR")) == fetched <= 2 * len(mails) + 1
+    assert len(server.commands("RETR")) == fetched <= 2 * len(mails) + 2
 
 
-def test_one_message_that_always_comes_short_is_asked_for_twice_and_spoils_the_trust_in_no_other(serve, on_script):
+def test_one_message_that_always_comes_short_is_never_kept_and_spoils_the_trust_in_no_other(serve, on_script):
+    """The server may have a read error of its own, for now. Twice, then once for each open: to be sent round for the size is one."""
     mails = mailbox.many(6, octets=3000)
     server = serve(Script(messages=mails, short_retr={"m00002": 500}, short_times=99))
     with on_script(server) as mount:
@@ -167,7 +168,9 @@ def test_one_message_that_always_comes_short_is_asked_for_twice_and_spoils_the_t
         for _ in range(2):
             assert (mount.path / "m00002.eml").read_bytes() == mails[1].data[:500] + b"\r\n"
         assert status(mount)["sizes"] == "trusted"
-    assert server.commands("RETR").count("RETR 2") <= 3
+        assert server.commands("RETR").count("RETR 2") <= 4
+        server.script.short_retr = {}
+        assert read_at_last(mount.path / "m00002.eml") == mails[1].data
 
 
 def test_a_list_that_promises_too_little_is_no_reason_to_believe_a_body_that_came_short(serve, on_script):
