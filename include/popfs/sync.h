@@ -201,8 +201,9 @@ enum sync_want {
                            session could be had */
     SYNC_WANT_REFRESH,  /* a listing that was begun after the request */
     SYNC_WANT_PREFETCH, /* every body on the local disk; FAULT_REFUSED if some cannot be had */
-    SYNC_WANT_RESTORE,  /* like sync_restore(), for `message` or, if NULL, for all that are going;
-                           answered when the listener has been told of them as appeared */
+    SYNC_WANT_DROP,    /* the body that is kept cannot be read: the next open is to fetch it anew */
+    SYNC_WANT_RESTORE, /* like sync_restore(), for `message` or, if NULL, for all that are going;
+                          answered when the listener has been told of them as appeared */
 };
 
 /*

@@ -224,31 +224,59 @@ void message_release(struct fs *fs, uint64_t handle)
 
 /* ---- reading ---- */
 
-/* From memory: splicing the descriptor takes twice as long (FUSE.md C). All of `size` is there, or
- * the file has been damaged: the kernel would take what is left for the whole. */
-static void reply_octets(fuse_req_t req, int descriptor, char *buffer, size_t size, off_t offset)
+/* False if not all of it could be read. From memory: splicing the descriptor takes twice as long
+ * (FUSE.md C). */
+static bool read_whole(int descriptor, char *buffer, size_t size, off_t offset)
 {
     size_t filled = 0;
     while (filled < size) {
         ssize_t got = pread(descriptor, buffer + filled, size - filled, offset + (off_t)filled);
         if (got == 0 || (got < 0 && errno != EINTR))
-            break;
+            return false;
         if (got > 0)
             filled += (size_t)got;
     }
-    if (filled < size)
-        fuse_reply_err(req, EIO);
-    else
+    return true;
+}
+
+/* All of `size` is there, or the file has been damaged: the kernel would take what is left for the
+ * whole. */
+static void reply_octets(fuse_req_t req, int descriptor, char *buffer, size_t size, off_t offset)
+{
+    if (read_whole(descriptor, buffer, size, offset))
         fuse_reply_buf(req, buffer, size);
+    else
+        fuse_reply_err(req, EIO);
+}
+
+static void damaged_answered(struct parked *parked, enum fault fault, struct extent body)
+{
+    (void)fault;
+    (void)body;
+    fuse_reply_err(parked->req, EIO);
+}
+
+/* Who has it open may have had octets of it already, which the server's need not agree with. Who
+ * opens it next gets those. */
+static void reply_damaged(fuse_req_t req, struct fs *fs, struct maildrop_message *message)
+{
+    struct parked *parked = parked_new(fs, req, SYNC_WANT_DROP, message, damaged_answered);
+    if (parked != NULL)
+        parked_submit(parked);
 }
 
 /* What follows a body in its file is another one's. */
-static void reply_body(fuse_req_t req, const struct extent *body, char *buffer, size_t size,
+static void reply_body(fuse_req_t req, struct fs *fs, const struct open_message *open, size_t size,
                        off_t offset)
 {
+    const struct extent *body = &open->body;
     uint64_t left = (uint64_t)offset < body->octets ? body->octets - (uint64_t)offset : 0;
-    reply_octets(req, body->descriptor, buffer, size < left ? size : (size_t)left,
-                 (off_t)body->offset + offset);
+    if (size > left)
+        size = (size_t)left;
+    if (read_whole(body->descriptor, fs->scratch, size, (off_t)body->offset + offset))
+        fuse_reply_buf(req, fs->scratch, size);
+    else
+        reply_damaged(req, fs, open->message);
 }
 
 /* On the sync thread, whose buffer is not the FUSE thread's. */
@@ -288,7 +316,7 @@ void message_read(fuse_req_t req, struct fs *fs, uint64_t handle, size_t size, o
     const struct open_message *open = open_message_of(handle);
     struct sync_stream *stream = open->stream;
     if (stream == NULL) {
-        reply_body(req, &open->body, fs->scratch, size, offset);
+        reply_body(req, fs, open, size, offset);
         return;
     }
     uint64_t octets = sync_stream_octets(stream);

@@ -109,6 +109,10 @@ static bool take_without_job(struct sync *sync, struct sync_request *request, in
     case SYNC_WANT_PREFETCH:
         take_prefetch(sync, request, now_ms);
         return true;
+    case SYNC_WANT_DROP:
+        store_body_remove(sync->store, maildrop_message_id(request->message));
+        request->answer(request, FAULT_NONE, EXTENT_NONE);
+        return true;
     case SYNC_WANT_RESTORE:
         restore(sync, request);
         return true;

@@ -195,8 +195,10 @@ def test_a_body_that_the_disk_lost_while_it_was_open_is_an_error_and_comes_anew(
     with on_script(server) as mount:
         path = mount.path / "m00001.eml"
         with open(path, "rb", buffering=0) as file:
-            os.truncate(body_file(mount.place, mail), 100_000)
+            kept = body_file(mount.place, mail)
+            os.truncate(kept, 100_000)
             assert error_of(os.pread, file.fileno(), 4096, 200_000) == errno.EIO
+            assert not kept.exists()  # with a bad sector it would have had the right size
             assert os.pread(file.fileno(), 4096, 0) == mail.data[:4096]
         assert path.read_bytes() == mail.data
 

@@ -109,6 +109,30 @@ static void a_failed_fetch_is_a_failed_open(void **state)
     }
 }
 
+static void a_body_that_cannot_be_read_is_dropped(void **state)
+{
+    struct kernel *kernel = *state;
+    uint64_t ino = kernel_ino(kernel, "honest.eml");
+    uint64_t opening = kernel_send_open(kernel, ino, O_RDONLY);
+    struct sync_request *request = fake_sync_take(kernel->sync);
+    assert_non_null(request);
+    maildrop_message_learn_octets(request->message, body.len);
+    int folder = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_true(folder >= 0);
+    request->answer(request, FAULT_NONE, (struct extent){folder, 0, body.len});
+    expect_reply(kernel, opening, 0);
+
+    const struct fuse_read_in read_in = {.fh = reply.open.fh, .size = 4096};
+    uint64_t reading = kernel_send(kernel, FUSE_READ, ino, PAYLOAD(read_in));
+    request = fake_sync_take(kernel->sync);
+    assert_non_null(request);
+    assert_int_equal(request->want, SYNC_WANT_DROP);
+    assert_true(slice_equal(maildrop_message_uidl(request->message), SLICE_LITERAL("honest")));
+    request->answer(request, FAULT_NONE, EXTENT_NONE);
+    expect_reply(kernel, reading, EIO);
+    release(kernel, ino, read_in.fh);
+}
+
 static void all_who_waited_for_a_wrong_size_are_sent_round_once_and_nobody_later(void **state)
 {
     struct kernel *kernel = *state;
@@ -452,6 +476,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(open_waits_for_the_body_while_others_are_served),
         TEST(a_failed_fetch_is_a_failed_open),
+        TEST(a_body_that_cannot_be_read_is_dropped),
         TEST(all_who_waited_for_a_wrong_size_are_sent_round_once_and_nobody_later),
         TEST(who_comes_to_another_message_of_wrong_size_is_sent_round_once),
         TEST(who_comes_to_another_message_that_cannot_be_had_is_told_why),
