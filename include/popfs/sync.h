@@ -212,9 +212,9 @@ enum sync_want {
  * FAULT_NONE: the wish is fulfilled, and the descriptor of `body` is the callee's to close (-1
  * unless BODY, or OPEN without a stream). Otherwise it is -1. Every request is answered: by
  * `timeout` of silence at the latest, a commit after three attempts, each of which may be silent so
- * long, and `timeout` of a maildrop in use; to prove it, as many again, or `timeout` of a maildrop
- * in use or of LOGIN-DELAY before each of two listings, or a minute for a password that is refused
- * all at once.
+ * long, and `timeout` of a maildrop in use before each; to prove it, as many again, or `timeout` of
+ * a maildrop in use or of LOGIN-DELAY before each of two listings, or a minute for a password that
+ * is refused all at once.
  */
 struct sync_request {
     enum sync_want want;

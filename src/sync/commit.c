@@ -182,10 +182,16 @@ enum fault engine_commit_begin(struct sync *sync, int64_t now_ms)
     commit->prove_again_ms = 0;
     if (sync->phase == ENGINE_SERVE)
         commit->deadline_ms = INT64_MAX;
+    engine_commit_may_wait(sync, now_ms);
+    return FAULT_NONE;
+}
+
+void engine_commit_may_wait(struct sync *sync, int64_t now_ms)
+{
+    struct commit *commit = &sync->commit;
     commit->busy_until_ms = now_ms + sync->account.timeout_ms;
     if (commit->busy_until_ms > commit->deadline_ms)
         commit->busy_until_ms = commit->deadline_ms;
-    return FAULT_NONE;
 }
 
 void engine_commit_hurry(struct sync *sync, int64_t now_ms)
@@ -309,6 +315,8 @@ enum fault engine_quit_answered(struct sync *sync, const struct pop3_event *even
 static bool waits_for_maildrop(struct sync *sync, enum fault fault, int64_t now_ms)
 {
     int64_t until_ms = sync->commit.busy_until_ms;
+    if (fault != FAULT_BUSY)
+        engine_commit_may_wait(sync, now_ms);
     if (fault != FAULT_BUSY || now_ms >= until_ms)
         return false;
     if (sync->retry_ms > until_ms)

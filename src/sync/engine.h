@@ -233,7 +233,7 @@ struct sync {
     size_t bad_rows_count;
     size_t lies_count;       /* sizes of LIST that RETR did not bear out */
     size_t truths_count;     /* those that it did */
-    bool list_overstates;    /* in this mount: it has promised more than there was */
+    bool list_overstates;    /* in this mount: it promises more than twice what there is */
     uint64_t short_id;       /* the first message that was much shorter, twice; 0: none */
     struct store_body *body; /* what is arriving; a stream's if `stream` is not NULL */
     uint64_t arrived_octets; /* of it, in this answer, as they are kept */
@@ -415,6 +415,9 @@ enum fault engine_commit_begin(struct sync *sync, int64_t now_ms);
 void engine_commit_hurry(struct sync *sync, int64_t now_ms);
 /* One step. */
 enum fault engine_commit(struct sync *sync, int64_t now_ms);
+/* From now on a maildrop in use, be it by a lost session of ours, is waited for as long as for an
+ * answer. */
+void engine_commit_may_wait(struct sync *sync, int64_t now_ms);
 /* When engine_commit() wants to be called again; -1: not by itself. */
 int64_t engine_commit_at_ms(const struct sync *sync);
 enum fault engine_rset_answered(struct sync *sync, const struct pop3_event *event,
@@ -445,8 +448,7 @@ void engine_commit_done(struct sync *sync);
 
 /* ---- removals.c ---- */
 bool removal_is_going(const struct removal *removal);
-bool removal_is_undecided(const struct removal *removal);
-/* Undecided and going. */
+/* Neither gone nor failed, and going. */
 bool removal_is_pending(const struct removal *removal);
 /* The server deletes it at QUIT, or may; or has. */
 bool removal_is_asked(const struct removal *removal);

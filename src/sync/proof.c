@@ -40,10 +40,16 @@ static void judge_those(struct sync *sync, bool (*are)(const struct removal *rem
             judge(sync, &commit->removals[i]);
 }
 
-/* A listing lacked it; those that have been heard are over with it. */
-static bool is_undecided_and_gone(const struct removal *removal)
+/* What has been taken back in time is another one's business. */
+static bool is_wished(const struct removal *removal)
 {
-    return removal_is_undecided(removal) && maildrop_message_is_gone(removal->message);
+    return removal_is_pending(removal) || removal_is_asked(removal);
+}
+
+/* A listing lacked it; those that have been heard are over with it. */
+static bool is_wished_and_gone(const struct removal *removal)
+{
+    return is_wished(removal) && maildrop_message_is_gone(removal->message);
 }
 
 /* Listed still, although QUIT was answered +OK. */
@@ -128,7 +134,7 @@ static void check_believed(struct sync *sync, const struct maildrop_changes *cha
 enum fault engine_quit_believe(struct sync *sync)
 {
     enum fault fault = FAULT_NONE;
-    judge_those(sync, is_undecided_and_gone);
+    judge_those(sync, is_wished_and_gone);
     if (sync->quit_is_doubted) {
         engine_removals_fail_pending(
             sync, "the server said that it was done, but that was not true before");
@@ -156,7 +162,7 @@ void engine_commit_listed(struct sync *sync, const struct maildrop_changes *chan
         return;
     }
     open_door(sync);
-    judge_those(sync, removal_is_undecided);
+    judge_those(sync, is_wished);
     if (commit->phase == COMMIT_PROVING)
         engine_commit_conclude(sync, FAULT_NONE);
 }
@@ -173,7 +179,7 @@ enum fault engine_quit_accepted(struct sync *sync, int64_t now_ms)
         return engine_quit_believe(sync);
     sync->commit.phase = COMMIT_PROVING;
     sync->commit.attempts = 0;
-    sync->commit.busy_until_ms = now_ms + sync->account.timeout_ms;
+    engine_commit_may_wait(sync, now_ms);
     sync->retry_ms = now_ms;
     return doubted ? FAULT_NONE : engine_removals_settle(sync, is_asked_and_beyond_proof);
 }
@@ -185,7 +191,7 @@ static void leave_unproven(struct sync *sync, const struct failure *failure)
     failure_set(&told, failure->fault,
                 "the server said that it was done, but could not be asked again: %s",
                 failure->text);
-    judge_those(sync, is_undecided_and_gone);
+    judge_those(sync, is_wished_and_gone);
     engine_removals_fail_pending(sync, told.text);
     engine_commit_conclude(sync, told.fault);
 }

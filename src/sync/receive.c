@@ -109,11 +109,9 @@ enum fault engine_receive_data(struct sync *sync, struct job *job, struct slice 
     return FAULT_NONE;
 }
 
-/* Less than half of what LIST promised, where it is not known to promise too much. */
 static bool is_short(const struct sync *sync, const struct job *job)
 {
-    return sync->raw_octets < maildrop_message_listed_octets(job->message) / 2 &&
-           (!sync->list_overstates || sync->raw_octets == 0);
+    return sync->raw_octets < maildrop_message_listed_octets(job->message) / 2;
 }
 
 static bool came_before(const struct sync *sync, const struct job *job)
@@ -124,22 +122,27 @@ static bool came_before(const struct sync *sync, const struct job *job)
 }
 
 /*
- * mailutils gives an empty body for a message that vanished, and Dovecot ends a read error of its
- * own with a proper dot. It is asked for again, once.
+ * Less than half of what LIST promised: mailutils gives an empty body for a message that vanished,
+ * and Dovecot ends a read error of its own with a proper dot. It is asked for again, once.
  */
 static bool is_doubtful(const struct sync *sync, const struct job *job)
 {
     return job->doubts == 0 && sync->body != NULL && is_short(sync, job) && !came_before(sync, job);
 }
 
-/* The same twice, of two messages: LIST is wrong, and not what came. */
-static void note_short(struct sync *sync, const struct job *job)
+/*
+ * Not that the message is cut, but that LIST promises too much: it has not been right once, and
+ * another message came short, too, and each the same twice. `came`: this one did before.
+ */
+static bool is_short_by_list(struct sync *sync, const struct job *job, bool came)
 {
     uint64_t id = maildrop_message_id(job->message);
-    if (job->doubts == 0 || sync->raw_octets != job->doubted_octets)
-        return;
+    bool is_same = came || sync->raw_octets == job->doubted_octets;
+    if (sync->truths_count > 0 || sync->raw_octets == 0 || !is_same)
+        return false;
     sync->list_overstates |= sync->short_id != 0 && sync->short_id != id;
     sync->short_id = id;
+    return sync->list_overstates;
 }
 
 /* The kernel believes what LIST said of the others: it is to ask again. */
@@ -166,7 +169,6 @@ static void note_size(struct sync *sync, const struct maildrop_message *message)
             engine_index_sizes(sync);
         return;
     }
-    sync->list_overstates |= listed > sync->raw_octets;
     if (sync->lies_count++ > 0)
         return;
     engine_index_sizes(sync);
@@ -228,8 +230,7 @@ static enum fault keep(struct sync *sync, const struct job *job, struct extent *
         engine_index_octets(sync, message);
     if (octets_before != octets)
         engine_publish_size(sync, message);
-    note_short(sync, job);
-    if (!is_short(sync, job))
+    if (!is_short(sync, job) || is_short_by_list(sync, job, came))
         note_size(sync, message);
     else
         store_body_remove(sync->store, maildrop_message_id(message));

@@ -15,19 +15,19 @@ bool removal_is_going(const struct removal *removal)
     return maildrop_message_is_going(removal->message);
 }
 
-bool removal_is_undecided(const struct removal *removal)
+static bool is_undecided(const struct removal *removal)
 {
     return !removal->failed && !removal->removed;
 }
 
 bool removal_is_pending(const struct removal *removal)
 {
-    return removal_is_undecided(removal) && removal_is_going(removal);
+    return is_undecided(removal) && removal_is_going(removal);
 }
 
 bool removal_is_asked(const struct removal *removal)
 {
-    return removal->asked && removal_is_undecided(removal);
+    return removal->asked && is_undecided(removal);
 }
 
 bool removal_is_beyond_proof(const struct removal *removal)
@@ -107,7 +107,7 @@ bool engine_commit_hears_of(const struct sync *sync, const struct maildrop_messa
             high = middle;
     }
     return low < commit->removals_count && commit->removals[low].message == message &&
-           removal_is_undecided(&commit->removals[low]);
+           is_undecided(&commit->removals[low]);
 }
 
 /* ---- failures ---- */

@@ -173,14 +173,27 @@ def test_one_message_that_always_comes_short_is_never_kept_and_spoils_the_trust_
         assert read_at_last(mount.path / "m00002.eml") == mails[1].data
 
 
-def test_a_list_that_promises_too_little_is_no_reason_to_believe_a_body_that_came_short(serve, on_script):
+@pytest.mark.parametrize("more", [-2, 2])
+def test_a_list_that_is_wrong_by_a_little_is_no_reason_to_believe_a_body_that_came_short(more, serve, on_script):
     """Dovecot counts some messages short, and ends those that it cannot read with a proper dot."""
     mails = mailbox.many(3, octets=3000)
-    server = serve(Script(messages=mails, size_said=lambda octets: str(octets - 2), short_retr={"m00002": 500}))
+    server = serve(Script(messages=mails, size_said=lambda octets: str(octets + more), short_retr={"m00002": 500}))
     with on_script(server) as mount:
         for mail in mails:
             assert (mount.path / f"{mail.name}.eml").read_bytes() == mail.data
         assert status(mount)["sizes"] == "wrong"
+
+
+def test_after_an_outage_that_cut_many_bodies_all_come_whole(serve, on_script):
+    mails = mailbox.many(6, octets=3000)
+    server = serve(Script(messages=mails, short_retr={mail.name: 500 for mail in mails[1:]}, short_times=99))
+    with on_script(server) as mount:
+        for mail in mails:
+            assert (mount.path / f"{mail.name}.eml").read_bytes()
+        server.script.short_retr = {}
+        for mail in mails:
+            assert read_at_last(mount.path / f"{mail.name}.eml") == mail.data
+        assert status(mount)["sizes"] == "trusted"
 
 
 def body_file(place, mail):

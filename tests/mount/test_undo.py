@@ -367,6 +367,38 @@ def test_the_end_waits_for_a_maildrop_in_use_as_long_as_for_an_answer(serve, on_
     assert left(server) == UIDLS - {"m00001"}
 
 
+def test_a_commit_that_fell_silent_waits_for_the_lock_of_its_lost_session(serve, on_script):
+    server = serve(Script(SIX, silent={"DELE"}))
+    with on_script(server, "refresh=0,timeout=4") as mount:
+        os.unlink(mount.path / "m00001.eml")
+        outcome = []
+        committer = threading.Thread(target=lambda: outcome.append(outcome_of(control, mount, "commit")))
+        committer.start()
+        wait_until("DELE", lambda: server.commands("DELE"))
+        server.script.refusal, server.script.refusal_times = "-ERR [IN-USE] somebody else has it", 1
+        server.script.silent = set()
+        committer.join(40)
+        assert outcome == [0]
+        assert left(server) == UIDLS - {"m00001"}
+
+
+def test_what_was_taken_back_and_deleted_by_another_was_not_deleted_by_the_commit(serve, on_script):
+    server = serve(Script(SIX))
+    with on_script(server, "refresh=0") as mount:
+        run("rm", mount.path / "m00001.eml", mount.path / "m00002.eml")
+        server.script.refusal, server.script.refusal_times = "-ERR [IN-USE] somebody else has it", 1
+        server.drop_all()
+        committer = threading.Thread(target=outcome_of, args=(control, mount, "commit"))
+        committer.start()
+        wait_until("the refusal", lambda: len(server.sessions) == 2)
+        os.rename(mount.path / ".popfs/trash/m00001.eml", mount.path / "m00001.eml")
+        server.script.messages = [mail for mail in server.script.messages if mail.name != "m00001"]
+        committer.join(40)
+        last = status(mount)["last_commit"]
+        assert (last["deleted"], last["failed"]) == (1, 0)
+    assert left(server) == UIDLS - {"m00001", "m00002"}
+
+
 def test_killed_in_the_middle_of_a_commit_nothing_else_goes(serve, on_script):
     server = serve(Script(SIX, hold_dele={"m00002"}))
     with on_script(server, "refresh=0", expect_exit=None) as mount:
