@@ -267,7 +267,7 @@ def test_commit_names_each_that_failed(fake):
         "popfsctl: could not delete c.eml: \\x1b]0;x\\x07",
         "popfsctl: could not delete 2 more messages; the log names them",
     ]
-    fake.can_become("after", last_commit=committed(4, FAILURE, second, third, failed=5, number=3))
+    fake.can_become("after", pending_removal_count=5, last_commit=committed(4, FAILURE, second, third, failed=5, number=3))
     found = json.loads(fake.run("commit", "--json", code=1).stdout)
     assert (found["deleted"], found["failed"], found["pending_removal_count"]) == (4, 5, 5)
     assert found["failures"][0] == FAILURE and found["exit_code"] == 1
