@@ -15,6 +15,7 @@
  *     stream.c   large messages that are read while they arrive
  *     index.c    what is remembered between mounts
  *     password.c fetched anew after a refusal
+ *     publish.c  what others see of it
  *     engine.c   the loop
  */
 #ifndef SYNC_ENGINE_H
@@ -477,15 +478,19 @@ void engine_wake(const struct sync *sync);
 enum fault engine_body_open(const struct sync *sync, const struct maildrop_message *message,
                             struct extent *ret_extent);
 
-/* ---- engine.c ---- */
-void *engine_run(void *sync);
-/* No session, and none to be had: sync->last_failure says why. A busy maildrop is waited for
- * instead. */
-bool engine_is_away(const struct sync *sync, int64_t now_ms);
+/* ---- publish.c ---- */
+/* Puts what goes on where sync_status() sees it. */
+void engine_publish_status(struct sync *sync, int64_t now_ms);
 /* Puts the maildrop's newest state where others see it, and tells the listener. */
 void engine_publish_snapshot(struct sync *sync, const struct maildrop_changes *changes);
 /* Tells the listener alone. */
 void engine_tell(struct sync *sync, const struct maildrop_changes *changes);
 void engine_publish_size(struct sync *sync, struct maildrop_message *message);
+
+/* ---- engine.c ---- */
+void *engine_run(void *sync);
+/* No session, and none to be had: sync->last_failure says why. A busy maildrop is waited for
+ * instead. */
+bool engine_is_away(const struct sync *sync, int64_t now_ms);
 
 #endif

@@ -160,7 +160,7 @@ def test_a_list_that_always_promises_too_much_is_soon_not_believed(serve, on_scr
 
 
 def test_one_message_that_always_comes_short_is_never_kept_and_spoils_the_trust_in_no_other(serve, on_script):
-    """The server may have a read error of its own, for now. Twice, then once for each open: to be sent round for the size is one."""
+    """The server may have a read error of its own, and be mended. Twice, then once for each open: to be sent round for the size is one."""
     mails = mailbox.many(6, octets=3000)
     server = serve(Script(messages=mails, short_retr={"m00002": 500}, short_times=99))
     with on_script(server) as mount:
