@@ -15,7 +15,7 @@
 
 #include "popfs/base.h"
 
-/* ---- a message: counted, shared by threads; what is known of it only grows more certain ---- */
+/* ---- a message: counted, shared by threads ---- */
 
 struct maildrop_message;
 
@@ -39,12 +39,16 @@ uint64_t maildrop_message_octets(const struct maildrop_message *message, bool *r
 /* What LIST said; 0 if it said nothing usable. */
 uint64_t maildrop_message_listed_octets(const struct maildrop_message *message);
 void maildrop_message_learn_octets(struct maildrop_message *message, uint64_t exact_octets);
+/* The server may have sent them for another message. */
+void maildrop_message_forget_octets(struct maildrop_message *message);
 
 /* True once the message's own date is known or known to be missing; then *ret_seconds never changes
- * again. */
+ * again, unless it is forgotten. */
 bool maildrop_message_time(const struct maildrop_message *message, int64_t *ret_seconds);
 /* The first call decides, later ones are ignored. */
 void maildrop_message_learn_time(struct maildrop_message *message, int64_t seconds);
+/* The header that told it may be that of another message. */
+void maildrop_message_forget_time(struct maildrop_message *message);
 
 /* The user has removed it; it is hidden, and goes at the next commit. */
 bool maildrop_message_is_going(const struct maildrop_message *message);

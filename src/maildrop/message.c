@@ -92,6 +92,11 @@ void maildrop_message_learn_octets(struct maildrop_message *message, uint64_t ex
     atomic_store_explicit(&message->exact_octets, exact_octets, memory_order_relaxed);
 }
 
+void maildrop_message_forget_octets(struct maildrop_message *message)
+{
+    atomic_store_explicit(&message->exact_octets, MESSAGE_OCTETS_UNKNOWN, memory_order_relaxed);
+}
+
 bool maildrop_message_time(const struct maildrop_message *message, int64_t *ret_seconds)
 {
     int64_t seconds = atomic_load_explicit(&message->time_s, memory_order_relaxed);
@@ -106,6 +111,11 @@ void maildrop_message_learn_time(struct maildrop_message *message, int64_t secon
     int64_t unknown = MESSAGE_TIME_UNKNOWN;
     atomic_compare_exchange_strong_explicit(&message->time_s, &unknown, seconds,
                                             memory_order_relaxed, memory_order_relaxed);
+}
+
+void maildrop_message_forget_time(struct maildrop_message *message)
+{
+    atomic_store_explicit(&message->time_s, MESSAGE_TIME_UNKNOWN, memory_order_relaxed);
 }
 
 bool maildrop_message_is_going(const struct maildrop_message *message)

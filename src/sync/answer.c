@@ -94,22 +94,27 @@ void engine_answer_abandon(struct sync *sync)
 
 /* ---- every event ---- */
 
-/* -ERR with one of these codes is about the session, whatever the command was (Dovecot sends one
- * unasked after the login). */
+/*
+ * -ERR with one of these codes is about the session, whatever the command was: Dovecot sends one
+ * unasked, and the answer to the command would follow as the answer to the next one. DELE, RSET and
+ * QUIT tell the commit themselves.
+ */
 static bool ends_session(const struct pop3_event *event)
 {
     return !event->ok && (event->code == POP3_CODE_SYS_TEMP || event->code == POP3_CODE_IN_USE) &&
-           (event->command == POP3_STAT || event->command == POP3_UIDL ||
-            event->command == POP3_LIST || event->command == POP3_NOOP);
+           event->command != POP3_DELE && event->command != POP3_RSET &&
+           event->command != POP3_QUIT;
 }
 
 static enum fault status(struct sync *sync, struct job *job, const struct pop3_event *event,
                          int64_t now_ms, struct failure *ret_failure)
 {
     char text[256];
-    if (ends_session(event))
+    if (ends_session(event)) {
+        engine_receive_forget_recent(sync);
         return failure_set(ret_failure, FAULT_BUSY, "the server ended the session: %s",
                            say(event->text, text, sizeof(text)));
+    }
     switch (job->kind) {
     case JOB_STAT:
         jobs_finish(&sync->jobs, job, FAULT_NONE, EXTENT_NONE);
@@ -173,8 +178,10 @@ static void note_complete(struct sync *sync, enum pop3_command command, int64_t 
         note_useful(sync);
     if (command != POP3_NOOP)
         agenda_note_useful(&sync->agenda, now_ms);
-    if (sync->jobs.in_flight.count == 0)
-        window_note_idle(&sync->window);
+    if (sync->jobs.in_flight.count > 0)
+        return;
+    window_note_idle(&sync->window);
+    recent_clear(&sync->recent);
 }
 
 enum fault engine_event(struct sync *sync, const struct pop3_event *event, int64_t now_ms,

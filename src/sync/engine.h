@@ -31,6 +31,7 @@
 #include "listing.h"
 #include "popfs/store.h"
 #include "popfs/sync.h"
+#include "recent.h"
 #include "schedule.h"
 #include "waiters.h"
 #include "window.h"
@@ -245,6 +246,7 @@ struct sync {
     struct sync_stream *stream; /* that what is arriving belongs to */
     bool top_differs;           /* from RETR: it is not used for content any more */
     struct header header;
+    struct recent recent;
     struct failure body_failure; /* why the arriving body is no good; fault NONE if it is */
 
     struct commit commit;
@@ -313,6 +315,9 @@ void engine_receive_lost(struct sync *sync, const struct job *job);
 void engine_receive_refused(struct sync *sync, struct job *job, const char *why);
 /* Forgets what was arriving; a stream keeps what it has. */
 void engine_receive_abandon(struct sync *sync);
+/* Forgets what was learnt since the pipe was last empty, and the bodies that were kept: they are
+ * asked for again. */
+void engine_receive_forget_recent(struct sync *sync);
 
 /* ---- stream.c ---- */
 /* True if the request was answered with a stream, or waits to see whether LIST can be believed. */
@@ -388,6 +393,9 @@ void engine_index_octets(struct sync *sync, const struct maildrop_message *messa
 /* The message's time has been decided; `header` may be empty. */
 void engine_index_header(struct sync *sync, const struct maildrop_message *message,
                          struct slice header);
+/* Takes back what the two above wrote, as far as it was learnt recently. */
+void engine_index_forget(struct sync *sync, const struct maildrop_message *message,
+                         const struct recent_message *recent);
 /* Whether LIST can be believed. */
 void engine_index_sizes(struct sync *sync);
 void engine_index_top_differs(struct sync *sync);

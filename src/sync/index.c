@@ -23,7 +23,8 @@ enum {
     LISTED_OCTETS = 384,       /* of memory, for each message that is listed and shown */
 };
 
-static const char fact_lies[] = "list-lies";
+/* Not "list-lies" any more: popfs 0.1.0 set that for a single empty message. */
+static const char fact_lies[] = "list-is-wrong";
 static const char fact_truths[] = "list-truths";
 static const char fact_top_differs[] = "top-differs";
 static const char fact_pipelining[] = "pipelining";
@@ -209,6 +210,23 @@ void engine_index_header(struct sync *sync, const struct maildrop_message *messa
                 store_learn_header(sync->store, maildrop_message_id(message), seconds,
                                    buffer_slice(&from), buffer_slice(&subject), &failure),
                 &failure);
+}
+
+void engine_index_forget(struct sync *sync, const struct maildrop_message *message,
+                         const struct recent_message *recent)
+{
+    struct failure failure;
+    uint64_t id = maildrop_message_id(message);
+    if (!is_indexed(sync, message))
+        return;
+    if (recent->learnt_octets)
+        note_result(sync, store_learn_octets(sync->store, id, STORE_OCTETS_UNKNOWN, &failure),
+                    &failure);
+    if (recent->learnt_time)
+        note_result(sync,
+                    store_learn_header(sync->store, id, STORE_TIME_UNKNOWN, (struct slice){0},
+                                       (struct slice){0}, &failure),
+                    &failure);
 }
 
 static void write_fact(struct sync *sync, const char *name, size_t value)

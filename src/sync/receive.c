@@ -16,16 +16,18 @@ enum {
 #define BODY_OCTETS_LEAST (UINT64_C(64) << 20)  /* a body may always be so large */
 #define UNLISTED_OCTETS_MAX (UINT64_C(4) << 30) /* where LIST said nothing */
 
-static void learn_header(struct sync *sync, struct maildrop_message *message)
+/* False if the time was known before. */
+static bool learn_header(struct sync *sync, struct maildrop_message *message)
 {
     int64_t seconds;
     struct slice header = buffer_slice(&sync->header.bytes);
     if (maildrop_message_time(message, &seconds))
-        return;
+        return false;
     if (!mail_header_time(header, &seconds))
         seconds = maildrop_message_first_seen_ns(message) / 1000000000;
     maildrop_message_learn_time(message, seconds);
     engine_index_header(sync, message, header);
+    return true;
 }
 
 void engine_no_date(struct sync *sync, struct maildrop_message *message, bool for_good)
@@ -160,10 +162,16 @@ static void doubt_sizes(struct sync *sync)
     maildrop_snapshot_unref(snapshot);
 }
 
-/* The first of a kind is remembered for good. */
+/*
+ * The first of a kind is remembered for good. A row that says 0, or nothing usable, is believed by
+ * nobody and says nothing about the other rows: Dovecot, Courier and Cyrus list an empty message
+ * with 0 octets and send 2.
+ */
 static void note_size(struct sync *sync, const struct maildrop_message *message)
 {
     uint64_t listed = maildrop_message_listed_octets(message);
+    if (listed == 0)
+        return;
     if (listed == sync->raw_octets) {
         if (sync->truths_count++ == 0)
             engine_index_sizes(sync);
@@ -216,7 +224,8 @@ static enum fault keep(struct sync *sync, const struct job *job, struct extent *
 {
     struct maildrop_message *message = job->message;
     uint64_t octets = sync->arrived_octets;
-    uint64_t octets_before = maildrop_message_octets(message, NULL);
+    bool was_exact;
+    uint64_t octets_before = maildrop_message_octets(message, &was_exact);
     bool came = came_before(sync, job);
     enum fault fault =
         store_body_keep(sync->body, maildrop_message_id(message), ret_extent, &sync->body_failure);
@@ -225,7 +234,10 @@ static enum fault keep(struct sync *sync, const struct job *job, struct extent *
     if (ret_extent->descriptor < 0)
         return fault;
     maildrop_message_learn_octets(message, octets);
-    learn_header(sync, message);
+    bool learnt_time = learn_header(sync, message);
+    recent_note(&sync->recent,
+                &(struct recent_message){maildrop_message_id(message), .learnt_octets = !was_exact,
+                                         .learnt_time = learnt_time});
     if (!came)
         engine_index_octets(sync, message);
     if (octets_before != octets)
@@ -274,7 +286,9 @@ static void header_complete(struct sync *sync, struct job *job)
     sync->tops_refused = 0;
     sync->top_given_up = false;
     sync->top_suspect = 0;
-    learn_header(sync, job->message);
+    if (learn_header(sync, job->message))
+        recent_note(&sync->recent, &(struct recent_message){maildrop_message_id(job->message),
+                                                            .learnt_time = true});
     jobs_finish(&sync->jobs, job, FAULT_NONE, EXTENT_NONE);
 }
 
@@ -352,6 +366,28 @@ void engine_receive_refused(struct sync *sync, struct job *job, const char *why)
                   text_escape(maildrop_message_uidl(job->message), uidl, sizeof(uidl)), why);
         jobs_finish(&sync->jobs, job, FAULT_REFUSED, EXTENT_NONE);
     }
+}
+
+static void forget(struct sync *sync, const struct recent_message *recent)
+{
+    size_t position;
+    store_body_remove(sync->store, recent->id);
+    if (sync->listed == NULL || !maildrop_snapshot_find(sync->listed, recent->id, &position))
+        return;
+    struct maildrop_message *message = maildrop_snapshot_at(sync->listed, position);
+    if (recent->learnt_octets)
+        maildrop_message_forget_octets(message);
+    if (recent->learnt_time)
+        maildrop_message_forget_time(message);
+    engine_index_forget(sync, message, recent);
+    engine_publish_size(sync, message);
+}
+
+void engine_receive_forget_recent(struct sync *sync)
+{
+    for (size_t i = 0; i < sync->recent.count; i++)
+        forget(sync, &sync->recent.messages[i]);
+    recent_clear(&sync->recent);
 }
 
 void engine_receive_abandon(struct sync *sync)

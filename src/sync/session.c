@@ -142,6 +142,7 @@ enum fault engine_list(struct sync *sync, int64_t now_ms)
     sync->tops_refused = 0;
     sync->top_useless = false;
     sync->sweep_left = 0;
+    recent_clear(&sync->recent);
     return ask_for_listing(sync, job, now_ms);
 }
 
@@ -392,7 +393,7 @@ void engine_link_close(struct sync *sync)
  * as many are asked for one at a time; after a second one that answered hardly any, there is no
  * more pipelining in this mount.
  */
-static void judge_pipelining(struct sync *sync)
+static void judge_pipelining(struct sync *sync, enum fault fault)
 {
     size_t owed_count = sync->jobs.in_flight.count;
     sync->careful_count = 0;
@@ -401,6 +402,8 @@ static void judge_pipelining(struct sync *sync)
     if (!had_session || owed_count < 2)
         return;
     sync->careful_count = owed_count < CAREFUL_MAX ? owed_count : CAREFUL_MAX;
+    if (fault == FAULT_BUSY)
+        return; /* the server has said why */
     if (sync->pipelined_count >= PIPELINED_WELL)
         sync->pipeline_losses = 0;
     if (++sync->pipeline_losses < PIPELINE_LOSSES_MAX || sync->pipeline_off)
@@ -556,7 +559,7 @@ void engine_link_lost(struct sync *sync, const struct failure *failure, int64_t 
     sync->last_failure_wall_s = clock_wall_ns() / 1000000000;
     if (sync->offline_since_s == 0)
         sync->offline_since_s = sync->last_failure_wall_s;
-    judge_pipelining(sync);
+    judge_pipelining(sync, failure->fault);
     judge_prefetch(sync, failure->fault);
     if (had_session)
         waiters_wait_from(&sync->prefetch_waiters, now_ms);

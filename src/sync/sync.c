@@ -373,6 +373,7 @@ void sync_free(struct sync *sync)
     store_close(sync->store);
     header_done(&sync->header);
     eol_done(&sync->eol);
+    recent_done(&sync->recent);
     net_trust_free(sync->account.trust);
     free(sync->account.host);
     free(sync->account.user);

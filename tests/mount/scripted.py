@@ -35,6 +35,7 @@ class Script:
     greeting: bytes = b""  # 1, 5: sent as it is in place of the greeting
     garbled: dict = field(default_factory=dict)  # 1, 5: command, or its verb -> octets that are sent in place of the answer
     garbled_times: int = 10**6  # 1: how often
+    unasked: dict = field(default_factory=dict)  # 3.7, 30: verb -> (count, octets): sent before the answer to the verb of that count, once
     split: int = 0  # 2: octets in one write, and so in one TLS record
     bare_lf: bool = False  # 2: the server's own lines end in LF, and those of its messages
     stuffing: bool = True  # 3: off: dots at line starts are sent as they are
@@ -280,6 +281,7 @@ class Session(threading.Thread):
         word, _, rest = line.partition(" ")
         self._notice(word.upper())
         self.commands.append(line)
+        self._say_unasked(word.upper())
         keys = {line, word.upper()}
         if keys & self._script.silent:
             self._hang()
@@ -297,6 +299,15 @@ class Session(threading.Thread):
             self._say("-ERR unknown command")
         else:
             handler(rest)
+
+    def _say_unasked(self, verb):
+        """What answers nothing, and pushes every later answer one command further."""
+        if not self.logged_in or verb not in self._script.unasked:
+            return
+        count, octets = self._script.unasked[verb]
+        if sum(line.split(" ")[0].upper() == verb for line in self.commands) == count:
+            del self._script.unasked[verb]
+            self._send(octets)
 
     def _ok(self, _rest):
         self._say("+OK")

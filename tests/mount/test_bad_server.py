@@ -240,6 +240,76 @@ def test_an_error_behind_the_login_is_not_taken_for_an_answer(then_close, serve,
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+def read_at_once(mount, mails):
+    """What each reader got, while the commands for all of them are pipelined."""
+    got = {}
+    readers = [threading.Thread(target=lambda mail=mail: got.update({mail.name: cat(mount.path / f"{mail.name}.eml")}))
+               for mail in mails]
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join()
+    return got
+
+
+TEMPORARY = [b"-ERR [SYS/TEMP] Internal error occurred\r\n", b"-ERR [sys/temp/disk] later\r\n", b"-ERR [IN-USE] gone\r\n"]
+
+
+@pytest.mark.parametrize("line", TEMPORARY)
+@pytest.mark.parametrize("count", [1, 4, 12])
+def test_an_unasked_temporary_error_shifts_no_body(line, count, serve, on_script):
+    mails = mailbox.many(12, octets=3000)
+    server = serve(Script(messages=mails, unasked={"RETR": (count, line)}))
+    truth = {mail.name: mail.data for mail in mails}
+    with on_script(server, "prefetch") as mount:
+        wait_until("the line has been said", lambda: not server.script.unasked)
+        assert read_at_once(mount, mails) == truth
+        assert read_at_once(mount, mails) == truth
+    with on_script(server) as mount:
+        assert read_at_once(mount, mails) == truth
+
+
+def seconds_of(mount, mails):
+    return {mail.name: int(os.stat(mount.path / f"{mail.name}.eml").st_mtime) for mail in mails}
+
+
+@pytest.mark.parametrize("line", TEMPORARY)
+@pytest.mark.parametrize("count", [1, 4, 12])
+def test_an_unasked_temporary_error_shifts_no_date(line, count, serve, on_script):
+    mails = mailbox.many(12)
+    with on_script(serve(Script(messages=mails))) as mount:
+        truth = seconds_of(mount, mails)
+    assert len(set(truth.values())) == 12
+    server = serve(Script(messages=mails, unasked={"TOP": (count, line)}))
+    with on_script(server) as mount:
+        assert seconds_of(mount, mails) == truth
+        assert not server.script.unasked
+    with on_script(server) as mount:
+        assert seconds_of(mount, mails) == truth
+
+
+def test_a_temporary_error_makes_popfs_ask_again_for_what_came_before_it_in_the_pipe(serve, on_script):
+    mails = mailbox.many(6, octets=3000)
+    server = serve(Script(messages=mails, unasked={"RETR": (4, TEMPORARY[0])}))
+    with on_script(server, "prefetch") as mount:
+        wait_until("the line has been said", lambda: not server.script.unasked)
+        wait_until("the session is over", lambda: not server.sessions[0].is_alive())
+        assert read_at_once(mount, mails) == {mail.name: mail.data for mail in mails}
+        asked = [line for line in server.sessions[1].commands if line.startswith("RETR")]
+        assert sorted(asked) == [f"RETR {number}" for number in range(1, 7)]
+        assert "one at a time" not in mount.log()
+
+
+def test_a_message_whose_retr_is_a_temporary_error_each_time_holds_no_other_back(serve, on_script):
+    mails = mailbox.many(6, octets=3000)
+    server = serve(Script(messages=mails, garbled={"RETR 4": TEMPORARY[0]}))
+    with on_script(server, "timeout=20") as mount:
+        assert error_of_reading(mount.path / "m00004.eml") in (errno.EIO, errno.EBUSY)
+        for mail in mails[:3] + mails[4:]:
+            assert cat(mount.path / f"{mail.name}.eml") == mail.data
+        assert len(set(seconds_of(mount, mails).values())) == 6
+
+
 def test_a_lost_connection_is_made_anew_and_remapped_by_uidl(serve, on_script):
     server = serve(Script(messages=MAILS))
     with on_script(server) as mount:
@@ -291,6 +361,33 @@ def test_one_uidl_with_another_size_is_another_message(serve, on_script):
         server.drop_all()
         assert eventually_read(mount.path / "m00001.eml") == MAILS[0].data
         assert eventually_read(mount.path / "m00002.eml") == other.data
+
+
+SMALL = mailbox.plain("small", b"smaller than all others\r\n").data
+NOTHING_SAID = {
+    "empty": (b"\r\n", "0"),
+    "one-with-a-text": (SMALL, "0"),
+    "garbage": (SMALL, "%!d(float64=5461)"),
+    "negative": (SMALL, "-2"),
+}
+
+
+@pytest.mark.parametrize("kind", NOTHING_SAID)
+def test_a_row_of_list_without_a_size_makes_no_other_size_doubtful(kind, serve, on_script):
+    data, said = NOTHING_SAID[kind]
+    first = mailbox.Mail("m00000", data)
+    others = MAILS[1:]
+    server = serve(Script(messages=[first, *others], size_said=lambda octets: said if octets == len(data) else str(octets)))
+    for mails_asked in ([first], []):
+        with on_script(server) as mount:
+            before = len(server.commands("RETR"))
+            for mail in mails_asked:
+                assert cat(mount.path / f"{mail.name}.eml") == mail.data
+            run("ls", "-l", mount.path)
+            assert {mail.name: os.stat(mount.path / f"{mail.name}.eml").st_size for mail in others} == {
+                mail.name: len(mail.data) for mail in others}
+            assert len(server.commands("RETR")) - before == len(mails_asked)
+            assert "sizes are waited for" not in cat(mount.path / ".popfs/status").decode()
 
 
 def test_equal_uidls_are_two_files(serve, on_script):
