@@ -45,3 +45,25 @@ int errno_from_fault_of_removal(enum fault fault, bool read_only)
         return ENOSPC;
     return errno_from_fault(fault);
 }
+
+int errno_from_fault_of_replacement(enum fault fault)
+{
+    switch (fault) {
+    case FAULT_NONE:
+    case FAULT_GONE: /* no removal of this name is pending any more */
+    case FAULT_REFUSED:
+        return EPERM;
+    case FAULT_BUSY:
+    case FAULT_CANCELED:
+    case FAULT_GARBLED:
+    case FAULT_TIMEOUT:
+    case FAULT_OFFLINE:
+    case FAULT_LOGIN:
+    case FAULT_UNTRUSTED:
+    case FAULT_MEMORY:
+        return errno_from_fault(fault);
+    case FAULT_DISK: /* the end of the removal could not be written down */
+        return ENOSPC;
+    }
+    return EIO;
+}

@@ -10,5 +10,8 @@ int errno_from_fault(enum fault fault);
 /* The same for a removal or its undoing, where "refused" means that popfs will not do it, and
  * "busy" that a commit is about to do it. */
 int errno_from_fault_of_removal(enum fault fault, bool read_only);
+/* The same for a file that was to replace a removed message. `fault` is what became of the attempt
+ * to take that removal back; the file is refused in any case. */
+int errno_from_fault_of_replacement(enum fault fault);
 
 #endif

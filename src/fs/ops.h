@@ -69,7 +69,9 @@ void ops_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const ch
 void ops_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t new_parent, const char *new_name);
 void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
                 struct fuse_file_info *info);
-/* What they all reply, and so does an open for writing. */
+/* Refuses an operation that would make no new name, such as an open for writing. */
 void ops_refuse(fuse_req_t req);
+/* Refuses an operation that would make this name, and takes the pending removal of it back. */
+void ops_refuse_name(fuse_req_t req, fuse_ino_t parent, const char *name);
 
 #endif

@@ -122,6 +122,13 @@ static void commit_answered(struct parked *parked, enum fault fault, struct exte
     fuse_reply_err(parked->req, errno_from_fault(fault));
 }
 
+/* Whoever may read may open the folder. Its owner alone decides what is deleted, and root. */
+static bool may_commit(fuse_req_t req, const struct fs *fs)
+{
+    uid_t uid = fuse_req_ctx(req)->uid;
+    return uid == 0 || uid == fs->owner.uid;
+}
+
 void ops_fsyncdir(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *info)
 {
     (void)data_only;
@@ -129,6 +136,10 @@ void ops_fsyncdir(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_fil
     struct fs *fs = fuse_req_userdata(req);
     struct sync_status status;
     sync_status(fs->sync, &status);
+    if (ino == TREE_ROOT_INO && !may_commit(req, fs)) {
+        fuse_reply_err(req, EACCES);
+        return;
+    }
     if (ino != TREE_ROOT_INO || status.going_count == 0 || fs->owner.read_only) {
         fuse_reply_err(req, 0);
         return;

@@ -67,12 +67,14 @@ void ops_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t 
     enum place from = place_of_folder(parent);
     enum place to = place_of_folder(new_parent);
     bool moves = from != PLACE_NONE && to != PLACE_NONE && from != to &&
+                 (flags & ~(unsigned)RENAME_NOREPLACE) == 0 &&
                  slice_equal(text, slice_from_string(new_name)) &&
                  tree_lookup(fs->control, parent, text) == NULL;
-    if (fs->owner.read_only || ((flags & ~(unsigned)RENAME_NOREPLACE) == 0 && !moves))
-        ops_refuse(req);
-    else if ((flags & ~(unsigned)RENAME_NOREPLACE) != 0)
+    /* Both names are there: no removal has freed either. */
+    if (!fs->owner.read_only && (flags & RENAME_EXCHANGE) != 0)
         fuse_reply_err(req, EINVAL);
+    else if (fs->owner.read_only || !moves)
+        ops_refuse_name(req, new_parent, new_name);
     else
         move(req, fs, from, text);
 }

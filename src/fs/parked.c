@@ -108,6 +108,13 @@ parked_new(struct fs *fs, fuse_req_t req, enum sync_want want, struct maildrop_m
     return parked;
 }
 
+/* A removal is taken back at once. It must be, where a program removed a message in order to
+ * replace it, and was interrupted before the replacement was refused. */
+static bool is_a_wait(const struct parked *parked)
+{
+    return parked->request.want != SYNC_WANT_RESTORE;
+}
+
 void parked_submit(struct parked *parked)
 {
     /*
@@ -116,7 +123,7 @@ void parked_submit(struct parked *parked)
      * none is lost in between.
      */
     fuse_req_interrupt_func(parked->req, interrupted, (void *)(uintptr_t)parked->id);
-    if (fuse_req_interrupted(parked->req)) {
+    if (fuse_req_interrupted(parked->req) && is_a_wait(parked)) {
         fuse_reply_err(parked->req, EINTR);
         parked_free(parked);
         return;

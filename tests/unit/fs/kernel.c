@@ -86,7 +86,8 @@ uint64_t kernel_send(struct kernel *kernel, uint32_t opcode, uint64_t ino, struc
     struct fuse_in_header header = {.len = (uint32_t)(sizeof(header) + payload.len),
                                     .opcode = opcode,
                                     .unique = ++kernel->unique_last,
-                                    .nodeid = ino};
+                                    .nodeid = ino,
+                                    .uid = kernel->uid};
     char message[sizeof(header) + 4096];
     assert_true(payload.len <= 4096);
     memcpy(message, &header, sizeof(header));

@@ -17,6 +17,7 @@ struct kernel {
     struct fs *fs;
     int descriptor;
     uint64_t unique_last;
+    uint32_t uid; /* who asks; root unless a test says otherwise */
 };
 
 /* Starts and has said INIT. A `sync` whose listing is there already. */

@@ -315,6 +315,27 @@ static void fsync_with_nothing_to_delete_returns_at_once(void **state)
     expect_reply(kernel, send_fsync(kernel, FUSE_ROOT_ID), 0);
 }
 
+/* Who may only read may open the folder, and could make the removals of others final. */
+static void fsync_of_the_root_is_for_the_owner_and_root_alone(void **state)
+{
+    struct kernel *kernel = *state;
+    static const struct {
+        uint32_t uid, data_only;
+        bool may;
+    } cases[] = {{0, 0, true},    {0, 1, true},     {1000, 0, true},  {1000, 1, true},
+                 {999, 0, false}, {1001, 0, false}, {1001, 1, false}, {UINT32_MAX, 0, false}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const struct fuse_fsync_in fsync = {.fsync_flags = cases[i].data_only};
+        kernel->uid = cases[i].uid;
+        uint64_t unique = kernel_send(kernel, FUSE_FSYNCDIR, FUSE_ROOT_ID, PAYLOAD(fsync));
+        if (cases[i].may)
+            answer_commit(kernel, FAULT_NONE);
+        expect_reply(kernel, unique, cases[i].may ? 0 : EACCES);
+    }
+    expect_reply(kernel, send_fsync(kernel, TREE_FOLDER_INO), 0);
+    expect_reply(kernel, send_fsync(kernel, TREE_TRASH_INO), 0);
+}
+
 static void fsync_of_a_read_only_mount_returns_at_once(void **state)
 {
     expect_reply(*state, send_fsync(*state, FUSE_ROOT_ID), 0);
@@ -360,6 +381,7 @@ int main(void)
                                         set_up_read_only, tear_down),
         TEST(fsync_of_the_root_commits),
         TEST(fsync_with_nothing_to_delete_returns_at_once),
+        TEST(fsync_of_the_root_is_for_the_owner_and_root_alone),
         cmocka_unit_test_setup_teardown(fsync_of_a_read_only_mount_returns_at_once,
                                         set_up_read_only, tear_down),
         cmocka_unit_test_setup_teardown(the_folder_can_be_listed, set_up_visible, tear_down),

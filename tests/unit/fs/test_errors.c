@@ -46,6 +46,18 @@ static void a_removal_that_cannot_be_noted_lacks_space_and_a_second_one_finds_no
     assert_int_equal(errno_from_fault_of_removal(FAULT_NONE, false), 0);
 }
 
+static void what_would_replace_a_message_is_refused_whatever_becomes_of_its_removal(void **state)
+{
+    (void)state;
+    assert_int_equal(errno_from_fault_of_replacement(FAULT_NONE), EPERM);
+    assert_int_equal(errno_from_fault_of_replacement(FAULT_GONE), EPERM);
+    assert_int_equal(errno_from_fault_of_replacement(FAULT_REFUSED), EPERM);
+    assert_int_equal(errno_from_fault_of_replacement(FAULT_BUSY), EBUSY);
+    assert_int_equal(errno_from_fault_of_replacement(FAULT_DISK), ENOSPC);
+    assert_int_equal(errno_from_fault_of_replacement(FAULT_MEMORY), ENOMEM);
+    assert_int_equal(errno_from_fault_of_replacement(FAULT_CANCELED), EINTR);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -53,6 +65,7 @@ int main(void)
         cmocka_unit_test(a_refused_removal_is_not_permitted_or_read_only),
         cmocka_unit_test(a_removal_that_is_being_committed_cannot_be_taken_back),
         cmocka_unit_test(a_removal_that_cannot_be_noted_lacks_space_and_a_second_one_finds_nothing),
+        cmocka_unit_test(what_would_replace_a_message_is_refused_whatever_becomes_of_its_removal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
