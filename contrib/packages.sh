@@ -17,8 +17,8 @@ if [[ ${1-} == bench ]]; then
 fi
 if [[ ${1-} == test ]]; then
     packages+=(clang clang-format-14 mandoc shellcheck python3-pytest python3-pytest-xdist zsh fish bash-completion)
-    # What people read and copy mail with; the tests let each of them meet servers that lie.
-    packages+=(rsync restic borgbackup libarchive-tools cpio less git ripgrep)
+    # What people read, copy and overwrite mail with; the tests let each of them meet servers that lie, and messages that stay.
+    packages+=(rsync restic borgbackup libarchive-tools cpio less git ripgrep vim-tiny)
 fi
 
 missing=()

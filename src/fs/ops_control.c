@@ -122,7 +122,7 @@ static void commit_answered(struct parked *parked, enum fault fault, struct exte
     fuse_reply_err(parked->req, errno_from_fault(fault));
 }
 
-/* Whoever may read may open the folder. Its owner alone decides what is deleted, and root. */
+/* A reader may open the folder. Only the owner and root may make removals final. */
 static bool may_commit(fuse_req_t req, const struct fs *fs)
 {
     uid_t uid = fuse_req_ctx(req)->uid;

@@ -5,8 +5,8 @@
  *
  * cp -f, install, tar and vim remove a file in order to put another in its place. popfs refuses
  * the other one, so the user has removed nothing: the removal of that name is taken back, whoever
- * made it. The sync thread does so, because the kernel must be told of the name before the program
- * is answered (see listener.c), and because the FUSE thread never waits for the disk.
+ * made it. The sync thread does so, as for undelete: the kernel must be told of the name before the
+ * program is answered, and listener.c tells it on that thread.
  */
 #include "errors.h"
 #include "ops.h"

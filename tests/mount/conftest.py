@@ -32,6 +32,8 @@ def pytest_sessionstart(session):
     for program in ("dovecot", "fusermount3", "openssl", "setpriv", "rsync", "restic", "borg", "bsdtar", "cpio", "less", "git", "rg", "nsenter"):
         if not shutil.which(program, path="/usr/sbin:/usr/bin:/sbin:/bin"):
             missing.append(f"{program} is not installed: run contrib/packages.sh")
+    if not (shutil.which("vim") or shutil.which("vim.tiny")):
+        missing.append("neither vim nor vim.tiny is installed: run contrib/packages.sh")
     if missing:
         pytest.exit("; ".join(missing), returncode=1)
 

@@ -315,7 +315,7 @@ static void fsync_with_nothing_to_delete_returns_at_once(void **state)
     expect_reply(kernel, send_fsync(kernel, FUSE_ROOT_ID), 0);
 }
 
-/* Who may only read may open the folder, and could make the removals of others final. */
+/* A reader may open the folder, and could make the removals of others final. */
 static void fsync_of_the_root_is_for_the_owner_and_root_alone(void **state)
 {
     struct kernel *kernel = *state;

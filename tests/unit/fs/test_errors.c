@@ -46,7 +46,7 @@ static void a_removal_that_cannot_be_noted_lacks_space_and_a_second_one_finds_no
     assert_int_equal(errno_from_fault_of_removal(FAULT_NONE, false), 0);
 }
 
-static void what_would_replace_a_message_is_refused_whatever_becomes_of_its_removal(void **state)
+static void a_replacement_is_refused_whatever_becomes_of_the_removal(void **state)
 {
     (void)state;
     assert_int_equal(errno_from_fault_of_replacement(FAULT_NONE), EPERM);
@@ -65,7 +65,7 @@ int main(void)
         cmocka_unit_test(a_refused_removal_is_not_permitted_or_read_only),
         cmocka_unit_test(a_removal_that_is_being_committed_cannot_be_taken_back),
         cmocka_unit_test(a_removal_that_cannot_be_noted_lacks_space_and_a_second_one_finds_nothing),
-        cmocka_unit_test(what_would_replace_a_message_is_refused_whatever_becomes_of_its_removal),
+        cmocka_unit_test(a_replacement_is_refused_whatever_becomes_of_the_removal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

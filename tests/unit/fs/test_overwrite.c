@@ -150,7 +150,7 @@ static struct sync_request *take_restore(struct kernel *kernel)
 
 /* ---- in each state ---- */
 
-static void what_is_refused_onto_the_name_of_a_removal_takes_it_back(void **state)
+static void a_refused_replacement_takes_the_removal_of_its_name_back(void **state)
 {
     struct kernel *kernel = *state;
     struct maildrop_message *message = fake_sync_message(kernel->sync, 1);
@@ -170,7 +170,7 @@ static void what_is_refused_onto_the_name_of_a_removal_takes_it_back(void **stat
     }
 }
 
-static void what_cannot_be_taken_back_is_not_promised(void **state)
+static void a_removal_that_cannot_be_taken_back_gives_an_errno_of_its_own(void **state)
 {
     struct kernel *kernel = *state;
     static const struct {
@@ -193,7 +193,7 @@ static void what_cannot_be_taken_back_is_not_promised(void **state)
     assert_int_equal(reply.error, ENOENT);
 }
 
-static void what_is_refused_elsewhere_takes_nothing_back(void **state)
+static void a_refusal_of_another_name_takes_nothing_back(void **state)
 {
     struct kernel *kernel = *state;
     static const struct {
@@ -210,8 +210,8 @@ static void what_is_refused_elsewhere_takes_nothing_back(void **state)
     assert_true(maildrop_message_is_going(fake_sync_message(kernel->sync, 1)));
 }
 
-/* Its name is still there: nothing was removed in order to replace it. */
-static void who_opens_a_message_for_writing_takes_nothing_back(void **state)
+/* The name is still there: nothing was removed in order to replace it. */
+static void opening_a_message_for_writing_takes_nothing_back(void **state)
 {
     struct kernel *kernel = *state;
     kernel_lookup(kernel, TREE_TRASH_INO, going, &reply);
@@ -221,7 +221,7 @@ static void who_opens_a_message_for_writing_takes_nothing_back(void **state)
         expect_reply(kernel, kernel_send_open(kernel, ino, flags[i]), EPERM);
 }
 
-static void what_has_gone_from_the_server_is_not_taken_back(void **state)
+static void a_message_that_has_gone_is_not_taken_back(void **state)
 {
     struct kernel *kernel = *state;
     fake_sync_forget(kernel->sync, fake_sync_message(kernel->sync, 1));
@@ -238,8 +238,8 @@ static void a_read_only_mount_takes_nothing_back(void **state)
         expect_reply(kernel, operations_at[i](kernel, FUSE_ROOT_ID, going), EROFS);
 }
 
-/* Who was interrupted has removed the file all the same. The interrupt may come before the request
- * that it is about. */
+/* An interrupted program has removed the file all the same. The interrupt may come before the
+ * request that it is about. */
 static void an_interrupt_does_not_keep_a_removal_from_being_taken_back(void **state)
 {
     struct kernel *kernel = *state;
@@ -267,13 +267,13 @@ static void an_interrupt_does_not_keep_a_removal_from_being_taken_back(void **st
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(what_is_refused_onto_the_name_of_a_removal_takes_it_back),
-        cmocka_unit_test_setup_teardown(what_is_refused_onto_the_name_of_a_removal_takes_it_back,
+        TEST(a_refused_replacement_takes_the_removal_of_its_name_back),
+        cmocka_unit_test_setup_teardown(a_refused_replacement_takes_the_removal_of_its_name_back,
                                         set_up_without_control, tear_down),
-        TEST(what_cannot_be_taken_back_is_not_promised),
-        TEST(what_is_refused_elsewhere_takes_nothing_back),
-        TEST(who_opens_a_message_for_writing_takes_nothing_back),
-        TEST(what_has_gone_from_the_server_is_not_taken_back),
+        TEST(a_removal_that_cannot_be_taken_back_gives_an_errno_of_its_own),
+        TEST(a_refusal_of_another_name_takes_nothing_back),
+        TEST(opening_a_message_for_writing_takes_nothing_back),
+        TEST(a_message_that_has_gone_is_not_taken_back),
         cmocka_unit_test_setup_teardown(a_read_only_mount_takes_nothing_back, set_up_read_only,
                                         tear_down),
         TEST(an_interrupt_does_not_keep_a_removal_from_being_taken_back),
