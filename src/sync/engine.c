@@ -54,8 +54,8 @@ static enum fault restore_all(struct sync *sync, const struct maildrop_snapshot 
 static void restore(struct sync *sync, struct sync_request *request)
 {
     struct maildrop_snapshot *snapshot = maildrop_snapshot(sync->maildrop);
-    CLEANUP_FREE struct maildrop_message **messages =
-        calloc(maildrop_snapshot_count(snapshot) + 1, sizeof(messages[0]));
+    size_t room = request->message != NULL ? 1 : maildrop_snapshot_count(snapshot) + 1;
+    CLEANUP_FREE struct maildrop_message **messages = calloc(room, sizeof(messages[0]));
     struct maildrop_changes restored = {.appeared = messages};
     enum fault fault = FAULT_MEMORY;
     if (messages != NULL)
