@@ -10,6 +10,14 @@
  * Unix sockets are left for datagrams alone (syslog): by a stream one could ask the user's session
  * bus or systemd to run a program outside of the sandbox, and before ABI 9 Landlock cannot tell
  * sockets apart. Look-up by nscd or systemd-resolved's module then falls back to DNS.
+ *
+ * Not so on 32-bit x86 and on s390, where glibc makes every socket by socketcall: this call has its
+ * arguments in memory, where no filter sees them, and popfs cannot do without it. So every kind of
+ * socket can be made there, and what still holds is that none can be listened to, nor accepted from
+ * (without which the kernel's ciphers, AF_ALG, are of no use either).
+ *
+ * Names are given to libseccomp, which knows the numbers of each architecture. It knows no call
+ * that is newer than itself; such a call is given by its number.
  */
 #include "sandbox_calls.h"
 
@@ -31,7 +39,7 @@ enum { FAMILY_UNIX = 1, FAMILY_PACKET = 17, TYPE_MASK = 0xf, TYPE_STREAM = 1, TY
 #define HAS_FEATURE(name) 0
 #endif
 
-/* By name: what libseccomp does not know, or the machine does not have, is left out. */
+/* What libseccomp does not know, or the machine does not have, is left out. */
 static const char *const refused[] = {
     /* another program */
     "execve", "execveat",
@@ -40,7 +48,7 @@ static const char *const refused[] = {
     "ptrace", /* LeakSanitizer stops the threads of its own process with it */
 #endif
     "process_vm_readv", "process_vm_writev", "process_madvise", "pidfd_getfd", "pidfd_send_signal",
-    "rt_sigqueueinfo", "rt_tgsigqueueinfo", "tkill", "kcmp", "perf_event_open",
+    "process_mrelease", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "tkill", "kcmp", "perf_event_open",
     /* mounts and namespaces */
     "mount", "umount", "umount2", "pivot_root", "chroot", "open_tree", "move_mount", "fsopen",
     "fsconfig", "fsmount", "fspick", "mount_setattr", "unshare", "setns", "swapon", "swapoff",
@@ -55,14 +63,26 @@ static const char *const refused[] = {
     "bpf", "kexec_load", "kexec_file_load", "init_module", "finit_module", "delete_module",
     "reboot", "iopl", "ioperm", "acct", "settimeofday", "clock_settime", "clock_settime64",
     "clock_adjtime", "clock_adjtime64", "adjtimex", "stime", "sethostname", "setdomainname",
-    "syslog", "vhangup", "personality", "modify_ldt", "userfaultfd", "io_uring_setup",
-    "io_uring_enter", "io_uring_register", "keyctl", "add_key", "request_key", "uselib",
-    "lookup_dcookie", "nfsservctl",
+    "syslog", "vhangup", "personality", "modify_ldt", "vm86", "vm86old", "userfaultfd",
+    "io_uring_setup", "io_uring_enter", "io_uring_register", "keyctl", "add_key", "request_key",
+    "uselib", "lookup_dcookie", "nfsservctl",
     /* what Landlock does not watch */
     "chmod", "fchmodat", "chown", "lchown", "fchownat", "chown32", "lchown32", "setxattr",
     "lsetxattr", "removexattr", "lremovexattr",
     /* a door into the machine */
     "listen", "accept", "accept4"};
+
+/* Newer than the libseccomp of Debian 12. From 424 on a call has the same number on every
+ * architecture, but that some add a constant to all of theirs. */
+enum { NUMBERS_BEGIN = SYS_pidfd_send_signal - 424 };
+static const int refused_newer[] = {
+    NUMBERS_BEGIN + 452, /* fchmodat2 */
+    NUMBERS_BEGIN + 460, /* lsm_set_self_attr */
+    NUMBERS_BEGIN + 463, /* setxattrat */
+    NUMBERS_BEGIN + 466, /* removexattrat */
+    NUMBERS_BEGIN + 467, /* open_tree_attr */
+    NUMBERS_BEGIN + 469, /* file_setattr */
+};
 
 bool sandbox_calls_are_known(void)
 {
@@ -85,20 +105,49 @@ static int refuse_names(scmp_filter_ctx filter)
     return 0;
 }
 
-/* Refused with these arguments only. Of a register, the kernel looks at the lower half. */
+static int refuse_newer(scmp_filter_ctx filter)
+{
+    int error = 0;
+    for (size_t i = 0; i < sizeof(refused_newer) / sizeof(refused_newer[0]) && error == 0; i++)
+        error = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), refused_newer[i], 0);
+    return error;
+}
+
+/* A system call that is refused with these arguments only. */
+struct rule {
+    int call;
+    unsigned count;
+    struct scmp_arg_cmp when[2];
+};
+
+/* Of a register, the kernel looks at the lower half. */
+#define LOW(number, value) SCMP_CMP64((number), SCMP_CMP_MASKED_EQ, UINT32_MAX, (value))
+
+static int refuse_all(scmp_filter_ctx filter, const struct rule *rules, size_t count)
+{
+    int error = 0;
+    for (size_t i = 0; i < count && error == 0; i++)
+        error = seccomp_rule_add_array(filter, SCMP_ACT_ERRNO(EPERM), rules[i].call, rules[i].count,
+                                       rules[i].when);
+    return error;
+}
+
 static int refuse_arguments(scmp_filter_ctx filter)
 {
-#define LOW(number, value) SCMP_CMP64((number), SCMP_CMP_MASKED_EQ, UINT32_MAX, (value))
-    const struct {
-        int call;
-        unsigned count;
-        struct scmp_arg_cmp when[2];
-    } rules[] = {
+    const struct rule rules[] = {
         /* keys typed into the terminal of whoever runs popfs -f */
         {SCMP_SYS(ioctl), 1, {LOW(1, TIOCSTI)}},
         {SCMP_SYS(ioctl), 1, {LOW(1, TIOCLINUX)}},
         {SCMP_SYS(kill), 1, {SCMP_CMP64(0, SCMP_CMP_NE, (scmp_datum_t)getpid(), 0)}},
         {SCMP_SYS(tgkill), 1, {SCMP_CMP64(0, SCMP_CMP_NE, (scmp_datum_t)getpid(), 0)}},
+    };
+    return refuse_all(filter, rules, sizeof(rules) / sizeof(rules[0]));
+}
+
+/* socketcall would fail with whatever arguments if one of these were added (see above). */
+static int refuse_sockets(scmp_filter_ctx filter)
+{
+    const struct rule rules[] = {
         {SCMP_SYS(socket), 1, {SCMP_CMP64(0, SCMP_CMP_GE, FAMILY_PACKET, 0)}},
         {SCMP_SYS(socket),
          2,
@@ -107,14 +156,9 @@ static int refuse_arguments(scmp_filter_ctx filter)
          2,
          {LOW(0, FAMILY_UNIX), SCMP_CMP64(1, SCMP_CMP_MASKED_EQ, TYPE_MASK, TYPE_SEQPACKET)}},
     };
-#undef LOW
-    for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
-        int error = seccomp_rule_add_array(filter, SCMP_ACT_ERRNO(EPERM), rules[i].call,
-                                           rules[i].count, rules[i].when);
-        if (error != 0)
-            return error;
-    }
-    return 0;
+    if (SCMP_SYS(socketcall) >= 0)
+        return 0;
+    return refuse_all(filter, rules, sizeof(rules) / sizeof(rules[0]));
 }
 
 /* A thread may be started, but not in a namespace of its own. */
@@ -149,7 +193,11 @@ static int fill(scmp_filter_ctx filter)
     if (error == 0)
         error = refuse_names(filter);
     if (error == 0)
+        error = refuse_newer(filter);
+    if (error == 0)
         error = refuse_arguments(filter);
+    if (error == 0)
+        error = refuse_sockets(filter);
     if (error == 0)
         error = refuse_namespaces(filter);
     return error;

@@ -13,7 +13,7 @@ enum { BLOCK_OCTETS = 512, PREFERRED_OCTETS = 4096, NS_PER_S = 1000000000 };
 
 static struct timespec timespec_from_ns(int64_t ns)
 {
-    return (struct timespec){.tv_sec = ns / NS_PER_S, .tv_nsec = ns % NS_PER_S};
+    return (struct timespec){.tv_sec = ns / NS_PER_S, .tv_nsec = (long)(ns % NS_PER_S)};
 }
 
 static void fill(struct stat *stat, const struct attributes_owner *owner, mode_t mode,

@@ -22,6 +22,10 @@
 #include <fuse_lowlevel.h>
 #include <pthread.h>
 
+/* They take a struct stat, on which libfuse and popfs need not agree: reply.h has others. */
+#pragma GCC poison fuse_reply_entry fuse_reply_attr fuse_reply_create
+#pragma GCC poison fuse_add_direntry fuse_add_direntry_plus
+
 struct parked;
 struct open_message;
 
@@ -58,7 +62,7 @@ struct fs {
     int64_t root_changed_ns; /* mtime of the folders: rises with every change of the listing */
     struct open_message *open_messages;
     struct parked *parked[PARKED_BUCKET_COUNT]; /* by id */
-    uint64_t parked_id_last;
+    uintptr_t parked_id_last;
     /* The gate: see gate.c. */
     pthread_cond_t gate_opened;
     size_t gate_users_count;

@@ -8,6 +8,7 @@
  *     ino          after a message (above INODE_MESSAGE_FIRST, so above all others)
  */
 #include "ops.h"
+#include "reply.h"
 
 #include <errno.h>
 
@@ -49,7 +50,6 @@ void ops_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info)
 /* A reply that is being put together. */
 struct listing {
     struct fs *fs;
-    fuse_req_t req;
     enum place place; /* that is listed */
     bool plus;
     char *out;
@@ -58,14 +58,13 @@ struct listing {
     int error;
 };
 
-static bool listing_add(struct listing *listing, const char *name,
-                        const struct fuse_entry_param *entry, off_t cookie)
+static bool listing_add(struct listing *listing, const char *name, const struct reply_entry *entry,
+                        off_t cookie)
 {
     char *out = listing->out + listing->len;
     size_t room = listing->size - listing->len;
-    size_t needed = listing->plus
-                        ? fuse_add_direntry_plus(listing->req, out, room, name, entry, cookie)
-                        : fuse_add_direntry(listing->req, out, room, name, &entry->attr, cookie);
+    size_t needed = listing->plus ? reply_add_entry(out, room, name, entry, cookie)
+                                  : reply_add_name(out, room, name, &entry->attr, cookie);
     if (needed > room)
         return false;
     listing->len += needed;
@@ -76,37 +75,37 @@ static bool listing_add(struct listing *listing, const char *name,
 static bool listing_add_virtual(struct listing *listing, const char *name,
                                 const struct tree_entry *entry, off_t cookie)
 {
-    struct fuse_entry_param param = {.ino = 0};
-    param.attr.st_ino = entry->ino;
-    param.attr.st_mode = entry->mode;
-    return listing_add(listing, name, &param, cookie);
+    struct reply_entry reply = {.ino = 0};
+    reply.attr.st_ino = entry->ino;
+    reply.attr.st_mode = entry->mode;
+    return listing_add(listing, name, &reply, cookie);
 }
 
 static bool listing_add_plain(struct listing *listing, const struct name *name,
                               const struct maildrop_message *message)
 {
-    struct fuse_entry_param param = {.ino = 0};
-    param.attr.st_ino = inode_of_message(message);
-    param.attr.st_mode = S_IFREG;
-    return listing_add(listing, name->data, &param, (off_t)param.attr.st_ino);
+    struct reply_entry reply = {.ino = 0};
+    reply.attr.st_ino = inode_of_message(message);
+    reply.attr.st_mode = S_IFREG;
+    return listing_add(listing, name->data, &reply, (off_t)reply.attr.st_ino);
 }
 
 static bool listing_add_plus(struct listing *listing, const struct name *name,
                              struct maildrop_message *message)
 {
     struct fs *fs = listing->fs;
-    struct fuse_entry_param param = {.ino = inode_of_message(message),
-                                     .entry_timeout = ATTRIBUTES_NAME_S};
-    param.attr_timeout = ops_attributes(fs, message, &param.attr);
+    struct reply_entry reply = {.ino = inode_of_message(message),
+                                .entry_timeout_s = ATTRIBUTES_NAME_S};
+    reply.attr_timeout_s = ops_attributes(fs, message, &reply.attr);
     size_t before = listing->len;
-    if (!listing_add(listing, name->data, &param, (off_t)param.ino))
+    if (!listing_add(listing, name->data, &reply, (off_t)reply.ino))
         return false;
     if (!inodes_remember(&fs->inodes, message)) {
         listing->len = before;
         listing->error = ENOMEM;
         return false;
     }
-    inodes_tell_octets(&fs->inodes, param.ino, (uint64_t)param.attr.st_size);
+    inodes_tell_octets(&fs->inodes, reply.ino, (uint64_t)reply.attr.st_size);
     return true;
 }
 
@@ -194,12 +193,8 @@ static void reply_listing(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off
         fuse_reply_err(req, ENOMEM);
         return;
     }
-    struct listing listing = {.fs = fs,
-                              .req = req,
-                              .place = place_of_folder(ino),
-                              .plus = plus,
-                              .out = fs->scratch,
-                              .size = size};
+    struct listing listing = {
+        .fs = fs, .place = place_of_folder(ino), .plus = plus, .out = fs->scratch, .size = size};
     list(&listing, ino, directory_of(info), offset);
     if (listing.len == 0 && listing.error != 0)
         fuse_reply_err(req, listing.error);

@@ -6,8 +6,10 @@
 #include "errors.h"
 #include "ops.h"
 #include "parked.h"
+#include "reply.h"
 
 #include <errno.h>
+#include <linux/fuse.h>
 #include <string.h>
 #include <sys/statvfs.h>
 #include <time.h>
@@ -61,15 +63,15 @@ static double names_timeout_s(fuse_ino_t parent)
 static void reply_message(fuse_req_t req, struct fs *fs, fuse_ino_t parent,
                           struct maildrop_message *message)
 {
-    struct fuse_entry_param entry = {.ino = inode_of_message(message),
-                                     .entry_timeout = names_timeout_s(parent)};
-    entry.attr_timeout = ops_attributes(fs, message, &entry.attr);
+    struct reply_entry entry = {.ino = inode_of_message(message),
+                                .entry_timeout_s = names_timeout_s(parent)};
+    entry.attr_timeout_s = ops_attributes(fs, message, &entry.attr);
     if (!inodes_remember(&fs->inodes, message)) {
         fuse_reply_err(req, ENOMEM);
         return;
     }
     /* What did not arrive will not be forgotten by the kernel either. */
-    if (fuse_reply_entry(req, &entry) != 0)
+    if (reply_entry(req, &entry) != 0)
         inodes_forget(&fs->inodes, entry.ino, 1);
     else
         inodes_tell_octets(&fs->inodes, entry.ino, (uint64_t)entry.attr.st_size);
@@ -101,13 +103,13 @@ static bool attributes_now(struct fs *fs, const struct tree_entry *entry, struct
 
 static void reply_virtual(fuse_req_t req, struct fs *fs, const struct tree_entry *entry)
 {
-    struct fuse_entry_param param = {.ino = entry->ino, .entry_timeout = ATTRIBUTES_FOREVER_S};
+    struct reply_entry reply = {.ino = entry->ino, .entry_timeout_s = ATTRIBUTES_FOREVER_S};
     if (entry->ino == TREE_COMMANDS_INO) {
-        param.ino = ++fs->commands_ino_last;
-        param.entry_timeout = 0;
+        reply.ino = ++fs->commands_ino_last;
+        reply.entry_timeout_s = 0;
     }
-    if (attributes_now(fs, entry, &param.attr, &param.attr_timeout))
-        fuse_reply_entry(req, &param);
+    if (attributes_now(fs, entry, &reply.attr, &reply.attr_timeout_s))
+        reply_entry(req, &reply);
     else
         fuse_reply_err(req, ENOMEM);
 }
@@ -152,12 +154,12 @@ void ops_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *for
 
 /* ---- GETATTR ---- */
 
-static void reply_attributes(fuse_req_t req, const struct fs *fs,
-                             const struct maildrop_message *message)
+static void reply_message_attributes(fuse_req_t req, const struct fs *fs,
+                                     const struct maildrop_message *message)
 {
     struct stat stat;
     double timeout_s = ops_attributes(fs, message, &stat);
-    fuse_reply_attr(req, &stat, timeout_s);
+    reply_attributes(req, &stat, timeout_s);
 }
 
 /* Whoever took its size for that of its name would be wrong. */
@@ -189,7 +191,7 @@ static void reply_waited_for(const struct parked *parked)
     if (is_stale(parked->fs, parked->message, parked->by_file))
         fuse_reply_err(parked->req, ESTALE);
     else
-        reply_attributes(parked->req, parked->fs, parked->message);
+        reply_message_attributes(parked->req, parked->fs, parked->message);
 }
 
 /* The size could not be had: no size that may be wrong is given out. */
@@ -232,13 +234,13 @@ static void getattr_message(fuse_req_t req, struct fs *fs, struct maildrop_messa
     if (is_stale(fs, message, by_file) || (gone && !believed))
         fuse_reply_err(req, ESTALE);
     else if (gone)
-        reply_attributes(req, fs, message);
+        reply_message_attributes(req, fs, message);
     else if (!believed)
         park(fs, req, SYNC_WANT_BODY, message, by_file, getattr_size_answered);
     else if (!maildrop_message_time(message, &seconds))
         park(fs, req, SYNC_WANT_TIME, message, by_file, getattr_time_answered);
     else
-        reply_attributes(req, fs, message);
+        reply_message_attributes(req, fs, message);
 }
 
 static void reply_entry_attributes(fuse_req_t req, struct fs *fs, const struct tree_entry *entry)
@@ -250,7 +252,7 @@ static void reply_entry_attributes(fuse_req_t req, struct fs *fs, const struct t
     else if (!attributes_now(fs, entry, &stat, &timeout_s))
         fuse_reply_err(req, ENOMEM);
     else
-        fuse_reply_attr(req, &stat, timeout_s);
+        reply_attributes(req, &stat, timeout_s);
 }
 
 void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info)
@@ -279,15 +281,26 @@ void ops_access(fuse_req_t req, fuse_ino_t ino, int mask)
         fuse_reply_err(req, (mask & X_OK) != 0 && !is_folder ? EACCES : 0);
 }
 
+/* The size that a SETATTR asks for, from the request as the kernel sent it: libfuse puts it into a
+ * struct stat, which it may see otherwise than popfs does (reply.h). */
+static uint64_t asked_octets(const struct fs *fs)
+{
+    struct fuse_setattr_in asked;
+    memcpy(&asked, (const char *)fs->received.mem + sizeof(struct fuse_in_header), sizeof(asked));
+    return asked.size;
+}
+
 /* No to all, but that a shell empties .popfs/control before it writes to it. */
 void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
                  struct fuse_file_info *info)
 {
+    (void)attr;
     (void)info;
+    struct fs *fs = fuse_req_userdata(req);
     const int owned = FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID;
-    if (inode_is_commands(ino) && (to_set & FUSE_SET_ATTR_SIZE) != 0 && attr->st_size == 0 &&
+    if (inode_is_commands(ino) && (to_set & FUSE_SET_ATTR_SIZE) != 0 && asked_octets(fs) == 0 &&
         (to_set & owned) == 0)
-        reply_entry_attributes(req, fuse_req_userdata(req), entry_of(ino));
+        reply_entry_attributes(req, fs, entry_of(ino));
     else
         ops_refuse(req);
 }

@@ -60,7 +60,8 @@ static void open_virtual(fuse_req_t req, struct fs *fs, const struct tree_entry 
 
 static void read_virtual(fuse_req_t req, const struct buffer *content, size_t size, off_t offset)
 {
-    struct slice rest = slice_skip(buffer_slice(content), (size_t)offset);
+    size_t skipped = (uint64_t)offset < content->len ? (size_t)offset : content->len;
+    struct slice rest = slice_skip(buffer_slice(content), skipped);
     fuse_reply_buf(req, rest.data, rest.len < size ? rest.len : size);
 }
 

@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static struct parked **bucket(struct fs *fs, uint64_t id)
+static struct parked **bucket(struct fs *fs, uintptr_t id)
 {
     return &fs->parked[id % PARKED_BUCKET_COUNT];
 }
@@ -49,7 +49,7 @@ static void parked_free(struct parked *parked)
 static void interrupted(fuse_req_t req, void *data)
 {
     struct fs *fs = fuse_req_userdata(req);
-    uint64_t id = (uint64_t)(uintptr_t)data;
+    uintptr_t id = (uintptr_t)data;
     pthread_mutex_lock(&fs->lock);
     struct parked *parked = *bucket(fs, id);
     while (parked != NULL && parked->id != id)
@@ -122,7 +122,7 @@ void parked_submit(struct parked *parked)
      * that is already here is seen by the check; a later one comes through this same thread, so
      * none is lost in between.
      */
-    fuse_req_interrupt_func(parked->req, interrupted, (void *)(uintptr_t)parked->id);
+    fuse_req_interrupt_func(parked->req, interrupted, (void *)parked->id);
     if (fuse_req_interrupted(parked->req) && is_a_wait(parked)) {
         fuse_reply_err(parked->req, EINTR);
         parked_free(parked);

@@ -25,7 +25,7 @@ struct parked {
     bool by_file;               /* GETATTR alone: it came from read() */
     /* parked.c's own */
     bool again;
-    uint64_t id;
+    uintptr_t id; /* travels in a pointer */
     struct parked *next;
     struct parked **link;
 };

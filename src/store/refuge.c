@@ -47,8 +47,8 @@ static bool copy(int from, int to, uint64_t octets)
     off_t offset = 0;
     while ((uint64_t)offset < octets) {
         uint64_t left = octets - (uint64_t)offset;
-        ssize_t count =
-            sendfile(to, from, &offset, left < COPY_OCTETS_MAX ? left : COPY_OCTETS_MAX);
+        size_t wanted = left < COPY_OCTETS_MAX ? (size_t)left : COPY_OCTETS_MAX;
+        ssize_t count = sendfile(to, from, &offset, wanted);
         if (count == 0)
             errno = EIO; /* shorter than it was */
         if (count == 0 || (count < 0 && errno != EINTR))

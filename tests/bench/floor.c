@@ -214,13 +214,13 @@ static const struct work works[] = {
     {"list", NULL, true, false},
 };
 
-static void client_do(struct client *client, const struct work *work, uint64_t count,
+static void client_do(struct client *client, const struct work *work, size_t count,
                       const char *argument)
 {
     const struct run runs[2] = {{count, work->multi_line}, {1, false}};
     char *commands = tool_allocate(count * COMMAND_OCTETS + COMMAND_OCTETS);
     size_t octets = 0;
-    for (uint64_t i = 1; i <= count; i++) {
+    for (size_t i = 1; i <= count; i++) {
         octets += (size_t)sprintf(commands + octets, "%s %llu%s\r\n", work->verb,
                                   (unsigned long long)i, argument);
     }
@@ -274,7 +274,7 @@ static void measure(struct client *client, const struct work *work, uint64_t mos
     int64_t stat_ns = tool_now_ns();
     uint64_t before = client->replies;
     if (work->verb) {
-        client_do(client, work, count, argument);
+        client_do(client, work, (size_t)count, argument);
     } else {
         client_list(client);
     }

@@ -375,7 +375,7 @@ static int relay_wait(struct relay *relay, int64_t due_ns, struct epoll_event *e
     }
     int64_t left_ns = wake_ns - tool_now_ns();
     left_ns = left_ns < 0 ? 0 : left_ns;
-    struct timespec left = {left_ns / TOOL_S_NS, left_ns % TOOL_S_NS};
+    struct timespec left = {left_ns / TOOL_S_NS, (long)(left_ns % TOOL_S_NS)};
     return epoll_pwait2(relay->epoll, events, capacity, &left, NULL);
 }
 

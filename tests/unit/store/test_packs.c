@@ -51,14 +51,14 @@ static bool pack_holds(const struct fixture *f, uint32_t opening, const char *te
 static void small_bodies_share_a_pack_and_large_ones_do_not(void **state)
 {
     struct fixture *f = *state;
-    for (uint64_t id = 1; id <= 100; id++)
+    for (unsigned id = 1; id <= 100; id++)
         assert_true(keep_octets(f->store, id, id * 100));
     assert_int_equal(entries_count(bodies_folder(f)), 1);
     assert_true(keep_octets(f->store, 101, 65536));
     assert_int_equal(entries_count(bodies_folder(f)), 1);
     assert_true(keep_octets(f->store, 102, 65537));
     assert_int_equal(entries_count(bodies_folder(f)), 2);
-    for (uint64_t id = 1; id <= 100; id++) {
+    for (unsigned id = 1; id <= 100; id++) {
         struct extent body;
         assert_int_equal(store_body_open(f->store, id, id * 100, &body), FAULT_NONE);
         assert_reads(body, bytes_of(id * 100), 1);
@@ -117,7 +117,7 @@ static void the_cache_stays_within_its_size(void **state)
 {
     struct fixture *f = *state;
     struct store_usage usage;
-    for (uint64_t id = 1; id <= 3000; id++) {
+    for (unsigned id = 1; id <= 3000; id++) {
         assert_true(keep_octets(f->store, id, id * 7919 % 3000));
         if (id % 3 == 0)
             store_body_remove(f->store, id - 1);
