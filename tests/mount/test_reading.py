@@ -84,6 +84,15 @@ def test_mtime_is_the_date_of_the_message(mail_server, on_dovecot):
     assert all(time > 0 for time in found.values())
 
 
+def test_a_date_after_2038_stays_itself(serve, on_script):
+    dates = {"soon": at(2038, 1, 19, 3, 14, 8), "later": at(2050, 1, 1), "last": at(9999, 12, 31)}
+    mails = [mailbox.plain(name, date=f"{datetime.fromtimestamp(when, timezone.utc):%d %b %Y %H:%M:%S +0000}") for name, when in dates.items()]
+    with on_script(serve(Script(messages=mails))) as mount:
+        assert {name: os.stat(mount.path / f"{name}.eml").st_mtime for name in dates} == dates
+        with os.scandir(mount.path) as entries:
+            assert {entry.name.removesuffix(".eml"): entry.stat().st_mtime for entry in entries} == dates
+
+
 def test_mtime_does_not_change_between_two_looks(mail_server, on_dovecot):
     with on_dovecot(mail_server.reader) as mount:
         first = {name: os.stat(mount.path / name).st_mtime_ns for name in names(mount.path)}

@@ -175,6 +175,9 @@ static void a_shell_may_empty_control_and_change_nothing_else(void **state)
     setattr.size = 1;
     kernel_ask(kernel, FUSE_SETATTR, ino, PAYLOAD(setattr), &reply);
     assert_int_equal(reply.error, EPERM);
+    setattr.size = UINT64_C(1) << 32;
+    kernel_ask(kernel, FUSE_SETATTR, ino, PAYLOAD(setattr), &reply);
+    assert_int_equal(reply.error, EPERM);
     setattr = (struct fuse_setattr_in){.valid = FATTR_SIZE | FATTR_MODE, .mode = 0777};
     kernel_ask(kernel, FUSE_SETATTR, ino, PAYLOAD(setattr), &reply);
     assert_int_equal(reply.error, EPERM);

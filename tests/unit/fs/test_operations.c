@@ -161,10 +161,14 @@ struct seen {
         uint64_t offset;
         uint32_t type;
         uint64_t nodeid;
+        uint64_t mtime_s; /* READDIRPLUS alone, as the next two */
+        uint64_t size;
+        uint64_t entry_valid_s;
     } entries[64];
 };
 
-static void see(struct seen *seen, const struct fuse_dirent *dirent, uint64_t nodeid)
+static void see(struct seen *seen, const struct fuse_dirent *dirent,
+                const struct fuse_entry_out *entry)
 {
     assert_true(seen->count < 64);
     memcpy(seen->entries[seen->count].name, dirent->name, dirent->namelen);
@@ -172,7 +176,10 @@ static void see(struct seen *seen, const struct fuse_dirent *dirent, uint64_t no
     seen->entries[seen->count].ino = dirent->ino;
     seen->entries[seen->count].offset = dirent->off;
     seen->entries[seen->count].type = dirent->type;
-    seen->entries[seen->count].nodeid = nodeid;
+    seen->entries[seen->count].nodeid = entry->nodeid;
+    seen->entries[seen->count].mtime_s = entry->attr.mtime;
+    seen->entries[seen->count].size = entry->attr.size;
+    seen->entries[seen->count].entry_valid_s = entry->entry_valid;
     seen->count++;
 }
 
@@ -183,7 +190,7 @@ static size_t see_next(struct seen *seen, const char *at, bool plus)
         memcpy(entry, at, FUSE_NAME_OFFSET_DIRENTPLUS);
         memcpy(entry->dirent.name, at + FUSE_NAME_OFFSET_DIRENTPLUS, entry->dirent.namelen);
         size_t len = FUSE_DIRENTPLUS_SIZE(entry);
-        see(seen, &entry->dirent, entry->entry_out.nodeid);
+        see(seen, &entry->dirent, &entry->entry_out);
         free(entry);
         return len;
     }
@@ -191,7 +198,7 @@ static size_t see_next(struct seen *seen, const char *at, bool plus)
     memcpy(entry, at, FUSE_NAME_OFFSET);
     memcpy(entry->name, at + FUSE_NAME_OFFSET, entry->namelen);
     size_t len = FUSE_DIRENT_SIZE(entry);
-    see(seen, entry, 0);
+    see(seen, entry, &(const struct fuse_entry_out){0});
     free(entry);
     return len;
 }
@@ -362,6 +369,49 @@ static void a_local_body_opens_at_once_and_reads_byte_for_byte(void **state)
     kernel_ask(kernel, FUSE_RELEASE, ino, PAYLOAD(release), &reply);
     assert_int_equal(reply.error, 0);
     assert_int_equal(lowest_free_descriptor(), free_before);
+}
+
+/* Where the system's libraries have 32 bits for them (Debian on i386), too. */
+static void times_after_2038_and_sizes_above_4_gib_reach_the_kernel_as_they_are(void **state)
+{
+    enum { MESSAGE_AT = 2 }; /* behind "." and ".." */
+    const int64_t year_2050_s = 2524608000, year_9999_s = 253402300799;
+    const uint64_t octets = UINT64_C(5) << 32;
+    struct kernel *kernel = *state;
+    struct maildrop_message *message = fake_sync_message(kernel->sync, 0);
+    struct seen seen;
+    maildrop_message_learn_time(message, year_2050_s);
+    maildrop_message_learn_octets(message, octets);
+    maildrop_message_learn_time(fake_sync_message(kernel->sync, 3), year_9999_s);
+    kernel_lookup(kernel, FUSE_ROOT_ID, "first.eml", &reply);
+    assert_true(reply.entry.attr.mtime == (uint64_t)year_2050_s);
+    assert_true(reply.entry.attr.atime == (uint64_t)year_2050_s);
+    assert_true(reply.entry.attr.size == octets && reply.entry.attr.blocks == octets / 512);
+    assert_int_equal(reply.entry.attr_valid, 1000000000);
+    const struct fuse_getattr_in getattr = {0};
+    kernel_ask(kernel, FUSE_GETATTR, inode_of_message(message), PAYLOAD(getattr), &reply);
+    assert_int_equal(reply.error, 0);
+    assert_true(reply.attr.attr.mtime == (uint64_t)year_2050_s);
+    assert_true(reply.attr.attr.size == octets);
+    read_folder(kernel, FUSE_ROOT_ID, 65536, true, &seen);
+    assert_true(seen.entries[MESSAGE_AT].mtime_s == (uint64_t)year_2050_s);
+    assert_true(seen.entries[MESSAGE_AT].size == octets);
+    assert_int_equal(seen.entries[MESSAGE_AT].entry_valid_s, 3600);
+    assert_true(seen.entries[MESSAGE_AT + 3].mtime_s == (uint64_t)year_9999_s);
+}
+
+static void a_status_ends_where_it_ends_even_for_a_read_4_gib_further_on(void **state)
+{
+    struct kernel *kernel = *state;
+    kernel_lookup(kernel, kernel_ino(kernel, ".popfs"), "status", &reply);
+    uint64_t ino = reply.entry.nodeid;
+    kernel_send_open(kernel, ino, O_RDONLY);
+    assert_true(kernel_receive(kernel, &reply));
+    uint64_t handle = reply.open.fh;
+    kernel_read(kernel, ino, handle, UINT64_C(1) << 32, 100, &reply);
+    assert_true(reply.error == 0 && reply.len == 0);
+    const struct fuse_release_in release = {.fh = handle};
+    kernel_ask(kernel, FUSE_RELEASE, ino, PAYLOAD(release), &reply);
 }
 
 static void status_is_rendered_at_open_and_stays_the_same_while_it_is_read(void **state)
@@ -748,6 +798,8 @@ int main(void)
         TEST(rewinding_shows_what_is_new),
         TEST(the_control_folder_lists_its_files),
         TEST(a_local_body_opens_at_once_and_reads_byte_for_byte),
+        TEST(times_after_2038_and_sizes_above_4_gib_reach_the_kernel_as_they_are),
+        TEST(a_status_ends_where_it_ends_even_for_a_read_4_gib_further_on),
         TEST(status_is_rendered_at_open_and_stays_the_same_while_it_is_read),
         TEST(status_json_is_there_too),
         TEST(statfs_tells_the_size_of_the_maildrop),
