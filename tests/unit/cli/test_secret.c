@@ -427,8 +427,8 @@ static void passcmd_has_the_signals_that_a_mount_blocks(void **state)
     assert_non_null(strstr(fixture->secret.text, "SigBlk:\t0000000000000000\n"));
     const char *ignored = strstr(fixture->secret.text, "SigIgn:\t");
     assert_non_null(ignored);
-    unsigned long mask = strtoul(ignored + strlen("SigIgn:\t"), NULL, 16);
-    assert_int_equal(mask & (1UL << (SIGPIPE - 1)), 0);
+    unsigned long long mask = strtoull(ignored + strlen("SigIgn:\t"), NULL, 16);
+    assert_int_equal(mask & (1ULL << (SIGPIPE - 1)), 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

@@ -69,8 +69,8 @@ static void a_folder_is_a_mount_point(void **state)
 static void a_bad_mount_point_is_refused_in_one_line_that_helps(void **state)
 {
     (void)state;
-    expect_fault("/nonexistent/x",
-                 "/nonexistent/x does not exist; run 'mkdir /nonexistent/x' first");
+    expect_fault("/popfs-nonexistent/x",
+                 "/popfs-nonexistent/x does not exist; run 'mkdir /popfs-nonexistent/x' first");
     expect_fault("/dev/null", "/dev/null is not a directory");
     expect_fault("/dev/null/x", "cannot mount on /dev/null/x: Not a directory");
 }

@@ -69,8 +69,8 @@ static void a_cafile_must_be_there_and_hold_a_certificate(void **state)
     (void)state;
     char path[64], text[200];
     assert_accepted(&(struct net_trust_options){.cafile = one.cert_path});
-    assert_refused(&(struct net_trust_options){.cafile = "/nonexistent/ca.pem"},
-                   "cafile=/nonexistent/ca.pem: No such file or directory");
+    assert_refused(&(struct net_trust_options){.cafile = "/popfs-nonexistent/ca.pem"},
+                   "cafile=/popfs-nonexistent/ca.pem: No such file or directory");
     certs_write("empty.pem", "", path);
     snprintf(text, sizeof(text), "cafile=%s: there is no certificate (PEM) in it", path);
     assert_refused(&(struct net_trust_options){.cafile = path}, text);
@@ -90,10 +90,11 @@ static void a_client_certificate_needs_its_own_key(void **state)
     snprintf(text, sizeof(text),
              "key=%s: it does not belong to the certificate of cert=", other.key_path);
     assert_refused(&(struct net_trust_options){.cert = one.cert_path, .key = other.key_path}, text);
-    assert_refused(&(struct net_trust_options){.cert = one.cert_path, .key = "/nonexistent/k"},
-                   "key=/nonexistent/k: No such file or directory");
-    assert_refused(&(struct net_trust_options){.cert = "/nonexistent/c", .key = one.key_path},
-                   "cert=/nonexistent/c: No such file or directory");
+    assert_refused(
+        &(struct net_trust_options){.cert = one.cert_path, .key = "/popfs-nonexistent/k"},
+        "key=/popfs-nonexistent/k: No such file or directory");
+    assert_refused(&(struct net_trust_options){.cert = "/popfs-nonexistent/c", .key = one.key_path},
+                   "cert=/popfs-nonexistent/c: No such file or directory");
     assert_refused(&(struct net_trust_options){.key = one.key_path},
                    "key= is of no use without cert=");
     snprintf(text, sizeof(text), "key=%s: there is no key (PEM, without passphrase) in it",

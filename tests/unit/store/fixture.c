@@ -78,6 +78,15 @@ void store_must_close(struct fixture *f)
     f->store = NULL;
 }
 
+void store_must_refuse(struct fixture *f, const char *text)
+{
+    struct store *store;
+    struct failure failure = {0};
+    assert_int_equal(open_and_begin(f, &store, &failure), FAULT_DISK);
+    if (strstr(failure.text, text) == NULL)
+        fail_msg("%s", failure.text);
+}
+
 void store_must_reopen(struct fixture *f)
 {
     store_must_close(f);

@@ -35,6 +35,8 @@ enum fault open_and_begin(struct fixture *f, struct store **ret_store, struct fa
 void store_must_open(struct fixture *f);
 void store_must_close(struct fixture *f);
 void store_must_reopen(struct fixture *f);
+/* It cannot be opened, and `text` is in what is said. */
+void store_must_refuse(struct fixture *f, const char *text);
 
 /* A path in the folder of the account, valid until the next call but three. */
 const char *path_of(const char *name, const struct fixture *f);
