@@ -185,8 +185,11 @@ static void read_what_the_libraries_read(void)
     WANT(can_open("/etc/passwd", O_RDONLY) && can_open("/proc/self/mountinfo", O_RDONLY));
     WANT(can_open("/dev/null", O_RDWR) && can_open("/dev/urandom", O_RDONLY));
     WANT(can_open("/usr/lib", O_RDONLY | O_DIRECTORY));
-    WANT(getaddrinfo("localhost", "110", NULL, &found) == 0 && localtime(&now) != NULL);
-    freeaddrinfo(found);
+    bool has_names = access("/etc/hosts", R_OK) == 0;
+    WANT(getaddrinfo("localhost", "110", NULL, &found) == 0 || !has_names);
+    if (found != NULL)
+        freeaddrinfo(found);
+    WANT(localtime(&now) != NULL);
 }
 
 static void names_and_times_are_found_as_before(void **state)
