@@ -6,13 +6,12 @@
 
 #include <cmocka.h>
 
-#include <unistd.h>
-
 #include "client.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { PATIENCE_MS = 20000 };
 
