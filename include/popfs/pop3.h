@@ -100,6 +100,13 @@ enum pop3_anticipation {
     POP3_ANTICIPATION_PROVEN, /* the line was taken: whatever follows has other reasons */
 };
 
+/* What becomes of tying the login to the TLS connection, which auto may do without. */
+enum pop3_binding_state {
+    POP3_BINDING_OF_NO_MATTER, /* not wanted or not to be had, asked for by name, or taken */
+    POP3_BINDING_OPEN,         /* -PLUS was begun; the server has neither refused nor gone on */
+    POP3_BINDING_GIVEN_UP,     /* it refused, or pop3_session_forgo_binding(): without it */
+};
+
 /* Borrowed until POP3_EVENT_LOGGED_IN or POP3_EVENT_FAILED. */
 struct pop3_options {
     enum pop3_security security;
@@ -189,6 +196,14 @@ void pop3_session_secured(struct pop3_session *session);
  * POP3_BINDING_OCTETS_MAX, are as good as none.
  */
 void pop3_session_bind(struct pop3_session *session, const char *kind, struct slice octets);
+
+/*
+ * An earlier session of this account had -PLUS refused, or not answered: under auto the form
+ * without it is chosen where the server offers it. To be told before the greeting is fed.
+ */
+void pop3_session_forgo_binding(struct pop3_session *session);
+/* Also after the login. */
+enum pop3_binding_state pop3_session_binding(const struct pop3_session *session);
 
 /*
  * An earlier session of this account was offered PIPELINING, TOP and UIDL by the CAPA after its

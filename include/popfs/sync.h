@@ -22,6 +22,12 @@ enum sync_tls {
     SYNC_TLS_OFF,
 };
 
+enum sync_fetched {
+    SYNC_FETCHED_NOTHING, /* it could not be had */
+    SYNC_FETCHED_THE_SAME,
+    SYNC_FETCHED_ANOTHER,
+};
+
 /* Copied by sync_new(), but for the password. NULL where not given. */
 struct sync_options {
     const char *host;
@@ -34,9 +40,9 @@ struct sync_options {
     /*
      * Fetches the password anew into where `password` points, after it was refused or a token has
      * expired; NULL: it cannot be had again. May block for a minute: it is called on a thread of
-     * its own, while no session is being made. False: it could not be fetched.
+     * its own, while there is no session.
      */
-    bool (*fetch_password)(void *context, struct failure *ret_failure);
+    enum sync_fetched (*fetch_password)(void *context, struct failure *ret_failure);
     void *fetch_context;
     const char *account;      /* "user@host:port": what the cache goes by */
     const char *mountpoint;   /* told to whoever mounts the account a second time */

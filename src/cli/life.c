@@ -153,14 +153,18 @@ static void unmount_from_outside(void *context)
 }
 
 /* On a thread of sync's, while nobody reads the secret. */
-static bool refetch(void *context, struct failure *ret_failure)
+static enum sync_fetched refetch(void *context, struct failure *ret_failure)
 {
     struct confinement *confinement = context;
-    enum fault fault =
-        confinement->fetcher.child != 0
-            ? helper_ask(&confinement->fetcher, FETCH_MS, confinement->secret, ret_failure)
-            : secret_refetch(confinement->secret, &confinement->sources, ret_failure);
-    return fault == FAULT_NONE;
+    struct secret *secret = confinement->secret;
+    uint64_t before = hash_bytes((struct slice){secret->text, secret->len});
+    enum fault fault = confinement->fetcher.child != 0
+                           ? helper_ask(&confinement->fetcher, FETCH_MS, secret, ret_failure)
+                           : secret_refetch(secret, &confinement->sources, ret_failure);
+    if (fault != FAULT_NONE)
+        return SYNC_FETCHED_NOTHING;
+    bool same = hash_bytes((struct slice){secret->text, secret->len}) == before;
+    return same ? SYNC_FETCHED_THE_SAME : SYNC_FETCHED_ANOTHER;
 }
 
 /* ---- the parts ---- */

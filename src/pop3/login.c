@@ -54,6 +54,37 @@ static enum pop3_login_verdict login_fail_with(struct pop3_login *login, enum fa
     return POP3_LOGIN_FAILED;
 }
 
+/* Or has proven one; so only from here on may a refusal be about the password. */
+static bool login_has_said_secret(const struct pop3_login *login)
+{
+    switch (login->step) {
+    case POP3_LOGIN_GREETING:
+    case POP3_LOGIN_CAPA:
+    case POP3_LOGIN_STLS:
+    case POP3_LOGIN_HANDSHAKE:
+    case POP3_LOGIN_UTF8:
+    case POP3_LOGIN_USER:
+        return false;
+    case POP3_LOGIN_SASL:
+    case POP3_LOGIN_SASL_ABORT:
+        return login->response_count >= login->mechanism->secret_at;
+    case POP3_LOGIN_PASS:
+    case POP3_LOGIN_APOP:
+    case POP3_LOGIN_CAPA_LAST:
+        break;
+    }
+    return true;
+}
+
+enum fault pop3_login_outage(const struct pop3_login *login, const struct pop3_reply *reply,
+                             enum fault codeless)
+{
+    enum fault fault = pop3_reply_fault(reply, codeless);
+    bool nothing_said =
+        login->step <= POP3_LOGIN_UTF8 || login->anticipation == POP3_ANTICIPATION_OPEN;
+    return fault == FAULT_LOGIN && nothing_said ? FAULT_OFFLINE : fault;
+}
+
 static enum pop3_login_verdict login_refused(struct pop3_login *login,
                                              const struct pop3_reply *reply)
 {
@@ -62,7 +93,9 @@ static enum pop3_login_verdict login_refused(struct pop3_login *login,
     snprintf(what, sizeof(what), "the server refused the %s%s%s",
              complaint[0] == '\0' ? "login" : "token (", complaint,
              complaint[0] == '\0' ? "" : ")");
-    return login_fail_with(login, pop3_reply_fault(reply, FAULT_LOGIN), what, reply);
+    return login_fail_with(
+        login, pop3_reply_fault(reply, login_has_said_secret(login) ? FAULT_LOGIN : FAULT_OFFLINE),
+        what, reply);
 }
 
 static void line_add(struct pop3_login_line *line, struct slice part)
@@ -151,6 +184,7 @@ static enum pop3_login_verdict login_sasl_start(struct pop3_login *login)
                       &login->failure) != FAULT_NONE)
         return POP3_LOGIN_FAILED;
     login_send(login, POP3_LOGIN_SASL, POP3_AUTH);
+    login->response_count = 0;
     line_add_shown(&login->line, " ");
     line_add_shown(&login->line, login->mechanism->name);
     if (!login->mechanism->client_first)
@@ -164,6 +198,7 @@ static enum pop3_login_verdict login_sasl_start(struct pop3_login *login)
     line_add(&longer, login->response.len > 0 ? login->response : SLICE_LITERAL("="));
     login->response_held =
         login->mechanism->two_steps || line_octets(&longer) > POP3_COMMAND_OCTETS_MAX;
+    login->response_count = !login->response_held;
     if (!login->response_held)
         login->line = longer;
     return POP3_LOGIN_SEND;
@@ -175,6 +210,7 @@ static enum pop3_login_verdict login_sasl_respond(struct pop3_login *login, stru
         pop3_sasl_step(login->sasl, challenge, &login->response, &login->failure) != FAULT_NONE)
         return login_sasl_abort(login);
     login->response_held = false;
+    login->response_count++;
     login->line = (struct pop3_login_line){.command = POP3_AUTH, .continues = true};
     line_add(&login->line, login->response);
     return POP3_LOGIN_SEND;
@@ -187,7 +223,7 @@ static struct pop3_capabilities login_offer(const struct pop3_login *login)
     struct pop3_capabilities offer = login->capabilities;
     if (login->options.auth != POP3_AUTH_AUTO)
         return offer;
-    if (login->binding.kind == NULL)
+    if (login->binding.kind == NULL || (login->unbound && offer.sasl_scram_sha_256))
         offer.sasl_scram_sha_256_plus = false;
     if (pop3_sasl_can_prepare(&login->options))
         return offer;
@@ -328,7 +364,7 @@ static enum pop3_login_verdict login_hear_capa(struct pop3_login *login,
     /* Dovecot can follow +OK to PASS with an -ERR that nobody asked for; it looks like CAPA's
      * answer. */
     if (code_ends_session(reply->code))
-        return login_fail_with(login, pop3_reply_fault(reply, FAULT_LOGIN),
+        return login_fail_with(login, pop3_login_outage(login, reply, FAULT_OFFLINE),
                                "the server ended the session", reply);
     if (login->step == POP3_LOGIN_CAPA_LAST) {
         if (login->assumes_pipelining)
@@ -362,7 +398,7 @@ static enum pop3_login_verdict login_hear_greeting(struct pop3_login *login,
                                                    const struct pop3_reply *reply)
 {
     if (reply->kind != POP3_REPLY_OK)
-        return login_fail_with(login, pop3_reply_fault(reply, FAULT_LOGIN),
+        return login_fail_with(login, pop3_login_outage(login, reply, FAULT_OFFLINE),
                                "the server refused the connection", reply);
     if (!buffer_append(&login->stamp, pop3_reply_stamp(reply->text)))
         return login_fail(login, FAULT_MEMORY, "out of memory");
@@ -394,9 +430,47 @@ static enum pop3_login_verdict login_accepted(struct pop3_login *login)
     return POP3_LOGIN_ENTER;
 }
 
+/* ---- giving up the binding ---- */
+
+enum pop3_binding_state pop3_login_binding(const struct pop3_login *login)
+{
+    if (login->mechanism == NULL || login->options.auth != POP3_AUTH_AUTO)
+        return POP3_BINDING_OF_NO_MATTER;
+    if (login->unbound && login->chosen == POP3_AUTH_SCRAM_SHA_256)
+        return POP3_BINDING_GIVEN_UP;
+    if (login->mechanism->binds && !login_has_said_secret(login) &&
+        login->capabilities.sasl_scram_sha_256)
+        return POP3_BINDING_OPEN;
+    return POP3_BINDING_OF_NO_MATTER;
+}
+
+/*
+ * Cyrus lists -PLUS and refuses tls-exporter. The form without it follows as long as nothing was
+ * proven: a proof that is refused counts towards a lockout, and is never followed by another try.
+ * It says "n" and not "y": "y" claims that the server has no -PLUS, and one that has it must refuse
+ * that (RFC 5802, 6). Nothing is lost to an attacker: whoever could have -PLUS refused inside a TLS
+ * connection that was verified could as well take it off the list.
+ */
+static bool login_may_unbind(const struct pop3_login *login, const struct pop3_reply *reply)
+{
+    return reply->kind == POP3_REPLY_ERR && pop3_login_binding(login) == POP3_BINDING_OPEN &&
+           pop3_reply_fault(reply, FAULT_LOGIN) == FAULT_LOGIN && reply->code != POP3_CODE_SYS_PERM;
+}
+
+static enum pop3_login_verdict login_unbind(struct pop3_login *login)
+{
+    pop3_sasl_free(login->sasl);
+    login->sasl = NULL;
+    login->failure = (struct failure){0};
+    login->unbound = true;
+    return login_begin(login, POP3_AUTH_SCRAM_SHA_256);
+}
+
 static enum pop3_login_verdict login_hear_sasl(struct pop3_login *login,
                                                const struct pop3_reply *reply)
 {
+    if (login_may_unbind(login, reply))
+        return login_unbind(login);
     if (reply->kind == POP3_REPLY_ERR)
         return login_refused(login, reply);
     if (reply->kind == POP3_REPLY_CHALLENGE)
@@ -440,6 +514,8 @@ enum pop3_login_verdict pop3_login_hear(struct pop3_login *login, const struct p
     case POP3_LOGIN_SASL:
         return login_hear_sasl(login, reply);
     case POP3_LOGIN_SASL_ABORT: /* why is known already */
+        if (login->failure.fault == FAULT_OFFLINE && login_may_unbind(login, reply))
+            return login_unbind(login);
         login->code = reply->code;
         break;
     case POP3_LOGIN_HANDSHAKE:

@@ -68,6 +68,8 @@ struct pop3_login {
     bool assumes_pipelining;          /* the last CAPA is not waited for */
     struct pop3_capabilities offered; /* before the assumption */
     bool response_held;               /* the first response did not fit into the AUTH line */
+    unsigned response_count;          /* of this SASL exchange, that have been said */
+    bool unbound; /* under auto, -PLUS is no choice where the form without it is offered */
     struct slice response;
     struct pop3_login_line line;
     struct failure failure;
@@ -81,6 +83,11 @@ void pop3_login_done(struct pop3_login *login);
 enum pop3_login_verdict pop3_login_hear(struct pop3_login *login, const struct pop3_reply *reply);
 enum pop3_login_verdict pop3_login_learn(struct pop3_login *login,
                                          const struct pop3_capabilities *set);
+/* What an -ERR means that answers no part of the login itself, or nothing at all. Before a user was
+ * named it is an outage, whatever its code says of accounts. */
+enum fault pop3_login_outage(const struct pop3_login *login, const struct pop3_reply *reply,
+                             enum fault codeless);
+enum pop3_binding_state pop3_login_binding(const struct pop3_login *login);
 enum pop3_login_verdict pop3_login_secured(struct pop3_login *login);
 /* After POP3_LOGIN_SEND_ON. */
 enum pop3_login_verdict pop3_login_go_on(struct pop3_login *login);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The choice is made once: a mechanism that was refused is never followed by a weaker one. */
+/* The choice is made once: a mechanism that was refused is never followed by a weaker one. Only
+ * login.c gives up the binding of one, before anything was proven with it. */
 #include "mechanism.h"
 
 #include <string.h>
@@ -8,21 +9,22 @@ static const struct pop3_mechanism mechanisms[] = {
     [POP3_AUTH_AUTO] = {.word = "auto", .name = "auto"},
     [POP3_AUTH_USER] = {.word = "user", .name = "USER"},
     [POP3_AUTH_APOP] = {.word = "apop", .name = "APOP"},
-    [POP3_AUTH_PLAIN] = {"plain", "PLAIN", .sasl = true, .client_first = true},
-    [POP3_AUTH_LOGIN] = {"login", "LOGIN", .sasl = true, .any_challenge = true},
-    [POP3_AUTH_CRAM_MD5] = {"cram-md5", "CRAM-MD5", .sasl = true, .prepares = true},
+    [POP3_AUTH_PLAIN] = {"plain", "PLAIN", .sasl = true, .client_first = true, .secret_at = 1},
+    [POP3_AUTH_LOGIN] = {"login", "LOGIN", .sasl = true, .any_challenge = true, .secret_at = 2},
+    [POP3_AUTH_CRAM_MD5] = {"cram-md5", "CRAM-MD5", .sasl = true, .prepares = true, .secret_at = 1},
     [POP3_AUTH_SCRAM_SHA_1] = {"scram-sha-1", "SCRAM-SHA-1", .sasl = true, .client_first = true,
-                               .prepares = true, .proves_server = true},
+                               .prepares = true, .proves_server = true, .secret_at = 2},
     [POP3_AUTH_SCRAM_SHA_256] = {"scram-sha-256", "SCRAM-SHA-256", .sasl = true,
-                                 .client_first = true, .prepares = true, .proves_server = true},
+                                 .client_first = true, .prepares = true, .proves_server = true,
+                                 .secret_at = 2},
     [POP3_AUTH_SCRAM_SHA_256_PLUS] = {"scram-sha-256-plus", "SCRAM-SHA-256-PLUS", .sasl = true,
                                       .client_first = true, .prepares = true, .proves_server = true,
-                                      .binds = true},
+                                      .binds = true, .secret_at = 2},
     /* Outlook refuses it when the token comes with AUTH. */
     [POP3_AUTH_XOAUTH2] = {"xoauth2", "XOAUTH2", .sasl = true, .client_first = true,
-                           .two_steps = true, .bearer = POP3_BEARER_XOAUTH2},
+                           .two_steps = true, .bearer = POP3_BEARER_XOAUTH2, .secret_at = 1},
     [POP3_AUTH_OAUTHBEARER] = {"oauthbearer", "OAUTHBEARER", .sasl = true, .client_first = true,
-                               .bearer = POP3_BEARER_OAUTHBEARER},
+                               .bearer = POP3_BEARER_OAUTHBEARER, .secret_at = 1},
     [POP3_AUTH_EXTERNAL] = {"external", "EXTERNAL", .sasl = true, .client_first = true,
                             .vouched = true},
 };

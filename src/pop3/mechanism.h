@@ -19,6 +19,8 @@ struct pop3_mechanism {
     bool proves_server; /* success without the server's proof is no success */
     bool binds;         /* to the TLS connection */
     bool vouched;       /* something else says who it is: the user is whom to act as */
+    unsigned secret_at; /* SASL: which response gives a secret or proves one; 0: the connection
+                           has done so before */
     enum pop3_bearer bearer;
 };
 

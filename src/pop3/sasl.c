@@ -84,8 +84,9 @@ static enum fault start_failure(const struct pop3_mechanism *mechanism, int code
 
 /*
  * libgsasl 2.2 has a flaw: given a binding for a mechanism that does not bind, it makes a message
- * that it then refuses itself. So SCRAM without -PLUS says "n", never "y", and whoever wants to be
- * sure that nobody took -PLUS off the server's list asks for it with auth=.
+ * that it then refuses itself. So SCRAM without -PLUS says "n", never "y" (which would be wrong
+ * anyway after a refused -PLUS), and whoever wants to be sure that nobody took -PLUS off the
+ * server's list asks for it with auth=.
  */
 static int set_binding(const struct pop3_sasl *sasl, const struct pop3_binding *binding)
 {
@@ -240,9 +241,11 @@ static enum fault step_failure(const struct pop3_sasl *sasl, int code, struct sl
     if (code == GSASL_MALLOC_ERROR)
         return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
     challenge_show(challenge, said, sizeof(said));
-    /* RFC 5802, 7: "e=invalid-proof" in place of the server's proof. */
-    if (sasl->mechanism->proves_server && sasl->step_count == 2 && strncmp(said, "e=", 2) == 0)
-        return failure_set(ret_failure, FAULT_LOGIN, "the server refused the login: %s", said + 2);
+    /* RFC 5802, 7: "e=invalid-proof" in place of the server's proof; some have it in place of the
+     * salt, where nothing has been proven yet. */
+    if (sasl->mechanism->proves_server && sasl->step_count > 0 && strncmp(said, "e=", 2) == 0)
+        return failure_set(ret_failure, sasl->step_count == 1 ? FAULT_OFFLINE : FAULT_LOGIN,
+                           "the server refused the login: %s", said + 2);
     if (sasl->mechanism->proves_server && sasl->step_count == 2)
         return failure_set(ret_failure, FAULT_UNTRUSTED,
                            "the server did not prove that it knows the password (%s)", name);

@@ -31,8 +31,8 @@ enum fault pop3_sasl_new(const struct pop3_mechanism *mechanism, const struct po
 void pop3_sasl_free(struct pop3_sasl *sasl);
 /*
  * *ret_response is wiped by the next step. A fault: the server is to be told `*`. FAULT_LOGIN if
- * the server's challenge says that it refuses, FAULT_UNTRUSTED if it failed to prove itself,
- * FAULT_GARBLED, FAULT_MEMORY.
+ * the server's challenge refuses the client's proof, FAULT_OFFLINE if it refuses before that,
+ * FAULT_UNTRUSTED if it failed to prove itself, FAULT_GARBLED, FAULT_MEMORY.
  */
 enum fault pop3_sasl_step(struct pop3_sasl *sasl, struct slice challenge,
                           struct slice *ret_response, struct failure *ret_failure);

@@ -422,6 +422,16 @@ void pop3_session_bind(struct pop3_session *session, const char *kind, struct sl
     binding->octets = octets.len;
 }
 
+void pop3_session_forgo_binding(struct pop3_session *session)
+{
+    session->login.unbound = true;
+}
+
+enum pop3_binding_state pop3_session_binding(const struct pop3_session *session)
+{
+    return pop3_login_binding(&session->login);
+}
+
 void pop3_session_assume_pipelining(struct pop3_session *session)
 {
     session->login.assumes_pipelining = session->pipeline_wanted;
@@ -520,7 +530,7 @@ static void session_hear_stray(struct pop3_session *session, struct slice text)
         session_garbled(session, "the server sent what answers nothing", text);
     } else {
         char said[FAILURE_TEXT_OCTETS / 2];
-        session_fail(session, pop3_reply_fault(&reply, FAULT_OFFLINE), reply.code,
+        session_fail(session, pop3_login_outage(&session->login, &reply, FAULT_OFFLINE), reply.code,
                      "the server ended the session: %s",
                      text_escape(reply.text, said, sizeof(said)));
     }

@@ -231,7 +231,7 @@ static bool is_too_early(const struct sync *sync, int64_t now_ms)
 static bool is_locked_out(const struct sync *sync, int64_t now_ms)
 {
     return sync->link == NULL && sync->commit.attempts == 0 && sync->login_failed &&
-           sync->retry_ms > patience_ends_ms(sync, now_ms);
+           !sync->fetching && sync->retry_ms > patience_ends_ms(sync, now_ms);
 }
 
 /* Of what a QUIT was about the next listing has to tell first. */

@@ -19,7 +19,7 @@ enum {
 bool engine_is_away(const struct sync *sync, int64_t now_ms)
 {
     return sync->link == NULL && sync->login_failed && sync->last_failure.fault != FAULT_BUSY &&
-           (now_ms < sync->retry_ms || sync->refused == REFUSED_FOR_GOOD);
+           !sync->fetching && (now_ms < sync->retry_ms || sync->refused == REFUSED_FOR_GOOD);
 }
 
 static enum fault restore_one(struct sync *sync, struct maildrop_message *message,
@@ -66,13 +66,18 @@ static void restore(struct sync *sync, struct sync_request *request)
     request->answer(request, fault, EXTENT_NONE);
 }
 
-/* The user wants a session now: what the server refused before may be otherwise. */
+/*
+ * The user wants a session now: what the server refused before may be otherwise. The same password
+ * is tried at once where nothing else would try it; a refusal that may mean that we came too often
+ * still has its pause.
+ */
 static void try_again(struct sync *sync)
 {
-    if (sync->refused != REFUSED_FOR_GOOD)
+    if (sync->refused == REFUSED_NOT || sync->fetching || sync->link != NULL)
         return;
+    if (sync->refused == REFUSED_FOR_GOOD)
+        sync->retry_ms = 0;
     sync->refused = REFUSED_ONCE;
-    sync->retry_ms = 0;
     engine_password_fetch(sync);
 }
 

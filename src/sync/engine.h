@@ -103,11 +103,20 @@ struct commit {
     struct commit_outcome outcome;
 };
 
-/* What the server's refusals of the login have come to (POP3.md rule 22). */
+/* What the server's refusals of the login have come to (POP3.md rules 22 and 35). */
 enum refusal {
     REFUSED_NOT,
-    REFUSED_ONCE,     /* tried again after a while with the password fetched anew */
-    REFUSED_FOR_GOOD, /* until the user asks for a session */
+    REFUSED_ONCE,       /* tried once more: at once with another password, else after a while */
+    REFUSED_UNLESS_NEW, /* for good, unless the password that is being fetched is another one */
+    REFUSED_FOR_GOOD,   /* until the user asks for a session */
+};
+
+/* What engine_password_news() has to tell. */
+enum password_news {
+    PASSWORD_AS_BEFORE,   /* nothing has been fetched since */
+    PASSWORD_COMING,      /* it is being fetched: nobody may log in */
+    PASSWORD_NOT_ANOTHER, /* what was fetched is what there was, or nothing could be fetched */
+    PASSWORD_ANOTHER,
 };
 
 /* The copies of what the options pointed to. */
@@ -119,7 +128,7 @@ struct account {
     enum pop3_auth auth;
     struct net_trust *trust;
     int64_t timeout_ms, keepalive_ms;
-    bool (*fetch_password)(void *context, struct failure *ret_failure);
+    enum sync_fetched (*fetch_password)(void *context, struct failure *ret_failure);
     void *fetch_context;
     bool is_token; /* the password is one that expires */
     bool pipeline, top, read_only, trace, prefetch, noquit, strict, lf, cache_off;
@@ -144,7 +153,8 @@ struct sync {
     bool streams_closed;
     struct commit_outcome outcome; /* of the last commit */
     bool stop, stop_commit;
-    bool fetch_done, fetch_worked; /* said by fetch_thread, as its last word */
+    bool fetch_done; /* said by fetch_thread, as its last word */
+    enum sync_fetched fetched;
     struct failure fetch_failure;
     struct sync_status status; /* what the thread last published */
     bool started;              /* the first listing is there, or `start_failure` says why not */
@@ -199,6 +209,8 @@ struct sync {
     bool pipelining_known;      /* the last session's CAPA had all that a listing in one go needs */
     enum pop3_auth login_known; /* that the next session may expect; AUTO: it waits for CAPA */
     size_t login_losses;        /* logins in a row that failed when begun together with CAPA */
+    bool unbound;               /* under auto, the next login does without -PLUS where it can */
+    int64_t unbound_at_s;       /* wall: when the index was told so; 0: it was not */
 
     struct jobs jobs;
     struct waiters refresh_waiters; /* for a listing that has not begun */
@@ -403,6 +415,8 @@ void engine_index_top_differs(struct sync *sync);
 void engine_index_pipelining(struct sync *sync, bool known);
 /* sync->login_known and sync->login_losses. */
 void engine_index_login(struct sync *sync);
+/* sync->unbound_at_s. */
+void engine_index_unbound(struct sync *sync);
 void engine_index_flush(struct sync *sync);
 /* Flushes if it is time. */
 void engine_index_settle(struct sync *sync, int64_t now_ms);
@@ -410,10 +424,11 @@ void engine_index_settle(struct sync *sync, int64_t now_ms);
 int64_t engine_index_at_ms(const struct sync *sync);
 
 /* ---- password.c ---- */
-/* Begins to fetch the password anew, if that is possible. */
+/* Begins to fetch the password anew, if that is possible: sync->fetching. There must be no link,
+ * which would look at the password meanwhile. */
 void engine_password_fetch(struct sync *sync);
-/* False while that is going on: nobody may log in. */
-bool engine_password_is_ready(struct sync *sync);
+/* What came of that; told once. */
+enum password_news engine_password_news(struct sync *sync);
 /* Waits for it, for a minute at most: what it writes to is about to go. */
 void engine_password_end(struct sync *sync);
 

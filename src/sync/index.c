@@ -11,6 +11,7 @@
  */
 #include "engine.h"
 
+#include "clock.h"
 #include "popfs/mail.h"
 
 #include <stdatomic.h>
@@ -21,6 +22,7 @@ enum {
     INDEX_CHANGES_MAX = 4096,  /* of one transaction */
     CLEARED_COUNT_LEAST = 100, /* wishes that have come true at once: a new journal is cheaper */
     LISTED_OCTETS = 384,       /* of memory, for each message that is listed and shown */
+    UNBOUND_S = 30 * 86400,    /* then -PLUS is tried again: a server may have been repaired */
 };
 
 /* Not "list-lies" any more: popfs 0.1.0 set that for a single empty message. */
@@ -29,6 +31,7 @@ static const char fact_truths[] = "list-truths";
 static const char fact_top_differs[] = "top-differs";
 static const char fact_pipelining[] = "pipelining";
 static const char fact_login[] = "login";
+static const char fact_unbound[] = "unbound";
 
 /* ---- reading ---- */
 
@@ -82,6 +85,16 @@ static void load_login(struct sync *sync)
     sync->login_losses = value >> 16;
 }
 
+static void load_unbound(struct sync *sync)
+{
+    int64_t now_s = clock_wall_ns() / 1000000000;
+    int64_t at_s;
+    if (!store_fact(sync->store, fact_unbound, &at_s) || at_s > now_s || at_s < now_s - UNBOUND_S)
+        return;
+    sync->unbound = true;
+    sync->unbound_at_s = at_s;
+}
+
 static void load_facts(struct sync *sync)
 {
     sync->lies_count = load_fact(sync, fact_lies);
@@ -89,6 +102,7 @@ static void load_facts(struct sync *sync)
     sync->top_differs = load_fact(sync, fact_top_differs) > 0;
     sync->pipelining_known = load_fact(sync, fact_pipelining) > 0;
     load_login(sync);
+    load_unbound(sync);
     atomic_store(&sync->list_is_doubted, sync->lies_count > 0);
 }
 
@@ -255,6 +269,11 @@ void engine_index_login(struct sync *sync)
 {
     write_fact(sync, fact_login,
                sync->login_losses << 16 | login_options(sync) | (size_t)sync->login_known);
+}
+
+void engine_index_unbound(struct sync *sync)
+{
+    write_fact(sync, fact_unbound, (size_t)sync->unbound_at_s);
 }
 
 void engine_index_flush(struct sync *sync)

@@ -238,6 +238,11 @@ void link_expect_auth(struct link *link, enum pop3_auth auth)
     pop3_session_expect_auth(link->session, auth);
 }
 
+void link_forgo_binding(struct link *link)
+{
+    pop3_session_forgo_binding(link->session);
+}
+
 bool link_may_issue(const struct link *link)
 {
     return pop3_session_may_issue(link->session);

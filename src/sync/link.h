@@ -39,9 +39,11 @@ enum fault link_next_event(struct link *link, int64_t now_ms, struct pop3_event 
  * requests. */
 void link_begin_turn(struct link *link);
 
-/* See pop3_session_assume_pipelining() and pop3_session_expect_auth(). */
+/* See pop3_session_assume_pipelining(), pop3_session_expect_auth(), pop3_session_forgo_binding().
+ */
 void link_assume_pipelining(struct link *link);
 void link_expect_auth(struct link *link, enum pop3_auth auth);
+void link_forgo_binding(struct link *link);
 /* The login was begun together with CAPA, and that part of it has not been taken. */
 bool link_is_anticipating(const struct link *link);
 bool link_may_issue(const struct link *link);

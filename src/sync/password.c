@@ -12,10 +12,10 @@ static void *fetch(void *argument)
 {
     struct sync *sync = argument;
     struct failure failure = {0};
-    bool fetched = sync->account.fetch_password(sync->account.fetch_context, &failure);
+    enum sync_fetched fetched = sync->account.fetch_password(sync->account.fetch_context, &failure);
     pthread_mutex_lock(&sync->lock);
     sync->fetch_done = true;
-    sync->fetch_worked = fetched;
+    sync->fetched = fetched;
     sync->fetch_failure = failure;
     pthread_mutex_unlock(&sync->lock);
     engine_wake(sync);
@@ -34,20 +34,20 @@ void engine_password_fetch(struct sync *sync)
         log_write(LOG_LEVEL_ERROR, "cannot start a thread: %s", strerror(error));
 }
 
-bool engine_password_is_ready(struct sync *sync)
+enum password_news engine_password_news(struct sync *sync)
 {
     if (!sync->fetching)
-        return true;
+        return PASSWORD_AS_BEFORE;
     pthread_mutex_lock(&sync->lock);
     bool done = sync->fetch_done;
     pthread_mutex_unlock(&sync->lock);
     if (!done)
-        return false;
+        return PASSWORD_COMING;
     engine_password_end(sync);
-    if (!sync->fetch_worked)
+    if (sync->fetched == SYNC_FETCHED_NOTHING)
         log_write(LOG_LEVEL_WARNING, "the password could not be fetched anew: %s",
                   sync->fetch_failure.text);
-    return true;
+    return sync->fetched == SYNC_FETCHED_ANOTHER ? PASSWORD_ANOTHER : PASSWORD_NOT_ANOTHER;
 }
 
 void engine_password_end(struct sync *sync)

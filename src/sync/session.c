@@ -62,46 +62,13 @@ static enum pop3_security security(enum sync_tls tls)
 
 void engine_anticipate(struct sync *sync)
 {
+    if (sync->link != NULL && sync->unbound)
+        link_forgo_binding(sync->link);
     if (sync->link == NULL || !sync->pipelining_known || sync->pipeline_off || sync->listing_alone)
         return;
     link_assume_pipelining(sync->link);
     if (sync->login_losses < LOGIN_LOSSES_MAX)
         link_expect_auth(sync->link, sync->login_known);
-}
-
-void engine_connect(struct sync *sync, int64_t now_ms)
-{
-    if (sync->phase == ENGINE_OVER || !engine_password_is_ready(sync))
-        return;
-    int64_t at_ms = engine_connect_at_ms(sync);
-    if (at_ms < 0 || now_ms < at_ms)
-        return;
-    const struct account *account = &sync->account;
-    struct failure failure = {0};
-    struct link_options options = {
-        .net = {.host = account->host,
-                .port = account->port,
-                .tls = account->tls == SYNC_TLS_ON,
-                .trust = account->trust,
-                .connect_ms = least(CONNECT_MS, account->timeout_ms),
-                .handshake_ms = least(HANDSHAKE_MS, account->timeout_ms)},
-        .pop3 = {.security = security(account->tls),
-                 .auth = account->auth,
-                 .host = account->host,
-                 .port = account->port,
-                 .user = account->user,
-                 .password = account->password,
-                 .pipeline = account->pipeline && !sync->pipeline_off,
-                 .trace = account->trace},
-        .timeout_ms = account->timeout_ms,
-    };
-    sync->session_phase = SESSION_LOGIN;
-    sync->session_started_ms = now_ms;
-    sync->status_is_stale = true;
-    if (link_new(&options, now_ms, &sync->link, &failure) != FAULT_NONE)
-        engine_link_lost(sync, &failure, now_ms);
-    else
-        engine_anticipate(sync);
 }
 
 /*
@@ -255,10 +222,23 @@ static bool knows_messages(const struct sync *sync)
     return count > 0;
 }
 
+static void note_unbound(struct sync *sync)
+{
+    if (pop3_session_binding(link_session(sync->link)) != POP3_BINDING_GIVEN_UP ||
+        sync->unbound_at_s != 0)
+        return;
+    sync->unbound = true;
+    sync->unbound_at_s = clock_wall_ns() / 1000000000;
+    engine_index_unbound(sync);
+    log_write(LOG_LEVEL_INFO, "the server lists SCRAM-SHA-256-PLUS, but does not take it: logins "
+                              "are not bound to the TLS connection any more");
+}
+
 /* What the next session may begin with. */
 static void note_login(struct sync *sync)
 {
     const struct pop3_session *session = link_session(sync->link);
+    note_unbound(sync);
     enum pop3_auth auth = pop3_session_repeatable_auth(session);
     bool proven = pop3_session_anticipation(session) == POP3_ANTICIPATION_PROVEN;
     if (auth == sync->login_known && !(proven && sync->login_losses > 0))
@@ -488,28 +468,134 @@ static bool blame_anticipation(struct sync *sync, enum fault fault)
 }
 
 /*
- * Refused after it had worked. [AUTH] and [SYS/PERM] are final (RFC 3206); a refusal without a code
- * may mean that we came too often (Outlook), or that the password was changed: once more, later,
- * with the password fetched anew. A token that has expired is worth trying again at once.
+ * Some server or something before it hangs up, or says no more, where it should refuse -PLUS. Then
+ * once more at once, without. Whether that was why, the outcome tells.
+ */
+static bool blame_binding(struct sync *sync, enum fault fault)
+{
+    if (sync->link == NULL || sync->unbound || (fault != FAULT_OFFLINE && fault != FAULT_TIMEOUT) ||
+        pop3_session_binding(link_session(sync->link)) == POP3_BINDING_OF_NO_MATTER)
+        return false;
+    sync->unbound = true;
+    return true;
+}
+
+/* ---- refusals ---- */
+
+static void fail_waiting(struct sync *sync, enum fault fault)
+{
+    jobs_fail_waiting(&sync->jobs, fault);
+    waiters_answer(&sync->refresh_waiters, fault);
+    waiters_answer(&sync->refresh_served, fault);
+    waiters_answer(&sync->prefetch_waiters, fault);
+    /* Those for a commit after the present one, which would begin with a wait for the next attempt.
+     */
+    waiters_answer(&sync->commit_waiters, fault);
+}
+
+static void refuse_for_good(struct sync *sync)
+{
+    sync->refused = REFUSED_FOR_GOOD;
+    log_write(LOG_LEVEL_ERROR, "the login is not tried again until somebody asks for it "
+                               "(popfsctl refresh)");
+}
+
+/*
+ * Refused after it had worked. The password may have been changed, so it is fetched anew, and tried
+ * at once if it is another one. If not, [AUTH] is final (RFC 3206); a refusal without a code may
+ * mean that we came too often (Outlook): once more, later. [SYS/PERM] is final, too. A token that
+ * has expired is worth trying again at once.
  */
 static void note_refusal(struct sync *sync, enum pop3_code code, int64_t now_ms)
 {
-    bool final = (code == POP3_CODE_AUTH || code == POP3_CODE_SYS_PERM) && !sync->account.is_token;
+    bool is_token = sync->account.is_token;
     if (!sync->started)
         return;
-    if (final || sync->refused != REFUSED_NOT) {
-        sync->refused = REFUSED_FOR_GOOD;
-        log_write(LOG_LEVEL_ERROR, "the login is not tried again until somebody asks for it "
-                                   "(popfsctl refresh)");
+    if (sync->refused != REFUSED_NOT || (code == POP3_CODE_SYS_PERM && !is_token)) {
+        refuse_for_good(sync);
         return;
     }
-    sync->refused = REFUSED_ONCE;
-    if (sync->account.is_token)
-        sync->retry_ms = now_ms;
     engine_password_fetch(sync);
+    if (is_token)
+        sync->retry_ms = now_ms;
+    if (is_token || code != POP3_CODE_AUTH)
+        sync->refused = REFUSED_ONCE;
+    else if (sync->fetching)
+        sync->refused = REFUSED_UNLESS_NEW;
+    else
+        refuse_for_good(sync);
 }
 
-/* A session could not be had: while the maildrop is merely busy, those who wait go on waiting. */
+/* The password that was fetched anew is the one that was refused. Those who waited for it are
+ * told, unless it is to be tried all the same. */
+static void refusal_stands(struct sync *sync, int64_t now_ms)
+{
+    if (sync->refused == REFUSED_UNLESS_NEW)
+        refuse_for_good(sync);
+    else if (now_ms >= sync->retry_ms)
+        return;
+    sync->looks_on = true;
+    fail_waiting(sync, sync->last_failure.fault);
+    if (sync->refused == REFUSED_FOR_GOOD && sync->commit.phase != COMMIT_NONE)
+        engine_commit_link_lost(sync, &sync->last_failure, POP3_CODE_AUTH, now_ms);
+}
+
+/* False while it is being fetched. */
+static bool hear_of_password(struct sync *sync, int64_t now_ms)
+{
+    switch (engine_password_news(sync)) {
+    case PASSWORD_COMING:
+        return false;
+    case PASSWORD_NOT_ANOTHER:
+        refusal_stands(sync, now_ms);
+        break;
+    case PASSWORD_ANOTHER:
+        sync->refused = REFUSED_ONCE;
+        sync->retry_ms = now_ms;
+        break;
+    case PASSWORD_AS_BEFORE:
+        break;
+    }
+    return true;
+}
+
+void engine_connect(struct sync *sync, int64_t now_ms)
+{
+    if (sync->phase == ENGINE_OVER || !hear_of_password(sync, now_ms))
+        return;
+    int64_t at_ms = engine_connect_at_ms(sync);
+    if (at_ms < 0 || now_ms < at_ms)
+        return;
+    const struct account *account = &sync->account;
+    struct failure failure = {0};
+    struct link_options options = {
+        .net = {.host = account->host,
+                .port = account->port,
+                .tls = account->tls == SYNC_TLS_ON,
+                .trust = account->trust,
+                .connect_ms = least(CONNECT_MS, account->timeout_ms),
+                .handshake_ms = least(HANDSHAKE_MS, account->timeout_ms)},
+        .pop3 = {.security = security(account->tls),
+                 .auth = account->auth,
+                 .host = account->host,
+                 .port = account->port,
+                 .user = account->user,
+                 .password = account->password,
+                 .pipeline = account->pipeline && !sync->pipeline_off,
+                 .trace = account->trace},
+        .timeout_ms = account->timeout_ms,
+    };
+    sync->session_phase = SESSION_LOGIN;
+    sync->session_started_ms = now_ms;
+    sync->status_is_stale = true;
+    if (link_new(&options, now_ms, &sync->link, &failure) != FAULT_NONE)
+        engine_link_lost(sync, &failure, now_ms);
+    else
+        engine_anticipate(sync);
+}
+
+/* A session could not be had: while the maildrop is merely busy, or the password is being fetched
+ * anew, those who wait go on waiting. */
 static void login_failed(struct sync *sync, const struct failure *failure, enum pop3_code code,
                          int64_t now_ms)
 {
@@ -522,15 +608,8 @@ static void login_failed(struct sync *sync, const struct failure *failure, enum 
         engine_start_is_over(sync, failure);
         sync->phase = ENGINE_OVER;
     }
-    if (busy)
-        return;
-    jobs_fail_waiting(&sync->jobs, failure->fault);
-    waiters_answer(&sync->refresh_waiters, failure->fault);
-    waiters_answer(&sync->refresh_served, failure->fault);
-    waiters_answer(&sync->prefetch_waiters, failure->fault);
-    /* Those for a commit after the present one, which would begin with a wait for the next attempt.
-     */
-    waiters_answer(&sync->commit_waiters, failure->fault);
+    if (!busy && !sync->fetching)
+        fail_waiting(sync, failure->fault);
 }
 
 /* The server hung up on a QUIT that was to delete nothing: that is an answer as well. */
@@ -550,8 +629,9 @@ void engine_link_lost(struct sync *sync, const struct failure *failure, int64_t 
     bool committing = sync->commit.phase != COMMIT_NONE;
     if (was_leaving(sync))
         return;
-    bool once_more =
-        blame_pipelined_listing(sync, failure->fault) || blame_anticipation(sync, failure->fault);
+    bool once_more = blame_pipelined_listing(sync, failure->fault) ||
+                     blame_anticipation(sync, failure->fault) ||
+                     blame_binding(sync, failure->fault);
     enum pop3_code code = sync->link == NULL ? POP3_CODE_NONE : link_failure_code(sync->link);
     if (sync->started)
         log_write(LOG_LEVEL_WARNING, "%s: %s", sync->account.host, failure->text);

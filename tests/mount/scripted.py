@@ -58,6 +58,7 @@ class Script:
     capa_deaf: str = ""  # 15: to what comes behind the CAPA before the login: loses | hangs-up | refuses
     line_limit: int = 10**6  # 3.12: octets of a command line; hangs up on longer ones
     errors_limit: int = 10**6  # 13, 3.8: hangs up after so many -ERR
+    wrong_said: str = "-ERR [AUTH] wrong user or password"  # 22, 35: to a login with the wrong password
     refusal: str = ""  # 22: said to the login instead of +OK, before hanging up
     refusal_times: int = 10**6  # 22: how often
     in_use: bool = False  # 22: a login is told that the maildrop is locked
@@ -350,7 +351,7 @@ class Session(threading.Thread):
         if self._script.loses_early:
             self._pending = b""
         if not good:
-            self._say("-ERR [AUTH] wrong user or password")
+            self._say(self._script.wrong_said)
             return
         if self._script.refusal and self._script.refusal_times > 0:
             self._script.refusal_times -= 1
@@ -406,6 +407,9 @@ class Session(threading.Thread):
             self.violations.append(f"{self._pending[:40]} behind a line of AUTH")
         self.commands.append(line)
         return base64.b64decode(line)
+
+    def hang_up(self):
+        raise _Over
 
     def tls_unique(self):
         return self._socket.get_channel_binding("tls-unique")

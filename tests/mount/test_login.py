@@ -218,8 +218,8 @@ def hmac_sha256(key, text):
     return hmac.new(key, text, "sha256").digest()
 
 
-class Scram256Plus:
-    """The server's side of RFC 5802 with SHA-256 (RFC 7677), bound by tls-unique (RFC 5929)."""
+class Scram256:
+    """The server's side of RFC 5802 with SHA-256 (RFC 7677), bound by tls-unique (RFC 5929) or not at all."""
 
     def __init__(self, password, relayed=False):
         self._password, self._relayed = password.encode(), relayed
@@ -241,7 +241,7 @@ class Scram256Plus:
         client_key = hmac_sha256(salted, b"Client Key")
         signature = hmac_sha256(hashlib.sha256(client_key).digest(), said)
         wanted = bytes(a ^ b for a, b in zip(client_key, signature))
-        binding = b"of another connection" if self._relayed else session.tls_unique()
+        binding = b"of another connection" if self._relayed else b"" if flag == "n" else session.tls_unique()
         bound = base64.b64decode(fields["c"]) == self.headers[-1].encode() + binding
         if not bound or fields["r"] != nonce or base64.b64decode(proof) != wanted:
             return False
@@ -251,7 +251,7 @@ class Scram256Plus:
 
 def plus_server(serve, certificate, how, offer="PLAIN SCRAM-SHA-256 SCRAM-SHA-256-PLUS", **rest):
     script = Script(messages=ONE, sasl=offer, tls_1_2=True, pipelining_early=True)
-    scram = Scram256Plus(script.password, **rest)
+    scram = Scram256(script.password, **rest)
     script.mechanisms = {"SCRAM-SHA-256-PLUS": scram}
     return serve(script, certificate=certificate, implicit_tls=how == "tls"), scram
 
@@ -297,6 +297,80 @@ def test_under_tls_1_3_the_exporter_is_what_binds(serve, place, authority, certi
     server = serve(script, certificate=certificate, implicit_tls=True)
     place.refused(place.command(script_source(server, "pops"), script_options(place, server, f"cafile={authority.cert}", tls="")))
     assert len(seen) == 1 and seen[0].startswith(b"p=tls-exporter,,n=alice,r=")
+
+
+# ---- -PLUS that is listed and refused, as Cyrus 3.6 does under TLS 1.3
+
+
+def says_why(session, _initial):
+    session.commands.append(session.challenge(b"e=channel-binding-not-supported").decode("latin-1"))
+    return False
+
+
+def hangs_up(session, _initial):
+    session.hang_up()
+
+
+WAYS_TO_REFUSE = {
+    "auth": (lambda _session, _initial: False, "-ERR [AUTH] authenticating: SASL(-15): mechanism too weak for this user"),
+    "codeless": (lambda _session, _initial: False, "-ERR no"),
+    "challenge": (says_why, "-ERR canceled"),
+    "hang-up": (hangs_up, "-ERR"),
+}
+
+
+def server_without_binding(serve, certificate, how, way, offer="PLAIN SCRAM-SHA-256 SCRAM-SHA-256-PLUS"):
+    """It takes SCRAM-SHA-256; -PLUS it lists and does not take."""
+    refuse, said = WAYS_TO_REFUSE[way]
+    script = Script(messages=ONE, sasl=offer, pipelining_early=True, wrong_said=said)
+    scram = Scram256(script.password)
+    script.mechanisms = {"SCRAM-SHA-256-PLUS": refuse, "SCRAM-SHA-256": scram}
+    return serve(script, certificate=certificate, implicit_tls=how == "tls"), scram
+
+
+def mechanisms_tried(server):
+    return [line.split()[1] for line in server.commands("AUTH")]
+
+
+@pytest.mark.parametrize("how", ["tls", "stls"])
+@pytest.mark.parametrize("way", WAYS_TO_REFUSE)
+def test_a_binding_that_is_refused_before_any_proof_is_given_up_and_that_is_remembered(way, how, serve, place, authority, certificate):
+    server, scram = server_without_binding(serve, certificate, how, way)
+    options = script_options(place, server, f"cafile={authority.cert}", tls="")
+    source = script_source(server, "pops" if how == "tls" else "pop3")
+    for _ in range(3):  # the last time together with CAPA
+        with mounted(place, source, options) as mount:
+            assert cat(mount.path / "one.eml") == ONE[0].data
+            assert b"SCRAM-SHA-256" in cat(mount.path / ".popfs" / "status")
+    assert mechanisms_tried(server) == ["SCRAM-SHA-256-PLUS"] + ["SCRAM-SHA-256"] * 3
+    assert scram.headers == ["n,,"] * 3 and server.violations() == []
+    assert len(server.sessions) == (4 if way == "hang-up" else 3)
+    assert server.sessions[-1].behind_first_capa == 1
+
+
+@pytest.mark.parametrize("way", WAYS_TO_REFUSE)
+def test_a_binding_that_was_asked_for_is_never_given_up(way, serve, place, authority, certificate):
+    server, _ = server_without_binding(serve, certificate, "tls", way)
+    options = script_options(place, server, f"cafile={authority.cert}", tls="")
+    with mounted(place, script_source(server, "pops"), options):
+        pass  # and auto remembers
+    before = len(mechanisms_tried(server))
+    done = place.refused(place.command(script_source(server, "pops"), options + ",auth=scram-sha-256-plus"))
+    assert done.returncode == 32 and mechanisms_tried(server)[before:] == ["SCRAM-SHA-256-PLUS"], done.stderr
+
+
+def test_a_refused_proof_is_followed_by_no_other_try(serve, place, authority, certificate):
+    server, _ = plus_server(serve, certificate, "tls", relayed=True)
+    server.script.mechanisms["SCRAM-SHA-256"] = Scram256(server.script.password)
+    place.refused(place.command(script_source(server, "pops"), script_options(place, server, f"cafile={authority.cert}", tls="")))
+    assert mechanisms_tried(server) == ["SCRAM-SHA-256-PLUS"]
+
+
+@pytest.mark.parametrize("way", WAYS_TO_REFUSE)
+def test_a_refused_binding_leads_to_no_weaker_mechanism(way, serve, place, authority, certificate):
+    server, _ = server_without_binding(serve, certificate, "tls", way, offer="PLAIN LOGIN SCRAM-SHA-256-PLUS")
+    done = place.refused(place.command(script_source(server, "pops"), script_options(place, server, f"cafile={authority.cert}", tls="")))
+    assert done.returncode == 32 and mechanisms_tried(server) == ["SCRAM-SHA-256-PLUS"] and not server.commands("PASS")
 
 
 @pytest.mark.parametrize("how", ["tls", "stls"])
