@@ -107,16 +107,18 @@ enum pop3_binding_state {
     POP3_BINDING_GIVEN_UP,     /* it refused, or pop3_session_forgo_binding(): without it */
 };
 
-/* Borrowed until POP3_EVENT_LOGGED_IN or POP3_EVENT_FAILED. */
+/* Borrowed until POP3_EVENT_LOGGED_IN or POP3_EVENT_FAILED, but for the password. */
 struct pop3_options {
     enum pop3_security security;
     enum pop3_auth auth;
     const char *host; /* for SASL alone, and the port likewise; 0: it is not said */
     uint16_t port;
     const char *user;
-    const char *password; /* no CR, LF or NUL: POP3_EVENT_FAILED with FAULT_LOGIN otherwise */
-    bool pipeline;        /* false: one command at a time even if the server offers more */
-    bool trace;           /* give POP3_EVENT_TRACE */
+    /* No CR, LF or NUL: POP3_EVENT_FAILED with FAULT_LOGIN otherwise. Borrowed until
+     * pop3_session_free(): the server may repeat it at any time. */
+    const char *password;
+    bool pipeline; /* false: one command at a time even if the server offers more */
+    bool trace;    /* give POP3_EVENT_TRACE */
 };
 
 enum pop3_event_type {
@@ -135,7 +137,11 @@ enum pop3_event_type {
                            from_client */
 };
 
-/* `text` lives until the next call of pop3_session_next_event(). */
+/*
+ * `text` lives until the next call of pop3_session_next_event(). Where it is the server's words for
+ * people (STATUS, BAD_ROW, FAILED, TRACE) *** stands for each secret of the login that the server
+ * repeats, raw or in base64; bodies and UIDLs are as they are.
+ */
 struct pop3_event {
     enum pop3_event_type type;
     enum pop3_command command; /* whose answer this is: STATUS, ROW, BAD_ROW, DATA, END */
@@ -170,7 +176,7 @@ struct pop3_capabilities {
     bool sasl_oauthbearer;
     bool sasl_external;
     uint32_t login_delay_s;   /* 0: none given */
-    char implementation[128]; /* escaped; "" if not given */
+    char implementation[128]; /* escaped, without secrets; "" if not given */
 };
 
 struct pop3_session;

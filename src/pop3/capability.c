@@ -45,19 +45,20 @@ static void add_mechanisms(struct pop3_capabilities *set, struct slice rest)
     }
 }
 
-static void add_argument(struct pop3_capabilities *set, struct slice word, struct slice rest)
+static void add_argument(struct pop3_capabilities *set, struct slice word, struct slice rest,
+                         struct pop3_veil *veil)
 {
     uint64_t delay_s;
     if (is_word(word, "SASL"))
         add_mechanisms(set, rest);
     else if (is_word(word, "IMPLEMENTATION"))
-        text_escape(slice_trim(rest), set->implementation, sizeof(set->implementation));
+        pop3_veil_escape(veil, slice_trim(rest), set->implementation, sizeof(set->implementation));
     else if (is_word(word, "LOGIN-DELAY") &&
              slice_to_number(slice_take_word(&rest), UINT32_MAX, &delay_s))
         set->login_delay_s = (uint32_t)delay_s;
 }
 
-void pop3_capability_add(struct pop3_capabilities *set, struct slice line)
+void pop3_capability_add(struct pop3_capabilities *set, struct slice line, struct pop3_veil *veil)
 {
     struct slice rest = line;
     struct slice word = slice_take_word(&rest);
@@ -76,5 +77,5 @@ void pop3_capability_add(struct pop3_capabilities *set, struct slice line)
     else if (is_word(word, "RESP-CODES"))
         set->resp_codes = true;
     else
-        add_argument(set, word, rest);
+        add_argument(set, word, rest, veil);
 }

@@ -7,10 +7,12 @@
 
 #include <stdio.h>
 
-void pop3_login_init(struct pop3_login *login, const struct pop3_options *options)
+void pop3_login_init(struct pop3_login *login, const struct pop3_options *options,
+                     struct pop3_veil *veil)
 {
     *login = (struct pop3_login){
         .options = *options,
+        .veil = veil,
         .step = POP3_LOGIN_GREETING,
         .tls = options->security == POP3_SECURITY_TLS,
     };
@@ -46,7 +48,7 @@ static enum pop3_login_verdict login_fail_with(struct pop3_login *login, enum fa
                                                const char *what, const struct pop3_reply *reply)
 {
     char said[FAILURE_TEXT_OCTETS];
-    text_escape(reply->text, said, sizeof(said));
+    pop3_veil_escape(login->veil, reply->text, said, sizeof(said));
     if (said[0] == '\0')
         snprintf(said, sizeof(said), "-ERR");
     failure_set(&login->failure, fault, "%s: %s", what, said);
@@ -180,7 +182,7 @@ static enum pop3_login_verdict login_sasl_abort(struct pop3_login *login)
 
 static enum pop3_login_verdict login_sasl_start(struct pop3_login *login)
 {
-    if (pop3_sasl_new(login->mechanism, &login->options, &login->binding, &login->sasl,
+    if (pop3_sasl_new(login->mechanism, &login->options, &login->binding, login->veil, &login->sasl,
                       &login->failure) != FAULT_NONE)
         return POP3_LOGIN_FAILED;
     login_send(login, POP3_LOGIN_SASL, POP3_AUTH);

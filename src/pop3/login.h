@@ -53,6 +53,7 @@ struct pop3_login_line {
 
 struct pop3_login {
     struct pop3_options options; /* strings borrowed */
+    struct pop3_veil *veil;      /* borrowed */
     enum pop3_login_step step;
     bool tls;
     struct pop3_binding binding;
@@ -76,7 +77,8 @@ struct pop3_login {
     enum pop3_code code;
 };
 
-void pop3_login_init(struct pop3_login *login, const struct pop3_options *options);
+void pop3_login_init(struct pop3_login *login, const struct pop3_options *options,
+                     struct pop3_veil *veil);
 /* Wipes. */
 void pop3_login_done(struct pop3_login *login);
 /* The first line of an answer; with +OK to CAPA, pop3_login_learn() is told instead. */

@@ -13,6 +13,7 @@ enum { COMPLAINT_OCTETS = 200 };
 
 struct pop3_sasl {
     const struct pop3_mechanism *mechanism;
+    struct pop3_veil *veil;
     Gsasl *library;
     Gsasl_session *session;
     char *message;  /* of a token, until it is said */
@@ -153,8 +154,8 @@ static enum fault check_password(const struct pop3_mechanism *mechanism,
 }
 
 enum fault pop3_sasl_new(const struct pop3_mechanism *mechanism, const struct pop3_options *options,
-                         const struct pop3_binding *binding, struct pop3_sasl **ret_sasl,
-                         struct failure *ret_failure)
+                         const struct pop3_binding *binding, struct pop3_veil *veil,
+                         struct pop3_sasl **ret_sasl, struct failure *ret_failure)
 {
     enum fault fault = check_password(mechanism, options, ret_failure);
     if (fault != FAULT_NONE)
@@ -163,6 +164,7 @@ enum fault pop3_sasl_new(const struct pop3_mechanism *mechanism, const struct po
     if (sasl == NULL)
         return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
     sasl->mechanism = mechanism;
+    sasl->veil = veil;
     int code = mechanism->bearer != POP3_BEARER_NONE ? bearer_start(sasl, options)
                                                      : sasl_start(sasl, options, binding);
     if (code != GSASL_OK) {
@@ -219,17 +221,20 @@ static bool challenge_is_bearable(const struct pop3_sasl *sasl, struct slice cha
     return bearable;
 }
 
-/* What a challenge holds, escaped: its own octets where they are not base64. */
-static void challenge_show(struct slice challenge, char *out, size_t capacity)
+/* What a challenge holds, escaped, without a token that it repeats: its own octets where they are
+ * not base64. */
+static void challenge_show(const struct pop3_sasl *sasl, struct slice challenge, char *out,
+                           size_t capacity)
 {
     char *message = NULL;
     size_t octets = 0;
     if (challenge.len == 0 ||
         gsasl_base64_from(challenge.data, challenge.len, &message, &octets) != GSASL_OK) {
-        text_escape(challenge, out, capacity);
+        pop3_veil_escape(sasl->veil, challenge, out, capacity);
         return;
     }
-    text_escape((struct slice){message, octets}, out, capacity);
+    pop3_veil_escape(sasl->veil, (struct slice){message, octets}, out, capacity);
+    secret_wipe(message, octets);
     gsasl_free(message);
 }
 
@@ -240,7 +245,7 @@ static enum fault step_failure(const struct pop3_sasl *sasl, int code, struct sl
     char said[COMPLAINT_OCTETS];
     if (code == GSASL_MALLOC_ERROR)
         return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
-    challenge_show(challenge, said, sizeof(said));
+    challenge_show(sasl, challenge, said, sizeof(said));
     /* RFC 5802, 7: "e=invalid-proof" in place of the server's proof; some have it in place of the
      * salt, where nothing has been proven yet. */
     if (sasl->mechanism->proves_server && sasl->step_count > 0 && strncmp(said, "e=", 2) == 0)
@@ -269,7 +274,7 @@ static int bearer_step(struct pop3_sasl *sasl, struct slice challenge)
     }
     if (sasl->step_count > 1)
         return GSASL_MECHANISM_CALLED_TOO_MANY_TIMES;
-    challenge_show(challenge, sasl->complaint, sizeof(sasl->complaint));
+    challenge_show(sasl, challenge, sasl->complaint, sizeof(sasl->complaint));
     sasl->response = strdup(pop3_bearer_answer(sasl->mechanism->bearer));
     return sasl->response == NULL ? GSASL_MALLOC_ERROR : GSASL_NEEDS_MORE;
 }

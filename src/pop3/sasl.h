@@ -5,6 +5,7 @@
 #define POPFS_POP3_SASL_H
 
 #include "mechanism.h"
+#include "veil.h"
 
 struct pop3_sasl;
 
@@ -21,12 +22,12 @@ struct pop3_binding {
  */
 bool pop3_sasl_can_prepare(const struct pop3_options *options);
 /*
- * Nothing of the options is kept. FAULT_MEMORY; FAULT_LOGIN if libgsasl lacks the mechanism, or the
- * mechanism cannot carry this password.
+ * Nothing of the options is kept; `veil` is borrowed. FAULT_MEMORY; FAULT_LOGIN if libgsasl lacks
+ * the mechanism, or the mechanism cannot carry this password.
  */
 enum fault pop3_sasl_new(const struct pop3_mechanism *mechanism, const struct pop3_options *options,
-                         const struct pop3_binding *binding, struct pop3_sasl **ret_sasl,
-                         struct failure *ret_failure);
+                         const struct pop3_binding *binding, struct pop3_veil *veil,
+                         struct pop3_sasl **ret_sasl, struct failure *ret_failure);
 /* Wipes. NULL is fine. */
 void pop3_sasl_free(struct pop3_sasl *sasl);
 /*

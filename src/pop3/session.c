@@ -12,6 +12,7 @@
 #include "output.h"
 #include "queue.h"
 #include "trace.h"
+#include "veil.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +26,7 @@ struct pop3_session {
     bool pipeline_wanted;
     bool clear_allowed; /* the user chose tls=off */
     struct pop3_login login;
+    struct pop3_veil veil;
     struct pop3_line_reader lines;
     struct pop3_output output;
     struct pop3_queue queue;
@@ -79,7 +81,7 @@ static void session_garbled(struct pop3_session *session, const char *what, stru
 {
     char shown[FAILURE_TEXT_OCTETS / 2];
     session_fail(session, FAULT_GARBLED, POP3_CODE_NONE, "%s: \"%s\"", what,
-                 text_escape(text, shown, sizeof(shown)));
+                 pop3_veil_escape(&session->veil, text, shown, sizeof(shown)));
 }
 
 static void session_out_of_memory(struct pop3_session *session)
@@ -97,12 +99,13 @@ static bool has_line_end(const char *text)
 static void session_start(struct pop3_session *session)
 {
     const struct pop3_options *options = &session->login.options;
-    if (has_line_end(options->user) || has_line_end(options->password))
+    const struct pop3_pending greeting = {.command = POP3_GREETING};
+    if (!pop3_veil_init(&session->veil, options->password) ||
+        !pop3_queue_push(&session->queue, &greeting))
+        session_out_of_memory(session);
+    else if (has_line_end(options->user) || has_line_end(options->password))
         session_fail(session, FAULT_LOGIN, POP3_CODE_NONE,
                      "a user name or password with a line end in it cannot be sent");
-    const struct pop3_pending greeting = {.command = POP3_GREETING};
-    if (!pop3_queue_push(&session->queue, &greeting))
-        session_out_of_memory(session);
 }
 
 struct pop3_session *pop3_session_new(const struct pop3_options *options)
@@ -114,7 +117,7 @@ struct pop3_session *pop3_session_new(const struct pop3_options *options)
     session->pipeline_wanted = options->pipeline;
     session->trace.wanted = options->trace;
     session->clear_allowed = options->security == POP3_SECURITY_NONE;
-    pop3_login_init(&session->login, options);
+    pop3_login_init(&session->login, options, &session->veil);
     session_start(session);
     return session;
 }
@@ -128,6 +131,7 @@ void pop3_session_free(struct pop3_session *session)
     pop3_output_done(&session->output);
     pop3_queue_done(&session->queue);
     pop3_trace_done(&session->trace);
+    pop3_veil_done(&session->veil);
     free(session);
 }
 
@@ -170,12 +174,22 @@ static bool session_may_say(struct pop3_session *session, enum pop3_command comm
     return false;
 }
 
+/* What is not shown when it is said is not shown when the server repeats it. */
+static bool session_veil(struct pop3_session *session)
+{
+    const struct pop3_login_line *line = &session->login.line;
+    bool veiled = true;
+    for (size_t i = line->shown_count; i < line->count; i++)
+        veiled &= pop3_veil_add(&session->veil, line->parts[i]);
+    return veiled;
+}
+
 static void session_send_login(struct pop3_session *session)
 {
     const struct pop3_login_line *line = &session->login.line;
     if (!session_may_say(session, line->command))
         return;
-    if (!session_append(session, line->parts, line->count)) {
+    if (!session_append(session, line->parts, line->count) || !session_veil(session)) {
         session_out_of_memory(session);
         return;
     }
@@ -284,7 +298,7 @@ static bool session_take_line(struct pop3_session *session, bool traced, struct 
     session->held = *ret_line;
     session->held_whole = true;
     event->type = POP3_EVENT_TRACE;
-    event->text = ret_line->text;
+    event->text = pop3_veil_over(&session->veil, pop3_trace_status(ret_line->text));
     return false;
 }
 
@@ -378,7 +392,7 @@ static bool session_read_capability(struct pop3_session *session, struct pop3_ev
                      "the server's CAPA has more than %d lines", POP3_CAPA_LINES_MAX);
         return false;
     }
-    pop3_capability_add(&session->gathered, line.text);
+    pop3_capability_add(&session->gathered, line.text, &session->veil);
     return false;
 }
 
@@ -450,7 +464,7 @@ static bool session_answer_status(struct pop3_session *session, const struct pop
     event_fill(session, event, POP3_EVENT_STATUS);
     event->ok = reply->kind == POP3_REPLY_OK;
     event->code = reply->code;
-    event->text = reply->text;
+    event->text = pop3_veil_over(&session->veil, reply->text);
     if (event->command == POP3_STAT && event->ok)
         pop3_listing_parse_stat(reply->text, &event->count, &event->octets);
     if (event->command == POP3_QUIT)
@@ -490,7 +504,7 @@ static bool session_read_row(struct pop3_session *session, struct pop3_event *ev
                     : pop3_listing_parse_list(line.text, &event->msgnum, &event->octets);
     if (!good) {
         event->type = POP3_EVENT_BAD_ROW;
-        event->text = line.text;
+        event->text = pop3_veil_over(&session->veil, line.text);
     }
     return true;
 }
@@ -532,7 +546,7 @@ static void session_hear_stray(struct pop3_session *session, struct slice text)
         char said[FAILURE_TEXT_OCTETS / 2];
         session_fail(session, pop3_login_outage(&session->login, &reply, FAULT_OFFLINE), reply.code,
                      "the server ended the session: %s",
-                     text_escape(reply.text, said, sizeof(said)));
+                     pop3_veil_escape(&session->veil, reply.text, said, sizeof(said)));
     }
 }
 
@@ -542,11 +556,8 @@ static bool session_read_status(struct pop3_session *session, struct pop3_event 
         pop3_line_is_at_start(&session->lines))
         session->stray = session_is_stray(session);
     struct pop3_line line;
-    if (!session_take_line(session, true, event, &line)) {
-        if (event->type == POP3_EVENT_TRACE)
-            event->text = pop3_trace_status(event->text);
+    if (!session_take_line(session, true, event, &line))
         return session->failure.fault == FAULT_NONE;
-    }
     if (session->stray) {
         session_hear_stray(session, line.text);
         return false;

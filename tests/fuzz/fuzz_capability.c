@@ -44,11 +44,12 @@ static unsigned offers(const struct pop3_capabilities *set)
 
 static void add_lines(struct pop3_capabilities *set, struct slice lines)
 {
+    struct pop3_veil veil = {0};
     while (lines.len > 0) {
         const char *end = memchr(lines.data, '\n', lines.len);
         size_t len = end == NULL ? lines.len : (size_t)(end - lines.data);
         unsigned before = offers(set);
-        pop3_capability_add(set, (struct slice){lines.data, len});
+        pop3_capability_add(set, (struct slice){lines.data, len}, &veil);
         MUST((offers(set) & before) == before);
         lines = slice_skip(lines, end == NULL ? len : len + 1);
     }

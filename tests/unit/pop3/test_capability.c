@@ -13,13 +13,14 @@
 static struct pop3_capabilities set_of(const char *lines)
 {
     struct pop3_capabilities set;
+    struct pop3_veil veil = {0};
     pop3_capability_start(&set);
     struct slice rest = slice_from_string(lines);
     while (rest.len > 0) {
         size_t len = 0;
         while (len < rest.len && rest.data[len] != '\n')
             len++;
-        pop3_capability_add(&set, (struct slice){rest.data, len});
+        pop3_capability_add(&set, (struct slice){rest.data, len}, &veil);
         rest = slice_skip(rest, len + 1);
     }
     return set;
