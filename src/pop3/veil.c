@@ -34,13 +34,13 @@ enum reading { READING_PLAIN, READING_PERCENT, READING_BACKSLASH, READINGS_COUNT
 /* Octets that were read, and for each of them, and for the end, where it was read. */
 struct reader {
     size_t len;
-    char octets[POP3_LINE_OCTETS_MAX];
-    uint16_t from[POP3_LINE_OCTETS_MAX + 1];
+    char octets[POP3_VEIL_OCTETS_MAX];
+    uint16_t from[POP3_VEIL_OCTETS_MAX + 1];
 };
 
 struct pop3_veil_work {
     struct reader outer, decoded, inner; /* the text; of it, base64; of that, once more */
-    bool marks[POP3_LINE_OCTETS_MAX];    /* octets of the text that are to be covered */
+    bool marks[POP3_VEIL_OCTETS_MAX];    /* octets of the text that are to be covered */
 };
 
 /* ---- secrets ---- */
@@ -340,8 +340,8 @@ struct slice pop3_veil_over(struct pop3_veil *veil, struct slice text)
 {
     if (veil->password.len == 0 || text.len == 0)
         return text;
-    if (text.len > POP3_LINE_OCTETS_MAX)
-        text.len = POP3_LINE_OCTETS_MAX;
+    if (text.len > POP3_VEIL_OCTETS_MAX)
+        text.len = POP3_VEIL_OCTETS_MAX;
     bool found = mark_secrets(veil, text);
     bool stars = found && veil->password.len >= STARRED_OCTETS_LEAST && put_stars(veil, text);
     wipe_work(veil->work, text.len);
@@ -382,7 +382,7 @@ static struct slice last_word(struct slice text)
 
 bool pop3_veil_add(struct pop3_veil *veil, struct slice said)
 {
-    if (veil->password.len == 0 || said.len > POP3_LINE_OCTETS_MAX ||
+    if (veil->password.len == 0 || said.len > POP3_VEIL_OCTETS_MAX ||
         slice_equal(slice_trim(said), veil->password))
         return true;
     struct reader *decoded = &veil->work->decoded;

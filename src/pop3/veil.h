@@ -9,6 +9,9 @@
 
 #include "popfs/pop3.h"
 
+/* No more of a server's words is shown at once; and a line of 8 KiB would cost milliseconds. */
+enum { POP3_VEIL_OCTETS_MAX = 1024 };
+
 struct pop3_veil_word;
 
 /* A zeroed one is valid and covers nothing. */
@@ -33,7 +36,7 @@ bool pop3_veil_add(struct pop3_veil *veil, struct slice said);
 /*
  * The text with *** in place of each secret, or all of it gone behind one *** where the password is
  * so short that stars among the rest would tell it. Valid until the next call for this veil; the
- * text itself where there is nothing to hide. At most POP3_LINE_OCTETS_MAX octets of it are looked
+ * text itself where there is nothing to hide. At most POP3_VEIL_OCTETS_MAX octets of it are looked
  * at, and the rest is dropped.
  *
  * A secret is found as it was said, in any case; with its octets written as %41, \x41, \u0041, \101

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""Logins by token, by client certificate and bound to the TLS connection; and an address as the host (POP3.md 24, 25, 27)."""
+"""Logins by token, by client certificate and bound to the TLS connection; refusals; secrets that a server repeats; and an
+address as the host (POP3.md rules 24, 25, 27, 28 and 35)."""
 
 import base64
+import errno
 import hashlib
 import hmac
 import http.server
 import json
 import os
 import socket
+import subprocess
 import threading
 import urllib.parse
 
@@ -15,8 +18,8 @@ import dovecot
 import mailbox
 import pytest
 from conftest import script_options, script_source
-from mounting import mounted
-from reading import cat
+from mounting import mounted, wait_until
+from reading import cat, control, error_of, outcome_of
 from scripted import Script
 
 ONE = [mailbox.plain("one")]
@@ -386,6 +389,241 @@ def test_a_login_that_is_another_now_is_not_the_old_one(how, serve, place, autho
     assert said == ["USER", "USER", "USER", "AUTH", "AUTH"]
     assert [session.behind_first_capa for session in server.sessions] == [0, 1, 1, 0, 1]
     assert [session.logged_in for session in server.sessions] == [True, True, False, True, True]
+
+
+# ---- refusals before any credential was said
+
+
+OUTAGES = {  # switch, what it is set to, what a reader gets
+    "greeting": ("greeting", b"-ERR closed for today\r\n", errno.EIO),
+    "greeting-auth": ("greeting", b"-ERR [AUTH] closed for today\r\n", errno.EIO),
+    "greeting-sys-perm": ("greeting", b"-ERR [SYS/PERM] closed for today\r\n", errno.EIO),
+    "greeting-sys-temp": ("greeting", b"-ERR [SYS/TEMP] closed for today\r\n", errno.EBUSY),
+    "greeting-lock": ("greeting", b"-ERR too busy\r\n", errno.EBUSY),
+    "capa": ("garbled", {"CAPA": b"-ERR [SYS/PERM] closed for today\r\n"}, errno.EIO),
+    "user": ("garbled", {"USER": b"-ERR closed for today\r\n"}, errno.EIO),
+}
+
+
+def passcmd_that_counts(place, password):
+    """The option, and how often the password was fetched."""
+    (place.folder / "secret").write_text(password + "\n")
+    (place.folder / "ask").write_text(f"echo >> {place.folder}/fetched; cat {place.folder}/secret\n")
+    return f"passcmd=sh {place.folder}/ask", lambda: (place.folder / "fetched").read_text().count("\n")
+
+
+def refusals(server):
+    return [session for session in server.sessions if not session.logged_in]
+
+
+@pytest.mark.parametrize("what", OUTAGES)
+def test_a_refusal_before_any_credential_was_said_is_an_outage(what, serve, place):
+    switch, said, number = OUTAGES[what]
+    server = serve(Script(messages=[*ONE, mailbox.plain("two")], sasl=""))
+    usual = getattr(server.script, switch)
+    passcmd, fetched = passcmd_that_counts(place, server.script.password)
+    attempts = 2 if number == errno.EBUSY else 3
+    with mounted(place, script_source(server), f"tls=off,auth=user,refresh=0,timeout=2,{passcmd}") as mount:
+        setattr(server.script, switch, said)
+        server.drop_all()
+        assert error_of(open, mount.path / "one.eml", "rb") == number
+        wait_until("more attempts", lambda: outcome_of(open, mount.path / "one.eml", "rb") and len(refusals(server)) >= attempts, 40)
+        assert not any(session.commands and session.commands[-1].startswith("PASS") for session in refusals(server))
+        setattr(server.script, switch, usual)
+        wait_until("the end of the outage", lambda: not outcome_of(open, mount.path / "one.eml", "rb"), 40)
+        assert fetched() == 1 and "until somebody asks" not in mount.log()
+
+
+def test_a_greeting_that_refuses_is_quoted_on_mounting(serve, place):
+    server = serve(Script(greeting=b"-ERR closed \x1b[2J today\r\n"))
+    done = place.refused(place.command(script_source(server), script_options(place, server)))
+    assert done.returncode == 32 and "the server refused the connection: closed \\x1b[2J today" in done.stderr, done.stderr
+
+
+# ---- a password that was changed
+
+
+def write_password(place, source, server, password):
+    """The option that names the source."""
+    path = place.folder / f"changing-{source}"
+    path.touch(mode=0o600)
+    netrc = f"machine 127.0.0.1 login {server.script.user} password \"{password}\"\n"
+    path.write_text(netrc if source == "netrc" else password + "\n")
+    if source == "netrc":
+        path.replace(place.folder / ".netrc")
+    return {"netrc": "", "passfile": f"passfile={path}", "passcmd": f"passcmd=cat {path}"}[source]
+
+
+@pytest.mark.parametrize("said", ["-ERR [AUTH] wrong", "-ERR wrong"])
+@pytest.mark.parametrize("source", ["passfile", "passcmd", "netrc"])
+def test_a_changed_password_is_fetched_anew_and_tried_at_once(source, said, serve, place):
+    server = serve(Script(messages=ONE, wrong_said=said))
+    options = write_password(place, source, server, server.script.password)
+    with mounted(place, script_source(server), ",".join(filter(None, ("tls=off,refresh=0,timeout=10", options)))) as mount:
+        for password in ("the second", "the third one"):
+            before = len(server.sessions)
+            server.script.password = password
+            write_password(place, source, server, password)
+            control(mount, "refresh")
+            assert len(refusals(server)[-1].commands) and len(server.sessions) == before + 2
+        assert cat(mount.path / "one.eml") == ONE[0].data
+
+
+def test_a_reader_waits_while_a_changed_password_is_fetched(serve, place):
+    server = serve(Script(messages=ONE))
+    passcmd, fetched = passcmd_that_counts(place, server.script.password)
+    with mounted(place, script_source(server), f"tls=off,refresh=0,timeout=10,{passcmd}") as mount:
+        server.script.password = "another"
+        (place.folder / "secret").write_text("another\n")
+        server.drop_all()
+        assert cat(mount.path / "one.eml") == ONE[0].data and fetched() == 2
+
+
+def test_a_commit_goes_on_with_a_changed_password(serve, place):
+    server = serve(Script(messages=[*ONE, mailbox.plain("two")]))
+    passcmd, _ = passcmd_that_counts(place, server.script.password)
+    with mounted(place, script_source(server), f"tls=off,refresh=0,timeout=10,{passcmd}") as mount:
+        os.unlink(mount.path / "two.eml")
+        server.drop_all()
+        server.script.password = "another"
+        (place.folder / "secret").write_text("another\n")
+        control(mount, "commit")
+        assert [mail.name for mail in server.script.messages] == ["one"]
+
+
+@pytest.mark.parametrize("what", ["commit", "refresh"])
+def test_a_password_that_was_refused_by_a_code_and_is_the_same_is_not_tried_until_somebody_asks(what, serve, place):
+    server = serve(Script(messages=[*ONE, mailbox.plain("two")]))
+    passcmd, fetched = passcmd_that_counts(place, server.script.password)
+    with mounted(place, script_source(server), f"tls=off,refresh=0,timeout=10,{passcmd}", expect_exit=None) as mount:
+        os.unlink(mount.path / "two.eml")
+        server.drop_all()
+        server.script.password = "another"
+        assert error_of(control, mount, what) == errno.EACCES
+        assert fetched() == 2 and len(refusals(server)) == 1
+        assert error_of(open, mount.path / "one.eml", "rb") == errno.EACCES
+        assert error_of(control, mount, what) == errno.EACCES  # asked for: fetched and tried again
+        assert fetched() == 3 and len(refusals(server)) == 2
+        (place.folder / "secret").write_text("another\n")
+        control(mount, what)
+        assert cat(mount.path / "one.eml") == ONE[0].data and len(refusals(server)) == 2
+
+
+def test_a_refusal_that_is_not_about_the_password_does_not_fetch_it(serve, place):
+    server = serve(Script(messages=ONE))
+    passcmd, fetched = passcmd_that_counts(place, server.script.password)
+    with mounted(place, script_source(server), f"tls=off,refresh=0,timeout=10,{passcmd}") as mount:
+        server.script.refusal = "-ERR [SYS/PERM] account closed"
+        server.drop_all()
+        assert error_of(open, mount.path / "one.eml", "rb") == errno.EACCES
+        assert error_of(open, mount.path / "one.eml", "rb") == errno.EACCES
+        assert fetched() == 1 and len(refusals(server)) == 1
+        server.script.refusal = ""
+        control(mount, "refresh")
+        assert fetched() == 2
+
+
+def test_whoever_asks_gets_another_password_tried_and_the_same_one_not_hurried(serve, place):
+    """A refusal without a code may mean that we came too often: the same password has its pause."""
+    server = serve(Script(messages=ONE, wrong_said="-ERR no"))
+    passcmd, fetched = passcmd_that_counts(place, server.script.password)
+    with mounted(place, script_source(server), f"tls=off,refresh=0,timeout=10,{passcmd}") as mount:
+        server.drop_all()
+        server.script.password = "another"
+        assert error_of(control, mount, "refresh") == errno.EACCES
+        assert error_of(control, mount, "refresh") == errno.EACCES
+        assert fetched() == 3 and len(refusals(server)) == 1
+        (place.folder / "secret").write_text("another\n")
+        control(mount, "refresh")
+        assert fetched() == 4 and len(refusals(server)) == 1
+
+
+# ---- secrets that a server repeats
+
+
+def forms_of(secret, user="alice"):
+    """A secret as it stands, and within base64 wherever it lies there."""
+    raw = secret.encode()
+    whole = [base64.b64encode(text).decode() for text in (raw, b"\0" + user.encode() + b"\0" + raw)]
+    within = [base64.b64encode(b"x" * shift + raw)[4:-4].decode() for shift in range(3)]
+    return [secret, *whole, *within]
+
+
+REPEATED = {
+    "raw": lambda secret: secret,
+    "upper": str.upper,
+    "base64": lambda secret: base64.b64encode(secret.encode()).decode(),
+    "plain": lambda secret: base64.b64encode(b"\0alice\0" + secret.encode()).decode(),
+    "percent": lambda secret: urllib.parse.quote(secret, safe=""),
+    "json": lambda secret: json.dumps(secret)[1:-1].replace("/", "\\/"),
+}
+SECRET = "t0p/Secret>words\\%41"
+
+
+def ctl(mount, *words):
+    done = subprocess.run([os.environ["POPFSCTL"], words[0], str(mount.path), *words[1:]], capture_output=True, text=True,
+                          timeout=60, stdin=subprocess.DEVNULL, env=mount.place.environment)
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("auth", ["user", "plain", "cram-md5"])
+@pytest.mark.parametrize("form", REPEATED)
+def test_a_secret_that_the_server_repeats_is_shown_nowhere(form, auth, serve, place):
+    said = REPEATED[form](SECRET)
+    mails = [*ONE, mailbox.plain("two"), mailbox.plain("three")]
+    script = Script(messages=mails, password=SECRET, graffiti=f" after PASS {said} it is", retr_refused={"two"}, dele_refused={"three"},
+                    list_extra=f"no row of {said}\r\n".encode(), quit="refused")
+    server = serve(script)
+    command = place.command(script_source(server), script_options(place, server, f"refresh=0,auth={auth}"), ("-f", "-d"))
+    shown = []
+    with mounted(place, None, None, command=command, expect_exit=None) as mount:
+        assert cat(mount.path / "one.eml") == ONE[0].data
+        assert error_of(open, mount.path / "two.eml", "rb") == errno.EIO
+        os.unlink(mount.path / "three.eml")
+        shown += [ctl(mount, "commit"), ctl(mount, "status"), ctl(mount, "status", "--json")]
+        script.greeting = f"-ERR no more of {said}\r\n".encode()
+        server.drop_all()
+        shown += [ctl(mount, "refresh"), ctl(mount, "status")]
+        shown += [cat(mount.path / ".popfs" / name).decode() for name in ("status", "status.json")]
+    shown.append(mount.log())
+    assert sum(text.count("after PASS ***") for text in shown) > 3, shown[-1]
+    for text in shown:
+        assert not [found for found in (*forms_of(SECRET), said) if found.lower() in text.lower()], text
+
+
+@pytest.mark.parametrize("form", REPEATED)
+def test_a_secret_that_the_server_repeats_on_refusing_it_is_not_shown(form, serve, place):
+    said = REPEATED[form](SECRET)
+    server = serve(Script(messages=ONE, wrong_said=f"-ERR unknown command: PASS {said}"))
+    options = script_options(place, server)
+    place.passfile(SECRET)
+    done = place.refused(place.command(script_source(server), options, ("-f", "-d")))
+    assert "unknown command: PASS ***" in done.stderr, done.stderr
+    assert not [found for found in (*forms_of(SECRET), said) if found.lower() in done.stderr.lower()], done.stderr
+
+
+@pytest.mark.parametrize("auth", ["xoauth2", "oauthbearer"])
+def test_a_token_that_the_server_repeats_in_its_complaint_is_not_shown(auth, serve, place, authority, certificate):
+    def complain(session, initial):
+        if not initial:
+            session.challenge(b"")
+        session.challenge(json.dumps({"status": "401", "token": SECRET.replace("/", "-")}).encode())
+        return False
+
+    token = SECRET.replace("/", "-")
+    script = Script(messages=ONE, password=token, sasl=auth.upper(), mechanisms={auth.upper(): complain}, graffiti=f" {token}")
+    server = serve(script, certificate=certificate, implicit_tls=True)
+    options = script_options(place, server, f"auth={auth},cafile={authority.cert}", tls="")
+    done = place.refused(place.command(script_source(server, "pops"), options, ("-f", "-d")))
+    assert '"token": "***"' in done.stderr and not [found for found in forms_of(token) if found in done.stderr], done.stderr
+
+
+def test_a_text_that_repeats_a_very_short_password_is_not_shown_at_all(serve, place):
+    server = serve(Script(messages=ONE, wrong_said="-ERR bad command: PASS a"))
+    options = script_options(place, server)
+    place.passfile("a")
+    done = place.refused(place.command(script_source(server), options))
+    assert done.stderr.strip().endswith("the server refused the login: ***"), done.stderr
 
 
 # ---- an address for a host

@@ -97,7 +97,7 @@ static void a_secret_that_is_cut_short_or_broken_up_is_starred(void **state)
 
 static void a_token_is_found_without_looking_for_all_its_pieces(void **state)
 {
-    char token[16385], text[POP3_LINE_OCTETS_MAX];
+    char token[16385], text[8192];
     (void)state;
     for (size_t i = 0; i < sizeof(token) - 1; i++)
         token[i] = (char)('a' + i * 7 % 26);
@@ -141,15 +141,15 @@ static void what_was_said_is_starred_and_so_is_what_it_holds(void **state)
 
 static void a_line_of_the_greatest_length_is_read_to_its_end(void **state)
 {
-    char *text = malloc(POP3_LINE_OCTETS_MAX + 10);
+    char *text = malloc(POP3_VEIL_OCTETS_MAX + 10);
     (void)state;
     assert_non_null(text);
-    memset(text, '%', POP3_LINE_OCTETS_MAX + 10);
-    memcpy(text + POP3_LINE_OCTETS_MAX - 10, "wonderland", 10);
+    memset(text, '%', POP3_VEIL_OCTETS_MAX + 10);
+    memcpy(text + POP3_VEIL_OCTETS_MAX - 10, "wonderland", 10);
     struct pop3_veil veil;
     assert_true(pop3_veil_init(&veil, "wonderland"));
-    struct slice shown = pop3_veil_over(&veil, (struct slice){text, POP3_LINE_OCTETS_MAX + 10});
-    assert_int_equal(shown.len, POP3_LINE_OCTETS_MAX - 10 + 3);
+    struct slice shown = pop3_veil_over(&veil, (struct slice){text, POP3_VEIL_OCTETS_MAX + 10});
+    assert_int_equal(shown.len, POP3_VEIL_OCTETS_MAX - 10 + 3);
     pop3_veil_done(&veil);
     free(text);
 }
