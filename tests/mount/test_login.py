@@ -399,7 +399,6 @@ OUTAGES = {  # switch, what it is set to, what a reader gets
     "greeting-auth": ("greeting", b"-ERR [AUTH] closed for today\r\n", errno.EIO),
     "greeting-sys-perm": ("greeting", b"-ERR [SYS/PERM] closed for today\r\n", errno.EIO),
     "greeting-sys-temp": ("greeting", b"-ERR [SYS/TEMP] closed for today\r\n", errno.EBUSY),
-    "greeting-lock": ("greeting", b"-ERR too busy\r\n", errno.EBUSY),
     "capa": ("garbled", {"CAPA": b"-ERR [SYS/PERM] closed for today\r\n"}, errno.EIO),
     "user": ("garbled", {"USER": b"-ERR closed for today\r\n"}, errno.EIO),
 }

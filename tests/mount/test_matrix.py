@@ -216,6 +216,7 @@ ELSEWHERE = {
     "quit_keeps": "test_new_mail.py",
     "mechanisms": "test_login.py",
     "tls_1_2": "test_login.py",
+    "wrong_said": "test_login.py",
 }
 
 
