@@ -307,7 +307,7 @@ class Session(threading.Thread):
             return
         count, octets = self._script.unasked[verb]
         if sum(line.split(" ")[0].upper() == verb for line in self.commands) == count:
-            del self._script.unasked[verb]
+            self._script.unasked = {key: said for key, said in self._script.unasked.items() if key != verb}
             self._send(octets)
 
     def _ok(self, _rest):

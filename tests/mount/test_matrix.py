@@ -183,6 +183,7 @@ CASES = {
     "connections-refused": Case("22", switches(refuse_connections=True), refused="closed|lost"),
     "error-after-login": Case("3.7", switches(error_after_login=b"-ERR [SYS/TEMP] cannot open it\r\n"), options="timeout=2",
                               refused="cannot open it|closed|lost", logins=2),
+    "temporary-error-unasked": Case("3.7", switches(unasked={"RETR": (2, b"-ERR [SYS/TEMP] internal error\r\n")}), logins=3),
     "idle-closes": Case("3.10", switches(idle_s=1.2), options="timeout=10,keepalive=0", logins=3),
     # -- rules 24 to 28: TLS and login
     "tls-1.1": Case("24, 26", switches(tls_only_1_1=True), transports=("stls", "tls"), refused="TLS"),
