@@ -23,34 +23,19 @@ import mailbox
 
 MAIL_USER = "mail"  # owns the Maildirs; any existing user that is not root will do
 
-CONFIG = """
+# Both releases call these so.
+SAME = """
 base_dir = {folder}/run
 state_dir = {folder}/state
 log_path = {folder}/dovecot.log
-protocols = pop3
 listen = 127.0.0.1
 ssl = yes
-ssl_cert = <{cert}
-ssl_key = <{key}
-disable_plaintext_auth = no
-auth_mechanisms = plain login cram-md5 scram-sha-1 scram-sha-256 apop
 auth_failure_delay = 0
 auth_cache_size = 0
 first_valid_uid = 1
 first_valid_gid = 1
-mail_location = maildir:~/Maildir
 mail_max_userip_connections = 100
-pop3_uidl_format = %f
 pop3_no_flag_updates = yes
-pop3_logout_format = top=%t retr=%r dele=%d
-passdb {{
-  driver = passwd-file
-  args = scheme=PLAIN username_format=%u {folder}/users
-}}
-userdb {{
-  driver = passwd-file
-  args = username_format=%u {folder}/users
-}}
 service pop3-login {{
   chroot =
   inet_listener pop3 {{
@@ -65,6 +50,105 @@ service anvil {{
   # No growing delay after a refused password.
   unix_listener anvil-auth-penalty {{
     mode = 0
+  }}
+}}
+"""
+CONFIG_2_3 = """
+protocols = pop3
+ssl_cert = <{cert}
+ssl_key = <{key}
+disable_plaintext_auth = no
+auth_mechanisms = plain login cram-md5 scram-sha-1 scram-sha-256 apop
+mail_location = maildir:~/Maildir
+pop3_uidl_format = %f
+pop3_logout_format = top=%t retr=%r dele=%d
+passdb {{
+  driver = passwd-file
+  args = scheme=PLAIN username_format=%u {folder}/users
+}}
+userdb {{
+  driver = passwd-file
+  args = username_format=%u {folder}/users
+}}
+"""
+# The two versions come first, or it does not start.
+CONFIG_2_4 = """
+dovecot_config_version = 2.4.0
+dovecot_storage_version = 2.4.0
+protocols {{
+  pop3 = yes
+}}
+ssl_server {{
+  cert_file = {cert}
+  key_file = {key}
+}}
+auth_allow_cleartext = yes
+auth_mechanisms = plain login cram-md5 scram-sha-1 scram-sha-256 apop
+auth_username_format = %{{user}}
+mail_driver = maildir
+mail_path = ~/Maildir
+pop3_uidl_format = %{{filename}}
+pop3_logout_format = top=%{{top_count}} retr=%{{retr_count}} dele=%{{deleted_count}}
+passdb passwd-file {{
+  passwd_file_path = {folder}/users
+  default_password_scheme = PLAIN
+}}
+userdb passwd-file {{
+  passwd_file_path = {folder}/users
+}}
+"""
+
+# For a server that takes tokens and client certificates too; after the others, so that it wins.
+TOKENS_2_3 = """
+auth_mechanisms = plain external xoauth2 oauthbearer scram-sha-256
+ssl_ca = <{ca}
+ssl_require_crl = no
+ssl_verify_client_cert = yes
+auth_ssl_username_from_cert = yes
+ssl_cert_username_field = commonName
+passdb {{
+  driver = oauth2
+  mechanisms = xoauth2 oauthbearer
+  args = {folder}/oauth2.conf
+}}
+passdb {{
+  driver = static
+  mechanisms = external
+  args = nopassword=y
+}}
+"""
+OAUTH2_2_3 = """
+introspection_mode = get
+introspection_url = {token_service}
+username_attribute = username
+active_attribute = active
+active_value = true
+force_introspection = yes
+"""
+TOKENS_2_4 = """
+auth_mechanisms = plain external xoauth2 oauthbearer scram-sha-256
+ssl_server {{
+  ca_file = {ca}
+  require_crl = no
+  request_client_cert = yes
+  cert_username_field = commonName
+}}
+auth_ssl_username_from_cert = yes
+oauth2 {{
+  introspection_mode = get
+  introspection_url = {token_service}
+  username_attribute = username
+  active_attribute = active
+  active_value = true
+  force_introspection = yes
+}}
+passdb oauth2 {{
+  mechanisms_filter = xoauth2 oauthbearer
+}}
+passdb static {{
+  mechanisms_filter = external
+  fields {{
+    nopassword = yes
   }}
 }}
 """
@@ -118,7 +202,7 @@ class Account:
 
     def methods(self):
         """The login mechanisms that were used, oldest first."""
-        return re.findall(rf"Login: user=<{re.escape(self.user)}>, method=([A-Z0-9-]+)", self.server.log())
+        return re.findall(rf"Log(?:in|ged in): user=<{re.escape(self.user)}>, method=([A-Z0-9-]+)", self.server.log())
 
 
 def _free_port():
@@ -127,18 +211,41 @@ def _free_port():
         return probe.getsockname()[1]
 
 
+def _program():
+    program = shutil.which("dovecot", path="/usr/sbin:/usr/bin:/sbin")
+    assert program, "dovecot is not installed: run contrib/packages.sh"
+    return program
+
+
+def _is_2_3():
+    """2.4, which Debian 13 has, does not read what 2.3 did."""
+    return subprocess.run([_program(), "--version"], capture_output=True, text=True).stdout.startswith("2.3.")
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What a server that takes tokens and client certificates rests on."""
+
+    ca: Path  # whose client certificates count
+    service: str  # the URL that says whose a token is; the token follows it
+
+
 class Dovecot:
-    def __init__(self, folder: Path, certificate: certs.Certificate, more=""):
-        """`more` settings come last, so that they win."""
+    def __init__(self, folder: Path, certificate: certs.Certificate, tokens: Tokens | None = None):
         self.folder = folder
         folder.mkdir(parents=True)
         folder.chmod(0o755)
         self.port, self.tls_port = _free_port(), _free_port()
         self._users = []
         self._process = None
-        config = CONFIG.format(folder=folder, cert=certificate.cert, key=certificate.key,
-                               port=self.port, tls_port=self.tls_port)
-        (folder / "dovecot.conf").write_text(config + more)
+        old = _is_2_3()
+        config = (CONFIG_2_3 if old else CONFIG_2_4) + SAME
+        values = dict(folder=folder, cert=certificate.cert, key=certificate.key, port=self.port, tls_port=self.tls_port)
+        if tokens:
+            config += TOKENS_2_3 if old else TOKENS_2_4
+            values |= dict(ca=tokens.ca, token_service=tokens.service)
+            (folder / "oauth2.conf").write_text(OAUTH2_2_3.format(**values))
+        (folder / "dovecot.conf").write_text(config.format(**values))
         (folder / "users").write_text("")
 
     def account(self, user, password):
@@ -150,10 +257,8 @@ class Dovecot:
         return account
 
     def start(self):
-        program = shutil.which("dovecot", path="/usr/sbin:/usr/bin:/sbin")
-        assert program, "dovecot is not installed: run contrib/packages.sh"
         # setpriv: it must not outlive a test run that was killed.
-        command = ["setpriv", "--pdeathsig", "TERM", program, "-F", "-c", str(self.folder / "dovecot.conf")]
+        command = ["setpriv", "--pdeathsig", "TERM", _program(), "-F", "-c", str(self.folder / "dovecot.conf")]
         with open(self.folder / "output", "wb") as output:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         end = time.monotonic() + 20

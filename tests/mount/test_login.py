@@ -25,34 +25,6 @@ from scripted import Script
 ONE = [mailbox.plain("one")]
 GOOD, EXPIRED = "good.token-of_tina~1+2/3==", "an.expired.token"
 
-DOVECOT_MORE = """
-auth_mechanisms = plain external xoauth2 oauthbearer scram-sha-256
-ssl_ca = <{ca}
-ssl_require_crl = no
-ssl_verify_client_cert = yes
-auth_ssl_username_from_cert = yes
-ssl_cert_username_field = commonName
-passdb {{
-  driver = oauth2
-  mechanisms = xoauth2 oauthbearer
-  args = {folder}/oauth2.conf.ext
-}}
-passdb {{
-  driver = static
-  mechanisms = external
-  args = nopassword=y
-}}
-"""
-
-OAUTH2 = """
-introspection_mode = get
-introspection_url = http://127.0.0.1:{port}/introspect?token=
-username_attribute = username
-active_attribute = active
-active_value = true
-force_introspection = yes
-"""
-
 
 class TokenServer(http.server.ThreadingHTTPServer):
     """Says whose a token is (RFC 7662), and remembers which ones it was asked about."""
@@ -96,8 +68,8 @@ def tokens():
 def server(root_folder, authority, tokens):
     """A Dovecot that takes tokens and certificates."""
     folder = root_folder / "dovecot-login"
-    running = dovecot.Dovecot(folder, authority.issue("login-server"), DOVECOT_MORE.format(ca=authority.cert, folder=folder))
-    (folder / "oauth2.conf.ext").write_text(OAUTH2.format(port=tokens.server_port))
+    service = f"http://127.0.0.1:{tokens.server_port}/introspect?token="
+    running = dovecot.Dovecot(folder, authority.issue("login-server"), dovecot.Tokens(authority.cert, service))
     for user in ("tina", "cora"):
         account = running.account(user, "never said")
         account.add(ONE)
