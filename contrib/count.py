@@ -1,9 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Counts the single tests in meson's logs and prints `N passed, N failed`. count.py TESTLOG.JSON…
+"""Counts the single tests in meson's logs and prints `N passed, N failed`. count.py FILE…
 
-A program of cmocka or pytest counts as the tests that it ran, any other as one. One that failed without naming a failed test
-(a crash, a time-out, a fixture) is one more failure. Exit code 1 if anything failed, or nothing ran.
+FILE.json is a log of meson: a program of cmocka or pytest counts as the tests that it ran, any other as one. One that failed without
+naming a failed test (a crash, a time-out, a fixture) is one more failure. One that cannot run here (exit code 77) is named and counts
+neither way. Any other FILE is what check.sh said somewhere else; its closing line counts, and none is a failure.
+Exit code 1 if anything failed, or nothing ran.
 """
 
 import json
@@ -31,15 +33,33 @@ def count(result, output):
     return passed, failed
 
 
+def closing(text):
+    """What the last line says."""
+    found = re.search(r"^(\d+) passed, (\d+) failed\n*\Z", text, re.MULTILINE)
+    return tuple(map(int, found.groups())) if found else (0, 1)
+
+
+def rows(path):
+    """Name, passed, failed, and where more is said."""
+    with open(path, errors="replace") as log:
+        if not path.endswith(".json"):
+            yield path, *closing(log.read()), path
+            return
+        for row in map(json.loads, log):
+            output = row.get("stdout", "")
+            if row["result"] == "SKIP":
+                print(f"skipped: {row['name']}: {output.strip()}")
+            else:
+                yield row["name"], *count(row["result"], output), path.removesuffix(".json") + ".txt"
+
+
 def main():
     passed = failed = 0
     for path in sys.argv[1:]:
-        with open(path) as log:
-            for row in map(json.loads, log):
-                more_passed, more_failed = count(row["result"], row.get("stdout", ""))
-                passed, failed = passed + more_passed, failed + more_failed
-                if more_failed:
-                    print(f"failed: {row['name']} ({more_failed} of {more_passed + more_failed}), see {path.removesuffix('.json')}.txt")
+        for name, more_passed, more_failed, where in rows(path):
+            passed, failed = passed + more_passed, failed + more_failed
+            if more_failed:
+                print(f"failed: {name} ({more_failed} of {more_passed + more_failed}), see {where}")
     print(f"{passed} passed, {failed} failed")
     sys.exit(failed > 0 or passed == 0)
 

@@ -6,7 +6,6 @@ cd "$1" || exit 1
 bad=0 count=0
 flags=(-x c -std=gnu17 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Iinclude -Wall -Wextra -Wundef -Wstrict-prototypes -Werror -fsyntax-only)
 for compiler in gcc clang; do
-    command -v "$compiler" >/dev/null || compiler=$compiler-14
     for header in include/popfs/*.h; do
         count=$((count + 1))
         printf '#include "popfs/%s"\n#include "popfs/%s"\n' "${header##*/}" "${header##*/}" |
