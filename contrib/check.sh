@@ -3,23 +3,37 @@
 # Builds popfs and runs every test, first as it is shipped (warnings are errors), then under ASan and UBSan.
 #   sudo ./contrib/check.sh          ends with the line "N passed, N failed"
 #   sudo ./contrib/check.sh --long   every cell, under ThreadSanitizer and with clang as well, a soak of ten minutes, the fuzzers for a
-#                                    minute each and the benchmark: an hour and a half
+#                                    minute each, the benchmark, the other Debian and a 32-bit system: two hours
+#   sudo ./contrib/check.sh --short  what a processor can change: build, unit tests, fuzz corpora, a mount of each transport
+#   sudo ./contrib/check.sh --release trixie                 demo.sh and check.sh in a fresh Debian, which goes away again
+#   sudo ./contrib/check.sh --release bookworm --arch i386    check.sh --short in one of another processor
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-long=no patience=1
-case ${1-} in
-'') ;;
---long) long=yes patience=6 ;;
-*) echo "usage: contrib/check.sh [--long]" >&2; exit 2 ;;
-esac
+usage() { echo "usage: contrib/check.sh [--long | --short | [--release NAME] [--arch ARCH]]" >&2; exit 2; }
+mode=plain patience=1
+# shellcheck source=/dev/null
+mine=$(. /etc/os-release && echo "${VERSION_CODENAME-}")
+release=$mine arch=''
+while (($# > 0)); do
+    case $1 in
+    --long) mode=long patience=6 ;;
+    --short) mode=short ;;
+    --release) mode=fresh release=${2-} && shift ;;
+    --arch) mode=fresh arch=${2-} && shift ;;
+    *) usage ;;
+    esac
+    shift || usage
+done
 
 say() { printf '\n== %s\n' "$*"; }
 give_up() { printf '%s\n0 passed, 1 failed\n' "$*" >&2; exit 1; }
 
 ((EUID == 0)) || give_up "Run this as root (sudo): the tests start a private Dovecot and mount file systems."
 [[ -e /dev/fuse ]] || give_up "/dev/fuse is missing. In a container: --device /dev/fuse --cap-add SYS_ADMIN."
+[[ $mode != fresh ]] || exec ./contrib/fresh.sh "$release" "${arch:-$(dpkg --print-architecture)}"
 ./contrib/packages.sh test || give_up "The packages are not there."
+[[ $mode != long ]] || ./contrib/packages.sh fresh || give_up "The packages are not there."
 
 # build NAME [meson options]: configures build/NAME anew and compiles.
 build() {
@@ -43,14 +57,28 @@ tests() {
     logs+=("$log")
 }
 
+# fresh RELEASE ARCH: its own closing line counts.
+fresh() {
+    local log=build/$1-$2.log
+    setpriv --pdeathsig TERM ./contrib/fresh.sh "$@" 2>&1 | tee "$log" || true
+    logs+=("$log")
+}
+
 # Of the clone's owner, who may want to build in it after this was run with sudo.
 mkdir -p build && chown --reference=. build
+if [[ $mode == short ]]; then
+    build short -Dwerror=true
+    tests short unit --suite unit --suite fuzz
+    PYTEST_ADDOPTS="-k test_every_file_is_what_the_server_sends" tests short mount mount
+    say "result"
+    exec /usr/bin/python3 -B contrib/count.py "${logs[@]}"
+fi
 build check -Dwerror=true
 tests check tests
 
 # Without werror: gcc warns of what it only imagines once it has added its own checks.
 build sanitize -Db_sanitize=address,undefined
-if [[ $long == no ]]; then
+if [[ $mode == plain ]]; then
     # The files that try other programs on popfs, for minutes, show nothing new of its memory.
     PYTEST_ADDOPTS="--ignore='$PWD/tests/mount/test_backups.py' --ignore='$PWD/tests/mount/test_sizes.py'" tests sanitize tests
 else
@@ -93,6 +121,10 @@ else
     done
     say "benchmark, once: shows that it works, and is not counted"
     ./contrib/bench.sh --runs 1 || (($? == 1)) || give_up "It could not be measured."
+    for release in bookworm trixie; do
+        [[ $release == "$mine" ]] || fresh "$release" "$(dpkg --print-architecture)"
+    done
+    if arch-test i386 >/dev/null; then fresh bookworm i386; else say "skipped: this kernel runs no programs for i386"; fi
 fi
 
 say "result"
