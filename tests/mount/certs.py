@@ -40,7 +40,7 @@ class Authority:
                  "-keyout", self._key, "-out", self.cert)
 
     def issue(self, stem, names=GOOD_NAMES, common_name="popfs test", days=30):
-        """names=None: no subjectAltName at all; days < 0: expired already."""
+        """names=None: no subjectAltName at all; days=0: expired already (openssl 3.5 takes no negative ones)."""
         cert, key = self.folder / f"{stem}.pem", self.folder / f"{stem}.key"
         request, extensions = self.folder / f"{stem}.csr", self.folder / f"{stem}.ext"
         extensions.write_text("basicConstraints=CA:FALSE\n" + (f"subjectAltName={names}\n" if names else ""))

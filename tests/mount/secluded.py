@@ -70,7 +70,7 @@ class Secluded:
         wait_until(f"{words} in the log", lambda: words in self.logged())
 
     def command(self, *words, user=None):
-        enter = ["nsenter", "-t", str(self._holder.pid), "-m", "--"]
+        enter = ["nsenter", "-t", str(self._holder.pid), "-m", "-r", "-w", "--"]
         become = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"] if user else []
         return enter + become + [os.fspath(word) for word in words]
 

@@ -38,7 +38,7 @@ def start(serve, how, certificate, **switches):
 
 
 BAD_CERTIFICATES = {
-    "expired": (dict(days=-1), "expired"),
+    "expired": (dict(days=0), "expired"),
     "wrong-name": (dict(names="DNS:other.example,IP:127.0.0.9"), "mismatch|match|name"),
     "cn-only": (dict(names=None, common_name="127.0.0.1"), "mismatch|match|name"),
     "wildcard": (dict(names="DNS:*.0.0.1,DNS:127.*"), "mismatch|match|name"),
@@ -136,7 +136,7 @@ def test_no_mechanism_is_strong_enough_for_the_clear(auth, serve, place, authori
 
 # What POP3.md rule 26 lists: how the server is made, the options, and what the one line says.
 ATTACKS = {
-    "expired": (lambda a, c: a.issue("x-expired", days=-1), {}, "expired on"),
+    "expired": (lambda a, c: a.issue("x-expired", days=0), {}, "expired on"),
     "self-signed": (lambda a, c: a.self_signed("x-self"), {}, "is self-signed"),
     "wrong-name": (lambda a, c: a.issue("x-name", names="DNS:other.example"), {}, "is for another host"),
     "cn-only": (lambda a, c: a.issue("x-cn", names=None, common_name="127.0.0.1"), {}, "no name but its subject"),
