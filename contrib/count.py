@@ -3,8 +3,8 @@
 """Counts the single tests in meson's logs and prints `N passed, N failed`. count.py FILE…
 
 FILE.json is a log of meson: a program of cmocka or pytest counts as the tests that it ran, any other as one. One that failed without
-naming a failed test (a crash, a time-out, a fixture) is one more failure. One that cannot run here (exit code 77) is named and counts
-neither way. Any other FILE is what check.sh said somewhere else; its closing line counts, and none is a failure.
+naming a failed test (a crash, a time-out, a fixture) is one more failure. One that cannot run here (exit code 77, or skipped by
+pytest) is named and counts neither way. Any other FILE is what check.sh said somewhere else; its closing line counts, and none is a failure.
 Exit code 1 if anything failed, or nothing ran.
 """
 
@@ -24,8 +24,7 @@ def count(result, output):
     elif summary:
         words = {word: int(number) for number, word in re.findall(r"(\d+) ([a-z]+)", summary.group(1))}
         passed = words.get("passed", 0)
-        # A skipped test has shown nothing.
-        failed = sum(words.get(word, 0) for word in ("failed", "error", "errors", "skipped"))
+        failed = sum(words.get(word, 0) for word in ("failed", "error", "errors"))
     else:
         passed, failed = (1, 0) if result == "OK" else (0, 1)
     if result != "OK" and failed == 0:
@@ -50,6 +49,8 @@ def rows(path):
             if row["result"] == "SKIP":
                 print(f"skipped: {row['name']}: {output.strip()}")
             else:
+                for said in re.findall(r"^SKIPPED \[\d+\] (.*)", output, re.MULTILINE):
+                    print(f"skipped: {said}")
                 yield row["name"], *count(row["result"], output), path.removesuffix(".json") + ".txt"
 
 
