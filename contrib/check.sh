@@ -68,7 +68,7 @@ fresh() {
 mkdir -p build && chown --reference=. build
 if [[ $mode == short ]]; then
     build short -Dwerror=true
-    tests short unit --suite unit --suite fuzz
+    tests short unit --suite unit --suite system --suite fuzz
     PYTEST_ADDOPTS="-k test_every_file_is_what_the_server_sends" tests short mount mount
     say "result"
     exec /usr/bin/python3 -B contrib/count.py "${logs[@]}"
