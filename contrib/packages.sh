@@ -20,7 +20,7 @@ build) ;;
 '') packages+=("${try[@]}") ;;
 bench) packages+=("${try[@]}" mpop curl fetchmail bindfs) ;;
 test)
-    packages+=("${try[@]}" clang mandoc shellcheck python3-pytest python3-pytest-xdist zsh fish bash-completion)
+    packages+=("${try[@]}" clang libclang-rt-dev mandoc shellcheck python3-pytest python3-pytest-xdist zsh fish bash-completion)
     # What people read, copy and overwrite mail with; the tests let each of them meet servers that lie, and messages that stay.
     packages+=(rsync restic borgbackup libarchive-tools cpio less git ripgrep vim-tiny)
     extra=(clang-format-14)
