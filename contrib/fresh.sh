@@ -89,6 +89,7 @@ run mmdebstrap --mode=root --variant=minbase --include=ca-certificates --archite
     --aptopt="$PWD/$logs/apt.conf" "$release" "$system" "${lines[@]}" >"$logs/mmdebstrap.log" 2>&1 ||
     { tail -20 "$logs/mmdebstrap.log"; give_up "There is no fresh system."; }
 touch "$system/dev/fuse"
+printf '127.0.0.1 localhost\n::1 localhost\n' >"$system/etc/hosts"
 # What starts a system or a container makes this; fusermount3 of a user looks there.
 ln -s ../proc/self/mounts "$system/etc/mtab"
 for path in /dev/fuse /dev/pts /proc; do

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 CMOCKA = "[ RUN      ] a\n[       OK ] a\n[ RUN      ] b\n[  FAILED  ] b\n"
+CMOCKA_SKIPS = "[ RUN      ] a\n[       OK ] a\n[ RUN      ] b\n[  SKIPPED ] b\n[  SKIPPED ] 1 test(s), listed below:\n[  SKIPPED ] b\n"
 
 
 def row(result, said=""):
@@ -18,6 +19,8 @@ def row(result, said=""):
 CASES = {  # name of the file, what it holds -> the closing line
     ("a.json", row("OK") + row("FAIL")): "1 passed, 1 failed",
     ("cmocka.json", row("FAIL", CMOCKA)): "1 passed, 1 failed",
+    ("cmocka-skips.json", row("OK", CMOCKA_SKIPS)): "1 passed, 0 failed",
+    ("cmocka-dies-and-skips.json", row("FAIL", CMOCKA_SKIPS)): "1 passed, 1 failed",
     ("pytest.json", row("FAIL", "==== 1 failed, 7 passed in 3.2s ====\n")): "7 passed, 1 failed",
     ("pytest-skips.json", row("OK", "SKIPPED [1] one.py:3: not here\n7 passed, 1 skipped in 3.2s\n")): "7 passed, 0 failed",
     ("crash.json", row("FAIL", "[ RUN      ] a\n[       OK ] a\n")): "1 passed, 1 failed",
