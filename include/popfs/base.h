@@ -2,7 +2,7 @@
 /*
  * base: bytes, faults and the log, on which every other folder rests.
  *
- * Knows memory and bytes. Refuses to know mail, protocols or files.
+ * Knows memory, bytes and the kernel's table of mounts. Refuses to know mail, protocols or files.
  */
 #ifndef POPFS_BASE_H
 #define POPFS_BASE_H
@@ -133,6 +133,54 @@ bool digest_sha256(struct slice bytes, unsigned char ret_digest[DIGEST_SHA256_OC
  * chooses the UIDLs cannot make them collide. Never stored, never sent. Any thread.
  */
 uint64_t hash_bytes(struct slice bytes);
+
+/* ---- mounts: the rows of /proc/self/mountinfo, see proc(5) ---- */
+
+enum { MOUNT_DEVICE_OCTETS = 24 };
+
+/* Tells one mount from all others as long as its file system lives; the kernel gives both numbers
+ * away again after that. */
+struct mount_identity {
+    uint64_t id;                      /* of the mount; it moves with the mount */
+    char device[MOUNT_DEVICE_OCTETS]; /* of the file system, which may have several: "0:38" */
+};
+
+/* The slices lie in the table. */
+struct mount_row {
+    uint64_t id, parent_id; /* the parent is the mount that this one is mounted on, or in */
+    struct slice device, root;
+    struct slice mountpoint, source; /* escaped: mounts_text_is(), mounts_text_append() */
+    struct slice type;
+    struct slice flags;   /* of the mount: "rw,nosuid" */
+    struct slice options; /* of the file system: "rw,allow_other" */
+};
+
+/* The whole table, appended, from a descriptor of it, whatever was read from that before. False: it
+ * cannot be read. */
+bool mounts_read(int descriptor, struct buffer *table);
+/* The same of the calling process. Returns 0 or an errno. */
+int mounts_load(struct buffer *table);
+
+/* Takes the next row off the front; a line that is no row is left out. False at the end. */
+bool mounts_take_row(struct slice *table, struct mount_row *ret_row);
+bool mounts_find_row(struct slice table, const struct mount_identity *identity,
+                     struct mount_row *ret_row);
+/* Of type "fuse.popfs". */
+bool mounts_row_is_popfs(const struct mount_row *row);
+struct mount_identity mounts_row_identity(const struct mount_row *row);
+/* A word of a list with commas. */
+bool mounts_options_have(struct slice options, const char *word);
+/* A blank, a tab, a line end, a backslash in a text is \ and three octal digits. */
+bool mounts_text_is(struct slice text, const char *plain);
+/* Appends it as it was, terminated. False for want of memory. */
+bool mounts_text_append(struct slice text, struct buffer *plain);
+
+/* The mount that an open file is in. Asks the kernel alone, and not the file system. Returns 0 or
+ * an errno. */
+int mounts_id_of(int descriptor, uint64_t *ret_id);
+/* The row of the mount on top at `path`, in a table that is loaded for it. Returns 0 or an errno.
+ */
+int mounts_find(const char *path, struct buffer *table, struct mount_row *ret_row);
 
 /* ---- the log: sync, fs and cli write to it, lower folders return a failure instead ---- */
 
