@@ -30,6 +30,8 @@ int control_run(const struct place *place, const char *word, const char *name)
     CLEANUP_CLOSE int control = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
     if (control < 0)
         return errno == ENOENT ? ENXIO : errno;
+    if (!place_has_file(place, control))
+        return ENODEV;
     size_t octets = strlen(line);
     ssize_t written = write(control, line, octets);
     if (written < 0)

@@ -51,6 +51,8 @@ static const char *words_of(int error)
     case ENOTCONN:
     case ECONNABORTED:
         return "popfs has died; clear the place with fusermount3 -uz";
+    case ENODEV:
+        return "another file system has been mounted here meanwhile";
     case EBADMSG:
     case EFBIG:
         return "status.json makes no sense";

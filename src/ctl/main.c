@@ -24,8 +24,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char table[] = "/proc/self/mounts";
-
 static const char usage[] =
     "usage: popfsctl [--json] [-q] COMMAND MOUNTPOINT [NAME...]\n"
     "\n"
@@ -76,10 +74,10 @@ static int no_mount(struct job *job, const char *path, int error, int code)
 /* What umount(8) takes: the mount point itself, and nothing below it, or the source. */
 static int find_to_unmount(const char *word, struct place *place)
 {
-    int error = place_find(table, word, place);
+    int error = place_find(word, place);
     if (error == 0)
         return place->is_root ? 0 : ENODEV;
-    return place_find_source(table, word, place) == 0 ? 0 : error;
+    return place_find_source(word, place) == 0 ? 0 : error;
 }
 
 static int run_umount(struct job *job, const struct arguments *arguments, const char *word)
@@ -93,7 +91,7 @@ static int run_umount(struct job *job, const struct arguments *arguments, const 
 
 static int run_command(struct job *job, const struct command *command, const char *path)
 {
-    int error = place_find(table, path, &job->place);
+    int error = place_find(path, &job->place);
     /* status is the mount's own object. */
     if (command->run != command_status)
         report_start(&job->report, command->word, error == 0 ? job->place.path : path, job->json);

@@ -1,90 +1,113 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The kernel's table of mounts is asked, and not the folder: a folder named .popfs that somebody
- * put into /tmp must not get commands written through its links. Refuses to know what a mount
- * holds.
+ * The kernel is asked which mount a path is in, and not the folder: a folder named .popfs that
+ * somebody put into /tmp must not get commands written through its links, and what has been mounted
+ * at a path meanwhile must not be unmounted. Refuses to know what a mount holds.
  */
 #include "place.h"
 
 #include <errno.h>
-#include <mntent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 
-enum { ENTRY_OCTETS = 4 * PATH_MAX }; /* paths are written with \040 and the like */
-
-static bool is_popfs(const struct mntent *entry)
+/* N of "name=N" among the options. */
+static unsigned number_of(struct slice options, const char *name)
 {
-    return strcmp(entry->mnt_type, "fuse.popfs") == 0;
+    const char *at = memmem(options.data, options.len, name, strlen(name));
+    uint64_t number = 0;
+    if (at == NULL)
+        return 0;
+    struct slice value = slice_skip(options, (size_t)(at - options.data) + strlen(name));
+    const char *comma = memchr(value.data, ',', value.len);
+    if (comma != NULL)
+        value.len = (size_t)(comma - value.data);
+    return slice_to_number(value, UINT32_MAX, &number) ? (unsigned)number : 0;
 }
 
-static unsigned number_of(const struct mntent *entry, const char *name)
+static int take(const struct mount_row *row, struct place *place)
 {
-    const char *option = hasmntopt(entry, name);
-    const char *value = option == NULL ? NULL : strchr(option, '=');
-    return value == NULL ? 0 : (unsigned)strtoul(value + 1, NULL, 10);
+    CLEANUP_BUFFER struct buffer path = {0};
+    if (!mounts_row_is_popfs(row))
+        return ENODEV;
+    if (!mounts_text_append(row->mountpoint, &path))
+        return ENOMEM;
+    if (path.len > sizeof(place->path))
+        return ENAMETOOLONG;
+    memcpy(place->path, path.data, path.len);
+    place->mount = mounts_row_identity(row);
+    place->owner = number_of(row->options, "user_id=");
+    place->group = number_of(row->options, "group_id=");
+    return 0;
 }
 
-static void take(const struct mntent *entry, struct place *place)
+int place_find(const char *path, struct place *ret_place)
 {
-    snprintf(place->path, sizeof(place->path), "%s", entry->mnt_dir);
-    place->owner = number_of(entry, "user_id");
-    place->group = number_of(entry, "group_id");
-}
-
-/* Octets of `folder` if `path` is it or lies in it; 0 if not. */
-static size_t covers(const char *folder, const char *path)
-{
-    size_t len = strlen(folder);
-    if (strcmp(folder, "/") == 0)
-        return 1;
-    bool inside = strncmp(folder, path, len) == 0 && (path[len] == '/' || path[len] == '\0');
-    return inside ? len : 0;
-}
-
-int place_find(const char *table, const char *path, struct place *ret_place)
-{
-    char resolved[PATH_MAX], words[ENTRY_OCTETS];
-    struct mntent entry;
-    size_t longest = 0;
-    int error = ENODEV;
-    if (realpath(path, resolved) == NULL)
+    CLEANUP_BUFFER struct buffer table = {0};
+    CLEANUP_FREE char *resolved = realpath(path, NULL);
+    struct mount_row row;
+    if (resolved == NULL)
         return errno;
-    FILE *file = setmntent(table, "re");
-    if (file == NULL)
-        return errno;
-    while (getmntent_r(file, &entry, words, sizeof(words)) != NULL) {
-        size_t len = covers(entry.mnt_dir, resolved);
-        /* Of two on the same folder, the later hides the earlier. */
-        if (len == 0 || len < longest)
-            continue;
-        longest = len;
-        error = is_popfs(&entry) ? 0 : ENODEV;
-        if (error == 0)
-            take(&entry, ret_place);
-    }
-    endmntent(file);
+    int error = mounts_find(resolved, &table, &row);
+    if (error == 0)
+        error = take(&row, ret_place);
     if (error == 0)
         ret_place->is_root = strcmp(ret_place->path, resolved) == 0;
     return error;
 }
 
-int place_find_source(const char *table, const char *source, struct place *ret_place)
+int place_find_source(const char *source, struct place *ret_place)
 {
-    char words[ENTRY_OCTETS];
-    struct mntent entry;
-    int error = ENODEV;
-    FILE *file = setmntent(table, "re");
-    if (file == NULL)
-        return errno;
-    while (getmntent_r(file, &entry, words, sizeof(words)) != NULL) {
-        if (!is_popfs(&entry) || strcmp(entry.mnt_fsname, source) != 0)
+    CLEANUP_BUFFER struct buffer table = {0};
+    struct mount_row row;
+    struct place place;
+    int found = ENODEV, error = mounts_load(&table);
+    struct slice rows = buffer_slice(&table);
+    while (error == 0 && mounts_take_row(&rows, &row)) {
+        if (!mounts_text_is(row.source, source) || take(&row, &place) != 0 ||
+            !place_is_there(&place))
             continue;
-        take(&entry, ret_place);
-        ret_place->is_root = true;
-        error = 0;
+        place.is_root = true;
+        *ret_place = place;
+        found = 0;
     }
-    endmntent(file);
-    return error;
+    return error == 0 ? found : error;
+}
+
+static bool is_of(const struct place *place, struct slice device)
+{
+    return slice_equal(device, slice_from_string(place->mount.device));
+}
+
+bool place_is_there(const struct place *place)
+{
+    CLEANUP_BUFFER struct buffer table = {0};
+    struct mount_row row;
+    return mounts_find(place->path, &table, &row) == 0 && row.id == place->mount.id &&
+           is_of(place, row.device);
+}
+
+bool place_has_file(const struct place *place, int descriptor)
+{
+    struct stat status;
+    char device[MOUNT_DEVICE_OCTETS];
+    if (fstat(descriptor, &status) != 0)
+        return false;
+    snprintf(device, sizeof(device), "%u:%u", major(status.st_dev), minor(status.st_dev));
+    return is_of(place, slice_from_string(device));
+}
+
+bool place_is_elsewhere(const struct place *place)
+{
+    CLEANUP_BUFFER struct buffer table = {0};
+    struct mount_row row;
+    if (mounts_load(&table) != 0)
+        return false;
+    struct slice rows = buffer_slice(&table);
+    while (mounts_take_row(&rows, &row))
+        if (row.id != place->mount.id && is_of(place, row.device))
+            return true;
+    return false;
 }

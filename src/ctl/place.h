@@ -1,25 +1,33 @@
 /* SPDX-License-Identifier: MIT */
-/* Where a popfs is mounted, and by whom. */
+/* Where a popfs is mounted, which mount that is, and by whom. */
 #ifndef POPFS_CTL_PLACE_H
 #define POPFS_CTL_PLACE_H
 
+#include "popfs/base.h"
+
 #include <limits.h>
-#include <stdbool.h>
 #include <sys/types.h>
 
 struct place {
     char path[PATH_MAX]; /* of the mount point, without links */
-    uid_t owner;         /* whom alone the kernel lets in, unless allow_other */
+    struct mount_identity mount;
+    uid_t owner; /* whom alone the kernel lets in, unless allow_other */
     gid_t group;
     bool is_root; /* what was looked for is the mount point itself */
 };
 
-/*
- * The mount that `path` is in. 0, or an errno: ENODEV if that is not a popfs. `table` is
- * /proc/self/mounts. The mount itself is not touched unless `path` lies below its root.
- */
-int place_find(const char *table, const char *path, struct place *ret_place);
-/* The last mount of this source; ENODEV if there is none. */
-int place_find_source(const char *table, const char *source, struct place *ret_place);
+/* These ask the kernel alone; the mount itself is not touched unless `path` lies below its root. */
+
+/* The mount that `path` is in. 0, or an errno: ENODEV if that is not a popfs. */
+int place_find(const char *path, struct place *ret_place);
+/* The last mount of this source that no other hides; ENODEV if there is none. */
+int place_find_source(const char *source, struct place *ret_place);
+
+/* The path still leads to that mount. */
+bool place_is_there(const struct place *place);
+/* An open file lies on that mount's file system. */
+bool place_has_file(const struct place *place, int descriptor);
+/* The file system has another mount. */
+bool place_is_elsewhere(const struct place *place);
 
 #endif

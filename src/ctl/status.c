@@ -21,6 +21,8 @@ int status_read(const struct place *place, const char *name, struct buffer *cont
     CLEANUP_CLOSE int file = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (file < 0)
         return errno;
+    if (!place_has_file(place, file))
+        return ENODEV;
     for (;;) {
         ssize_t got = read(file, octets, sizeof(octets));
         if (got < 0)

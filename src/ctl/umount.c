@@ -57,8 +57,11 @@ static int unmount_as_user(struct job *job, unsigned how)
     return status == 0 ? EXIT_DONE : EXIT_MOUNT;
 }
 
+/* Both ways take a path, so the mount must be the one on top there still. */
 static int unmount(struct job *job, unsigned how)
 {
+    if (!place_is_there(&job->place))
+        return fail(job, "what was mounted here has gone, or something else is mounted over it");
     int code = geteuid() == 0 ? unmount_as_root(job, how) : unmount_as_user(job, how);
     report_set(&job->report, "unmounted", json_object_new_boolean(code == EXIT_DONE));
     return code;
@@ -126,7 +129,9 @@ static int finish(struct job *job, struct json_object *status)
     CLEANUP_CLOSE int watch = ending_watch(status_number(status, "/pid"));
     if (unmount(job, 0) != EXIT_DONE)
         return EXIT_MOUNT;
-    if (watch >= 0 && !ending_wait(watch, &job->report))
+    if (place_is_elsewhere(&job->place))
+        report_line(&job->report, "popfs goes on: it is mounted elsewhere, too");
+    else if (watch >= 0 && !ending_wait(watch, &job->report))
         return EXIT_INCOMPLETE;
     return code;
 }

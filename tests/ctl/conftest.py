@@ -25,8 +25,9 @@ def pytest_sessionstart(session):
 
 
 def mount_rows(path):
+    escaped = "".join(f"\\{ord(octet):03o}" if octet in " \t\n\\" else octet for octet in str(path))
     with open("/proc/self/mounts") as table:
-        return [line.split() for line in table if line.split()[1] == str(path)]
+        return [line.split() for line in table if line.split()[1] == escaped]
 
 
 class Fake:

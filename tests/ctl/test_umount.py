@@ -8,6 +8,7 @@ import subprocess
 import time
 
 import pytest
+from conftest import mount_rows
 from test_commands import FAILURE, committed, last_error, on_terminal
 
 NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
@@ -158,6 +159,101 @@ def test_lazily_works_while_somebody_uses_it(flags, pending):
 def test_the_source_stands_for_the_mount(pending):
     pending.run("umount", path="pops://alice@example.org")
     assert not pending.is_mounted()
+
+
+# -- what is at the mount point now is another mount
+
+
+def upper_mount(fake):
+    """Over the fake one; with a .popfs folder that must not be taken for that of the fake."""
+    subprocess.run(["mount", "-t", "tmpfs", "other", fake.mountpoint], check=True)
+    folder = fake.mountpoint / ".popfs"
+    folder.mkdir()
+    for name in ("control", "status", "status.json"):
+        (folder / name).write_text("{}\n")
+
+
+def upper_goes(fake):
+    assert (fake.mountpoint / ".popfs/control").read_text() == "{}\n", "commands went to the other"
+    subprocess.run(["umount", fake.mountpoint], check=True)
+
+
+@pytest.mark.parametrize("flag", [[], ["-l"], ["-f"]])
+def test_what_is_mounted_over_it_is_not_unmounted(flag, unmounted):
+    source = f"pops://hidden-{os.getpid()}@example.org"
+    fake = expect_commit(unmounted.mount(f"fsname={source}"))
+    upper_mount(fake)
+    assert "is not a popfs mount point" in fake.run("umount", *flag, code=32).stderr
+    fake.run("umount", *flag, path=source, code=32)
+    assert fake.commands() == []
+    upper_goes(fake)
+    fake.run("umount", *flag, path=source)
+    assert not fake.is_mounted()
+
+
+@pytest.mark.parametrize("command", ["status", "commit", "rollback", "umount"])
+def test_a_popfs_below_a_mount_of_its_parent_folder_gets_no_command(command, pending):
+    subprocess.run(["mount", "-t", "tmpfs", "other", pending.folder], check=True)
+    (pending.mountpoint / ".popfs").mkdir(parents=True)
+    for name in ("control", "status", "status.json"):
+        (pending.mountpoint / ".popfs" / name).write_text("{}\n")
+    try:
+        done = pending.run(command, code=32 if command == "umount" else 1)
+        assert "is not a popfs mount point" in done.stderr
+        assert (pending.mountpoint / ".popfs/control").read_text() == "{}\n"
+    finally:
+        subprocess.run(["umount", pending.folder], check=True)
+    assert pending.is_mounted() and pending.commands() == []
+
+
+def test_what_is_mounted_over_it_while_it_commits_is_not_unmounted(pending):
+    pending.answers(f"become after; mount -t tmpfs other {pending.mountpoint}")
+    done = pending.run("umount", code=32)
+    assert pending.commands() == ["commit"] and "mounted over it" in done.stderr
+    assert len(mount_rows(pending.mountpoint)) == 2
+    subprocess.run(["umount", pending.mountpoint], check=True)
+
+
+@pytest.mark.parametrize("other", ["tmpfs", "popfs"])
+def test_what_takes_its_place_while_it_commits_is_not_unmounted(other, pending):
+    """Another popfs, too: what is detached must be that whose status was read."""
+    second = "mount -t tmpfs other {0}" if other == "tmpfs" else "{1} {2} {0} -o fsname=second >/dev/null 2>&1 & while ! grep -q '^second ' /proc/mounts; do sleep 0.02; done"
+    second = second.format(pending.mountpoint, os.environ["POPFS_FAKE"], pending.backing)
+    pending.answers(f"become after; umount -i -l {pending.mountpoint}; {second}")
+    done = pending.run("umount", code=32)
+    assert pending.commands() == ["commit"], done.stderr
+    assert len(mount_rows(pending.mountpoint)) == 1
+    subprocess.run(["umount", "-i", pending.mountpoint], check=True)
+
+
+@pytest.mark.parametrize("name", ["a b", "a\tb", "a\nb", "a\\b", "a\\040b", "a#b", "-l"])
+def test_a_mountpoint_of_any_name_is_unmounted(name, unmounted):
+    mountpoint = unmounted.folder / name
+    unmounted.mountpoint.rename(mountpoint)
+    unmounted.mountpoint = mountpoint
+    expect_commit(unmounted.mount())
+    assert unmounted.run("umount", path=mountpoint).stdout == "deleted 12 messages\n"
+    assert not unmounted.is_mounted()
+
+
+def test_a_mount_whose_folder_was_renamed_is_found(fake):
+    old, new = fake.folder / "old", fake.folder / "new name"
+    (old / "mnt").mkdir(parents=True)
+    subprocess.run(["mount", "--move", fake.mountpoint, old / "mnt"], check=True)
+    old.rename(new)
+    assert fake.run("umount", path=new / "mnt").stdout == ""
+    assert fake.has_ended() and os.listdir(new / "mnt") == []
+
+
+def test_while_another_mount_of_it_remains_its_end_is_not_waited_for(pending):
+    second = pending.folder / "second"
+    second.mkdir()
+    subprocess.run(["mount", "--bind", pending.mountpoint, second], check=True)
+    done = pending.run("umount")
+    assert done.stdout == "deleted 12 messages\npopfs goes on: it is mounted elsewhere, too\n"
+    assert not pending.is_mounted() and mount_rows(second)
+    assert pending.run("umount", path=second).stdout == ""
+    assert pending.has_ended()
 
 
 # -- not root, and umount(8): in a mount namespace, so that /sbin, /dev/fuse and utab of the machine stay as they are
