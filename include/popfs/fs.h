@@ -35,7 +35,9 @@ struct fs_options {
     uid_t uid;
     gid_t gid;
     mode_t umask;
-    /* Unmounts, if the process itself may not any more; NULL: it may. */
+    /* Called once mounted, to learn which mount it is, and to take that one away. NULL: the mount
+     * was made by somebody else, who takes it away. */
+    void (*mounted)(void *context);
     void (*unmount)(void *context);
     void *unmount_context;
 };
@@ -50,8 +52,9 @@ enum fault fs_new(const struct fs_options *options, struct sync *sync, struct fs
  * Answers the kernel until it is unmounted or `stop_descriptor` (a signalfd for SIGTERM, SIGINT,
  * SIGHUP) becomes readable. Returns FAULT_NONE for either; FAULT_DISK when the connection to the
  * kernel broke. *ret_may_commit, always set: somebody has ended the mount in an orderly way, so
- * that what is going may be deleted. False after a lazy unmount, and when the connection was cut
- * while the file system was still mounted; the log says so.
+ * that what is going may be deleted. False after a lazy unmount, for a mount that is read-only at
+ * the end, and when the connection was cut while the file system was still mounted; the log says
+ * so.
  */
 enum fault fs_run(struct fs *fs, int stop_descriptor, bool *ret_may_commit,
                   struct failure *ret_failure);

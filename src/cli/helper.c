@@ -102,7 +102,8 @@ static void live(const struct helper_work *work, const struct secret *inherited,
 {
     sigset_t set;
     struct secret secret = *inherited;
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (!work->outlives)
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
     prctl(PR_SET_NAME, work->name);
     secret_done(&secret);
     sigemptyset(&set);

@@ -16,6 +16,7 @@ struct helper_work {
     void (*end)(const void *context); /* called in the helper when it is let end; may be NULL */
     const void *context;
     bool foreground; /* stay on the terminal */
+    bool outlives;   /* a daemon that is killed: `end` is called then, too */
 };
 
 /* A zeroed one has not been started. Used by one thread at a time. */

@@ -32,6 +32,10 @@ enum {
 struct confinement {
     struct sandbox sandbox;
     struct helper unmounter, fetcher; /* not started where there is no sandbox, or no need */
+    bool has_unmounter;               /* was started; it may have died */
+    bool auto_unmount;
+    const char *mountpoint;
+    struct unmount_own *own; /* the unmounter has another copy */
     struct secret *secret;
     struct secret_sources sources; /* of it */
 };
@@ -65,20 +69,32 @@ static void raise_descriptor_limit(void)
 
 /* ---- what needs more rights than the mount has ---- */
 
+/* The first time, right after mounting, it is noted which mount is to be taken away later. */
 static enum fault run_unmount(const void *context, struct secret *secret,
                               struct failure *ret_failure)
 {
-    const struct account *account = context;
+    const struct confinement *confinement = context;
     (void)secret;
-    return unmount_run(account->mountpoint, ret_failure);
+    if (confinement->own->is_noted)
+        return unmount_run(confinement->own, ret_failure);
+    return unmount_note(confinement->mountpoint, confinement->own, ret_failure);
 }
 
-/* For the mounts of others than root, umount(8) looks for the helper anyway. */
-static void forget_for_umount(const void *context)
+/* For the mounts of others than root, umount(8) looks for the helper anyway. What it is to know of
+ * another popfs that is mounted at the same place stays. */
+static void forget_for_umount(const char *mountpoint)
 {
-    const struct account *account = context;
-    if (geteuid() == 0)
-        utab_remove(account->mountpoint);
+    if (geteuid() == 0 && !unmount_is_needed(mountpoint))
+        utab_remove(mountpoint);
+}
+
+static void end_unmounter(const void *context)
+{
+    const struct confinement *confinement = context;
+    struct failure failure;
+    if (confinement->auto_unmount && confinement->own->is_noted)
+        (void)unmount_run(confinement->own, &failure);
+    forget_for_umount(confinement->mountpoint);
 }
 
 static enum fault run_refetch(const void *context, struct secret *secret,
@@ -94,19 +110,23 @@ static enum fault start_helpers(const struct options *options, const struct acco
 {
     const struct helper_work unmounting = {.name = "popfs-unmount",
                                            .run = run_unmount,
-                                           .end = forget_for_umount,
-                                           .context = account,
-                                           .foreground = options->foreground};
+                                           .end = end_unmounter,
+                                           .context = confinement,
+                                           .foreground = options->foreground,
+                                           .outlives = options->auto_unmount};
     const struct helper_work fetching = {.name = "popfs-password",
                                          .run = run_refetch,
                                          .context = confinement,
                                          .foreground = options->foreground};
     enum fault fault = FAULT_NONE;
+    bool confines = sandbox_confines(&confinement->sandbox);
     /* What mount.fuse3 has mounted is not ours to unmount. */
-    if (path_descriptor(account->mountpoint) < 0)
+    confinement->has_unmounter =
+        (confines || options->auto_unmount) && path_descriptor(account->mountpoint) < 0;
+    if (confinement->has_unmounter)
         fault =
             helper_start(&confinement->unmounter, &unmounting, confinement->secret, ret_failure);
-    if (fault == FAULT_NONE && secret_can_refetch(confinement->secret))
+    if (fault == FAULT_NONE && confines && secret_can_refetch(confinement->secret))
         fault = helper_start(&confinement->fetcher, &fetching, confinement->secret, ret_failure);
     return fault;
 }
@@ -117,10 +137,10 @@ static enum fault prepare_confinement(const struct options *options, const struc
 {
     confinement->secret = secret;
     confinement->sources = account_secret_sources(options, account);
+    confinement->mountpoint = account->mountpoint;
+    confinement->auto_unmount = options->auto_unmount;
     sandbox_init(&confinement->sandbox, options->sandbox == OPTION_SANDBOX_AUTO, account->cache,
                  getenv("TMPDIR"));
-    if (!sandbox_confines(&confinement->sandbox))
-        return FAULT_NONE;
     return start_helpers(options, account, confinement, ret_failure);
 }
 
@@ -144,11 +164,27 @@ static enum fault confine_thread(const void *context, struct failure *ret_failur
     return sandbox_enter(context, ret_failure);
 }
 
-static void unmount_from_outside(void *context)
+static enum fault ask_unmounter(struct confinement *confinement, struct failure *ret_failure)
 {
-    struct helper *unmounter = context;
+    if (!confinement->has_unmounter)
+        return run_unmount(confinement, NULL, ret_failure);
+    return helper_ask(&confinement->unmounter, UNMOUNT_MS, NULL, ret_failure);
+}
+
+static void note_mount(void *context)
+{
     struct failure failure = {0};
-    if (helper_ask(unmounter, UNMOUNT_MS, NULL, &failure) != FAULT_NONE)
+    if (ask_unmounter(context, &failure) != FAULT_NONE)
+        log_write(LOG_LEVEL_WARNING, "%s", failure.text);
+}
+
+static void unmount_it(void *context)
+{
+    struct failure failure = {0};
+    enum fault fault = ask_unmounter(context, &failure);
+    if (fault == FAULT_BUSY)
+        log_write(LOG_LEVEL_WARNING, "%s", failure.text);
+    else if (fault != FAULT_NONE)
         log_write(LOG_LEVEL_ERROR, "%s; fusermount3 -uz clears the place", failure.text);
 }
 
@@ -225,6 +261,7 @@ static enum fault mount_it(const struct options *options, const struct account *
                            struct confinement *confinement, struct fs **ret_fs,
                            struct failure *ret_failure)
 {
+    bool is_ours = path_descriptor(account->mountpoint) < 0;
     const struct fs_options wanted = {
         .mountpoint = account->mountpoint,
         .lazy_octets = (uint64_t)options->lazy_octets,
@@ -238,8 +275,9 @@ static enum fault mount_it(const struct options *options, const struct account *
         .uid = (uid_t)options->uid,
         .gid = (gid_t)options->gid,
         .umask = (mode_t)options->umask,
-        .unmount = confinement->unmounter.child == 0 ? NULL : unmount_from_outside,
-        .unmount_context = &confinement->unmounter,
+        .mounted = is_ours ? note_mount : NULL,
+        .unmount = is_ours ? unmount_it : NULL,
+        .unmount_context = confinement,
     };
     return fs_new(&wanted, sync, ret_fs, ret_failure);
 }
@@ -297,18 +335,17 @@ static void note_for_umount(const struct account *account)
  * The middle: the kernel is answered until somebody unmounts. Only an orderly end commits: when the
  * kernel's side broke, nobody can say what the user still wanted.
  */
-static int serve(const struct options *options, const struct account *account,
-                 const struct confinement *confinement, struct sync *sync, struct fs *fs, int stop,
-                 bool wanted)
+static int serve(const struct account *account, const struct confinement *confinement,
+                 struct sync *sync, struct fs *fs, int stop, bool wanted)
 {
     struct failure failure = {0};
     struct sync_report report = {0};
     bool may_commit = false;
     enum fault fault = wanted ? fs_run(fs, stop, &may_commit, &failure) : FAULT_CANCELED;
     fs_unmount(fs);
-    if (confinement->unmounter.child == 0)
-        forget_for_umount(account);
-    sync_stop(sync, may_commit && !options->read_only, &report);
+    if (!confinement->has_unmounter)
+        forget_for_umount(account->mountpoint);
+    sync_stop(sync, may_commit, &report);
     fs_free(fs);
     int code = log_report(&report, account->cache_off);
     if (fault == FAULT_NONE)
@@ -345,7 +382,7 @@ static int mount_and_serve(const struct options *options, const struct account *
     sandbox_done(&confinement->sandbox); /* other threads inherit it */
     if (fault == FAULT_NONE) {
         say_what_is_pending(sync, options, notice, sizeof(notice));
-        return serve(options, account, confinement, sync, fs, stop,
+        return serve(account, confinement, sync, fs, stop,
                      daemon_report_success(daemon, options->foreground ? "" : notice));
     }
 
@@ -364,7 +401,8 @@ int life_run(const struct options *options, const struct account *account, struc
 {
     struct failure failure = {0};
     struct sync *sync = NULL;
-    struct confinement confinement = {0};
+    struct unmount_own own = {0};
+    struct confinement confinement = {.own = &own};
     CLEANUP_CLOSE int stop = take_signals();
     enum fault fault;
     log_start(options->foreground ? LOG_SINK_STDERR : LOG_SINK_SYSLOG,

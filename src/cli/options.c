@@ -73,17 +73,23 @@ static const struct option_row option_rows[] = {
     {"ro", KIND_FLAG, FIELD(read_only), .set = true},
     {"rw", KIND_FLAG, FIELD(read_only), .set = false},
     {"allow_other", KIND_FLAG, FIELD(allow_other), .set = true},
+    {"auto_unmount", KIND_FLAG, FIELD(auto_unmount), .set = true},
     {"max_read", KIND_NUMBER, FIELD(max_read), .min = 4096, .max = 1048576, .for_kernel = true},
 };
 
 /* Handed on as they are: libfuse 3.14 and fusermount3 know them. */
 static const char *const kernel_words[] = {
-    "auto_unmount", "default_permissions",
-    "dev",          "nodev",
-    "suid",         "nosuid",
-    "exec",         "noexec",
-    "async",        "sync",
-    "dirsync",      "atime",
+    "default_permissions",
+    "dev",
+    "nodev",
+    "suid",
+    "nosuid",
+    "exec",
+    "noexec",
+    "async",
+    "sync",
+    "dirsync",
+    "atime",
     "noatime",
 };
 

@@ -24,7 +24,7 @@ struct options {
     char *passfile, *cafile, *cert, *key, *cache; /* absolute; cache may be "off" */
     int64_t port;
     int64_t tls; /* enum option_tls */
-    bool password_stdin, allow_other, read_only, prefetch, noquit;
+    bool password_stdin, allow_other, auto_unmount, read_only, prefetch, noquit;
 
     /* with a default */
     int64_t timeout_s, keepalive_s;

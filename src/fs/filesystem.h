@@ -41,7 +41,8 @@ struct fs {
     enum fs_control control;
     unsigned max_read; /* 0: not given */
     uint64_t lazy_octets;
-    void (*unmount)(void *context); /* NULL: libfuse does it */
+    void (*mounted)(void *context); /* these as in struct fs_options */
+    void (*unmount)(void *context);
     void *unmount_context;
 
     /* The FUSE thread's own. */
@@ -78,6 +79,9 @@ enum fault fs_create(const struct fs_options *options, struct sync *sync, struct
 /* Reads and answers one request of the kernel, if one is there within `timeout_ms` (-1: wait). */
 enum serve_result { SERVE_GOES_ON, SERVE_UNMOUNTED, SERVE_STOPPED, SERVE_BROKEN };
 enum serve_result fs_serve(struct fs *fs, int stop_descriptor, int timeout_ms, int *ret_errno);
+
+/* Nothing may be deleted now: `ro` was an option, or is a flag of the mount since a remount. */
+bool fs_is_read_only(struct fs *fs);
 
 /* At least `octets` of fs->scratch; false for want of memory. */
 bool fs_scratch(struct fs *fs, size_t octets);

@@ -74,6 +74,7 @@ enum fault fs_create(const struct fs_options *options, struct sync *sync, struct
     fs->control = options->control;
     fs->commands_ino_last = INODE_COMMANDS_FIRST;
     fs->mountwatch = MOUNTWATCH_OFF;
+    fs->mounted = options->mounted;
     fs->unmount = options->unmount;
     fs->unmount_context = options->unmount_context;
     fs->owner = (struct attributes_owner){.uid = options->uid,
@@ -105,8 +106,10 @@ static bool has_other_processors(void)
     return sched_getaffinity(0, sizeof(processors), &processors) != 0 || CPU_COUNT(&processors) > 1;
 }
 
-static enum fault fs_mount(struct fs *fs, const char *mountpoint, struct failure *ret_failure)
+static enum fault fs_mount(struct fs *fs, const struct fs_options *options,
+                           struct failure *ret_failure)
 {
+    const char *mountpoint = options->mountpoint;
     mount_messages_keep();
     int result = fuse_session_mount(fs->session, mountpoint);
     const char *said = mount_messages_kept();
@@ -117,6 +120,8 @@ static enum fault fs_mount(struct fs *fs, const char *mountpoint, struct failure
     if (result != 0)
         return failure_set(ret_failure, FAULT_DISK, "cannot mount on %s%s%s", mountpoint,
                            said[0] == '\0' ? "" : ": ", said);
+    if (fs->mounted != NULL)
+        fs->mounted(fs->unmount_context);
     /* A request may be taken back between poll() and read(): then read() must not wait for the
      * next. */
     int descriptor = fuse_session_fd(fs->session);
@@ -126,7 +131,9 @@ static enum fault fs_mount(struct fs *fs, const char *mountpoint, struct failure
                            strerror(errno));
     fs->lingers = has_other_processors();
     mountwatch_start(&fs->mountwatch, descriptor, mountpoint);
-    return FAULT_NONE;
+    bool is_known = mountwatch_state(&fs->mountwatch) != MOUNTWATCH_NOTHING_KNOWN;
+    return mount_guard_check(is_known ? &fs->mountwatch.identity : NULL, options->allow_other,
+                             ret_failure);
 }
 
 enum fault fs_new(const struct fs_options *options, struct sync *sync, struct fs **ret_fs,
@@ -139,7 +146,7 @@ enum fault fs_new(const struct fs_options *options, struct sync *sync, struct fs
     fault = fs_create(options, sync, &fs, ret_failure);
     if (fault != FAULT_NONE)
         return fault;
-    fault = fs_mount(fs, options->mountpoint, ret_failure);
+    fault = fs_mount(fs, options, ret_failure);
     if (fault != FAULT_NONE) {
         fs_unmount(fs);
         fs_free(fs);
@@ -217,16 +224,26 @@ static void warn_of_no_commit(struct fs *fs, const char *why)
               status.going_count, status.going_count == 1 ? " stays" : "s stay");
 }
 
+bool fs_is_read_only(struct fs *fs)
+{
+    mountwatch_read(&fs->mountwatch);
+    return fs->owner.read_only || fs->mountwatch.read_only;
+}
+
 /* Whoever ended the mount wants what is going to be deleted. */
 static bool is_to_commit(struct fs *fs)
 {
+    struct sync_status status;
+    sync_status(fs->sync, &status);
     if (fs->keeps)
         warn_of_no_commit(fs, "as was asked for");
-    return !fs->keeps;
+    else if (fs_is_read_only(fs) && status.going_count > 0)
+        warn_of_no_commit(fs, "mounted read-only");
+    return !fs->keeps && !fs_is_read_only(fs);
 }
 
-/* The connection to the kernel has come to its end. */
-static bool was_unmounted_in_order(struct fs *fs)
+/* The connection to the kernel has come to its end, or a signal asks for it. */
+static bool was_ended_in_order(struct fs *fs, bool by_signal)
 {
     mountwatch_read(&fs->mountwatch);
     switch (mountwatch_state(&fs->mountwatch)) {
@@ -234,6 +251,8 @@ static bool was_unmounted_in_order(struct fs *fs)
     case MOUNTWATCH_UNMOUNTED:
         return is_to_commit(fs);
     case MOUNTWATCH_MOUNTED:
+        if (by_signal)
+            return is_to_commit(fs);
         warn_of_no_commit(fs, "the connection was cut while the file system was mounted");
         return false;
     case MOUNTWATCH_UNMOUNTED_LAZILY:
@@ -253,22 +272,37 @@ static int wait_ms(struct fs *fs)
     return -1;
 }
 
+/*
+ * A signal that comes right after an unmount has to wait: whether that was lazy, so that nothing
+ * may be deleted, only the time or the kernel's end of the connection tells.
+ */
+static bool is_unmounting(struct fs *fs)
+{
+    mountwatch_read(&fs->mountwatch);
+    return mountwatch_state(&fs->mountwatch) == MOUNTWATCH_UNMOUNTED;
+}
+
 enum fault fs_run(struct fs *fs, int stop_descriptor, bool *ret_may_commit,
                   struct failure *ret_failure)
 {
+    bool is_stopped = false;
     *ret_may_commit = false;
     for (;;) {
         int error = 0;
-        switch (fs_serve(fs, stop_descriptor, wait_ms(fs), &error)) {
+        int timeout_ms = wait_ms(fs);
+        if (is_stopped && !is_unmounting(fs)) {
+            *ret_may_commit = was_ended_in_order(fs, true);
+            return FAULT_NONE;
+        }
+        switch (fs_serve(fs, is_stopped ? -1 : stop_descriptor, timeout_ms, &error)) {
         case SERVE_GOES_ON:
             break;
         case SERVE_UNMOUNTED:
-            *ret_may_commit = was_unmounted_in_order(fs);
+            *ret_may_commit = was_ended_in_order(fs, false);
             return FAULT_NONE;
         case SERVE_STOPPED:
-            *ret_may_commit = mountwatch_state(&fs->mountwatch) != MOUNTWATCH_UNMOUNTED_LAZILY &&
-                              is_to_commit(fs);
-            return FAULT_NONE;
+            is_stopped = true;
+            break;
         case SERVE_BROKEN:
             return failure_set(ret_failure, FAULT_DISK, "lost the connection to the kernel: %s",
                                strerror(error));
@@ -278,9 +312,12 @@ enum fault fs_run(struct fs *fs, int stop_descriptor, bool *ret_may_commit,
 
 /* ---- the end ---- */
 
-/* False once somebody has unmounted. */
+/* False once somebody has unmounted, be it lazily: another mount may have its numbers by now. */
 static bool is_attached(const struct fs *fs)
 {
+    enum mountwatch_state state = mountwatch_state(&fs->mountwatch);
+    if (state == MOUNTWATCH_UNMOUNTED || state == MOUNTWATCH_UNMOUNTED_LAZILY)
+        return false;
     struct pollfd polled = {.fd = fuse_session_fd(fs->session)};
     return polled.fd >= 0 && poll(&polled, 1, 0) >= 0 && (polled.revents & POLLERR) == 0;
 }
@@ -288,24 +325,18 @@ static bool is_attached(const struct fs *fs)
 /*
  * Closes the device, so that who still has a file open gets errors, and puts a pipe that nobody
  * reads in its place: poll() calls that an error as well, and libfuse takes it for a mount that has
- * gone. Otherwise it would try to unmount, in vain, and say so where open files keep the mount.
+ * gone. Otherwise libfuse would unmount whatever stands at the path. False: the device is still
+ * open, and ends with the session.
  */
-static void give_device_back(const struct fs *fs)
+static bool close_device(const struct fs *fs)
 {
-    int ends[2];
-    if (pipe2(ends, O_CLOEXEC) != 0)
-        return;
+    int ends[2], device = fuse_session_fd(fs->session);
+    if (device < 0 || pipe2(ends, O_CLOEXEC) != 0)
+        return false;
     close(ends[0]);
-    dup3(ends[1], fuse_session_fd(fs->session), O_CLOEXEC);
+    bool is_closed = dup3(ends[1], device, O_CLOEXEC) >= 0;
     close(ends[1]);
-}
-
-static void unmount_from_outside(const struct fs *fs)
-{
-    if (!is_attached(fs))
-        return;
-    fs->unmount(fs->unmount_context);
-    give_device_back(fs);
+    return is_closed;
 }
 
 void fs_unmount(struct fs *fs)
@@ -315,9 +346,10 @@ void fs_unmount(struct fs *fs)
     while (!gate_shut(fs))
         (void)fs_serve(fs, -1, DRAIN_POLL_MS, &error);
     fuse_session_exit(fs->session);
-    if (fs->unmount != NULL)
-        unmount_from_outside(fs);
-    fuse_session_unmount(fs->session);
+    if (fs->unmount != NULL && is_attached(fs))
+        fs->unmount(fs->unmount_context);
+    if (close_device(fs))
+        fuse_session_unmount(fs->session);
     gate_open(fs);
 }
 

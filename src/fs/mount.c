@@ -84,6 +84,37 @@ enum fault mount_point_check(const char *mountpoint, struct failure *ret_failure
                        strerror(errno));
 }
 
+/* ---- who may come in ---- */
+
+bool mount_is_guarded(struct slice table, const struct mount_identity *own, bool is_wanted)
+{
+    struct mount_row row;
+    bool is_seen = false;
+    while (mounts_take_row(&table, &row)) {
+        bool is_own = own == NULL ? mounts_row_is_popfs(&row)
+                                  : slice_equal(row.device, slice_from_string(own->device));
+        if (!is_own || !mounts_options_have(row.options, "allow_other"))
+            continue;
+        if (!mounts_options_have(row.options, "default_permissions"))
+            return false;
+        is_seen = true;
+    }
+    return is_seen || !is_wanted;
+}
+
+enum fault mount_guard_check(const struct mount_identity *own, bool is_wanted,
+                             struct failure *ret_failure)
+{
+    CLEANUP_BUFFER struct buffer table = {0};
+    /* A table that cannot be read shows nothing. */
+    struct slice rows = mounts_load(&table) == 0 ? buffer_slice(&table) : SLICE_LITERAL("");
+    if (mount_is_guarded(rows, own, is_wanted))
+        return FAULT_NONE;
+    return failure_set(ret_failure, FAULT_DISK,
+                       "allow_other lets everybody read and remove everything here, because the "
+                       "kernel checks no permissions: unmount, and add default_permissions");
+}
+
 /* ---- what libfuse says ---- */
 
 /* libfuse's callback has no argument of ours. */

@@ -15,6 +15,16 @@ unsigned mount_options_max_read(const char *mount_options);
 enum fault mount_point_check(const char *mountpoint, struct failure *ret_failure);
 
 /*
+ * Whoever is let in by allow_other is to be checked by the kernel (default_permissions): popfs does
+ * not look at modes. `own` is NULL where it is not known which mount it is: then every popfs in the
+ * table may be it. `is_wanted`: allow_other is an option of popfs's own, so it must be seen, too.
+ */
+bool mount_is_guarded(struct slice table, const struct mount_identity *own, bool is_wanted);
+/* The same for the kernel's table. FAULT_DISK with one line that says what to do. */
+enum fault mount_guard_check(const struct mount_identity *own, bool is_wanted,
+                             struct failure *ret_failure);
+
+/*
  * libfuse's messages go to the log; between mount_messages_keep() and mount_messages_kept() they
  * are kept instead, to become the one line that a failed mount prints. Before the loop runs. The
  * text lives until the next mount_messages_keep().

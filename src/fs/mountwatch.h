@@ -11,11 +11,8 @@
 
 #include "popfs/base.h"
 
-enum {
-    MOUNTWATCH_DEVICE_OCTETS = 24,
-    /* The kernel ends the connection right after a plain umount; but a machine can be very busy. */
-    MOUNTWATCH_PLAIN_MS = 5000,
-};
+/* The kernel ends the connection right after a plain umount; but a machine can be very busy. */
+enum { MOUNTWATCH_PLAIN_MS = 5000 };
 
 enum mountwatch_state {
     MOUNTWATCH_NOTHING_KNOWN,
@@ -26,8 +23,8 @@ enum mountwatch_state {
 
 struct mountwatch {
     int descriptor; /* of mountinfo: poll() it for POLLPRI; -1: nothing is known */
-    char device[MOUNTWATCH_DEVICE_OCTETS]; /* "0:38", as mountinfo has it */
-    uint64_t place; /* a hash of the mount point: another mount may soon have the same device */
+    struct mount_identity identity;
+    bool read_only; /* as the table said when it was last read, be it by a remount */
     enum mountwatch_state state;
     int64_t unmounted_at_ms;
 };
@@ -37,7 +34,8 @@ struct mountwatch {
 /* Just after mounting. `session_descriptor` is of /dev/fuse. */
 void mountwatch_start(struct mountwatch *watch, int session_descriptor, const char *mountpoint);
 /* The same for a mountinfo that is open, which becomes the watch's, and a mount that it holds. */
-void mountwatch_start_at(struct mountwatch *watch, int descriptor, const char *device);
+void mountwatch_start_at(struct mountwatch *watch, int descriptor,
+                         const struct mount_identity *identity);
 void mountwatch_done(struct mountwatch *watch);
 
 /* Looks again. */
@@ -49,14 +47,13 @@ void mountwatch_be_lazy(struct mountwatch *watch);
 
 /* ---- pure ---- */
 
-/* The device of the last mount on `mountpoint` that is of type fuse.popfs. */
-bool mountwatch_find(struct slice mountinfo, const char *mountpoint,
-                     char ret_device[MOUNTWATCH_DEVICE_OCTETS]);
-/* A hash of where the device is mounted first; false if it is not. */
-bool mountwatch_place(struct slice mountinfo, const char *device, uint64_t *ret_place);
-/* It is mounted there, first or not. */
-bool mountwatch_holds(struct slice mountinfo, const char *device, uint64_t place);
+/*
+ * The popfs that has just been mounted on `mountpoint`; `device` is its file system where that is
+ * known, else NULL. A shared parent folder gives one file system several mounts at once.
+ */
+bool mountwatch_find(struct slice table, const char *device, const char *mountpoint,
+                     struct mount_identity *ret_identity);
 /* What /proc/self/fdinfo/N says of a descriptor of /dev/fuse; older kernels do not. */
-bool mountwatch_connection(struct slice fdinfo, char ret_device[MOUNTWATCH_DEVICE_OCTETS]);
+bool mountwatch_connection(struct slice fdinfo, char ret_device[MOUNT_DEVICE_OCTETS]);
 
 #endif

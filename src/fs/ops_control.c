@@ -106,7 +106,7 @@ void ops_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, of
         ops_refuse(req);
     else if (!command_parse((struct slice){data, size}, &command))
         fuse_reply_err(req, EINVAL);
-    else if (fs->owner.read_only && command_is_about_removal(command.verb))
+    else if (command_is_about_removal(command.verb) && fs_is_read_only(fs))
         fuse_reply_err(req, EROFS);
     else if (command.verb == COMMAND_KEEP)
         keep(req, fs, size);
@@ -140,8 +140,12 @@ void ops_fsyncdir(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_fil
         fuse_reply_err(req, EACCES);
         return;
     }
-    if (ino != TREE_ROOT_INO || status.going_count == 0 || fs->owner.read_only) {
+    if (ino != TREE_ROOT_INO || status.going_count == 0) {
         fuse_reply_err(req, 0);
+        return;
+    }
+    if (fs_is_read_only(fs)) {
+        fuse_reply_err(req, EROFS);
         return;
     }
     struct parked *parked = parked_new(fs, req, SYNC_WANT_COMMIT, NULL, commit_answered);

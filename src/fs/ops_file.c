@@ -24,7 +24,7 @@ bool ops_render(struct fs *fs, const struct tree_entry *entry, struct buffer *co
     const struct status_view view = {.sync = &status,
                                      .pid = getpid(),
                                      .mountpoint = fs->mountpoint,
-                                     .read_only = fs->owner.read_only,
+                                     .read_only = fs_is_read_only(fs),
                                      .sandbox = fs->sandbox,
                                      .failures = failures,
                                      .failure_count = failure_count};

@@ -99,12 +99,12 @@ def option_names():
 @pytest.mark.parametrize("shell", [bash, fish])
 def test_every_option_that_popfs_knows_is_offered(shell):
     offered = {word.split("=")[0] for word in shell("popfs -o ")}
-    assert offered - {"auto_unmount", "default_permissions"} == option_names()
+    assert offered - {"default_permissions"} == option_names()
 
 
 def test_zsh_knows_every_option():
     text = (COMPLETIONS / "zsh/_popfs").read_text()
-    assert set(re.findall(r"'(\w+)\[", text)) - {"auto_unmount", "default_permissions"} == option_names()
+    assert set(re.findall(r"'(\w+)\[", text)) - {"default_permissions"} == option_names()
 
 
 def test_bash_completes_behind_commas_and_values():

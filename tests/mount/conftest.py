@@ -94,6 +94,7 @@ def place():
     place = mounting.Place()
     yield place
     mounting.unmount_hard(place.mountpoint)
+    mounting.unmount_below(place.folder)
     try:
         place.check_reports()
     finally:

@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import re
 import resource
 import shutil
 import signal
@@ -27,8 +28,9 @@ def binary():
 
 
 def is_mounted(path):
+    escaped = "".join(f"\\{ord(octet):03o}" if octet in " \t\n\\" else octet for octet in str(path))
     with open("/proc/self/mountinfo") as table:
-        return any(line.split()[4] == str(path) for line in table)
+        return any(line.split()[4] == escaped for line in table)
 
 
 def daemons_of(mountpoint):
@@ -75,6 +77,15 @@ def unmount_hard(mountpoint):
         done = subprocess.run(["fusermount3", "-uz", mountpoint], capture_output=True, timeout=30)
         if done.returncode != 0:
             subprocess.run(["umount", "-l", mountpoint], capture_output=True, timeout=30, check=True)
+
+
+def unmount_below(folder):
+    """Whatever a test that failed has left there, the latest first."""
+    with open("/proc/self/mountinfo") as table:
+        paths = [re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), line.split()[4]) for line in table]
+    for path in reversed(paths):
+        if path.startswith(f"{folder}/"):
+            subprocess.run(["umount", "-il", path], timeout=30, check=True)
 
 
 # As it was: pytest changes its own variables all the while, and places are made on several threads.

@@ -52,7 +52,7 @@ static void what_the_work_gives_replaces_the_secret(void **state)
     struct helper helper = {0};
     struct secret secret = {0};
     struct failure failure;
-    const struct helper_work work = {"popfs-test", say_a_token, NULL, "token", true};
+    const struct helper_work work = {"popfs-test", say_a_token, NULL, "token", true, false};
     assert_true(secret_init(&secret));
     put(&secret, "an older and longer one");
     start(&helper, &work);
@@ -81,7 +81,7 @@ static void the_longest_secret_passes(void **state)
     struct helper helper = {0};
     struct secret secret = {0};
     struct failure failure;
-    const struct helper_work work = {"popfs-test", say_much, NULL, NULL, true};
+    const struct helper_work work = {"popfs-test", say_much, NULL, NULL, true, false};
     assert_true(secret_init(&secret));
     start(&helper, &work);
     assert_int_equal(helper_ask(&helper, TIMEOUT_MS, &secret, &failure), FAULT_NONE);
@@ -104,7 +104,7 @@ static void a_failure_leaves_the_secret_as_it_was(void **state)
     struct secret secret = {0};
     struct failure failure;
     const struct helper_work work = {"popfs-test", refuse, NULL, "passcmd failed with status 1",
-                                     true};
+                                     true,         false};
     assert_true(secret_init(&secret));
     put(&secret, "old");
     start(&helper, &work);
@@ -128,7 +128,7 @@ static void a_command_runs_with_the_signals_of_a_new_process(void **state)
     struct secret secret = {0};
     struct failure failure;
     const struct helper_work work = {"popfs-test", run_a_command, NULL, "kill -TERM $$; echo alive",
-                                     true};
+                                     true,         false};
     assert_true(secret_init(&secret));
     start(&helper, &work);
     assert_int_equal(helper_ask(&helper, TIMEOUT_MS, &secret, &failure), FAULT_LOGIN);
@@ -143,7 +143,8 @@ static void a_command_sees_no_descriptor_of_popfs(void **state)
     struct helper helper = {0};
     struct secret secret = {0};
     struct failure failure;
-    const struct helper_work work = {"popfs-test", run_a_command, NULL, "echo /proc/$$/fd/*", true};
+    const struct helper_work work = {"popfs-test",         run_a_command, NULL,
+                                     "echo /proc/$$/fd/*", true,          false};
     int open_here = open("/etc/passwd", O_RDONLY); /* without O_CLOEXEC */
     assert_true(open_here > 2 && secret_init(&secret));
     start(&helper, &work);
@@ -176,8 +177,8 @@ static void it_holds_two_pipes_and_stderr(void **state)
     struct secret secret = {0};
     struct failure failure;
     for (int foreground = 0; foreground < 2; foreground++) {
-        const struct helper_work work = {"popfs-test", list_descriptors, NULL, NULL,
-                                         foreground != 0};
+        const struct helper_work work = {"popfs-test", list_descriptors, NULL,
+                                         NULL,         foreground != 0,  false};
         assert_true(secret_init(&secret));
         start(&helper, &work);
         assert_int_equal(helper_ask(&helper, TIMEOUT_MS, &secret, &failure), FAULT_NONE);
@@ -192,7 +193,7 @@ static void the_signals_that_end_a_daemon_do_not_end_it(void **state)
     (void)state;
     struct helper helper = {0};
     struct failure failure;
-    const struct helper_work work = {"popfs-test", say_a_token, NULL, "", true};
+    const struct helper_work work = {"popfs-test", say_a_token, NULL, "", true, false};
     start(&helper, &work);
     assert_int_equal(helper_ask(&helper, TIMEOUT_MS, NULL, &failure), FAULT_NONE);
     for (int i = 0; i < 3; i++)
@@ -212,7 +213,7 @@ static void it_ends_when_it_is_let_go(void **state)
 {
     (void)state;
     struct helper helper = {0};
-    const struct helper_work work = {"popfs-test", say_a_token, NULL, "", true};
+    const struct helper_work work = {"popfs-test", say_a_token, NULL, "", true, false};
     start(&helper, &work);
     int watch = pidfd_open(helper.child, 0);
     helper_end(&helper);
@@ -239,7 +240,7 @@ static void it_ends_with_the_daemon_even_at_work(void **state)
     assert_true(daemon >= 0);
     if (daemon == 0) {
         struct helper helper = {0};
-        const struct helper_work work = {"popfs-test", sleep_long, NULL, NULL, true};
+        const struct helper_work work = {"popfs-test", sleep_long, NULL, NULL, true, false};
         if (helper_start(&helper, &work, &inherited, NULL) != FAULT_NONE ||
             write(helper.requests, "", 1) != 1 ||
             write(ends[1], &helper.child, sizeof(helper.child)) < 0)
@@ -257,12 +258,44 @@ static void it_ends_with_the_daemon_even_at_work(void **state)
     close(ends[1]);
 }
 
+static void write_at_the_end(const void *context)
+{
+    (void)!write(STDERR_FILENO, context, strlen(context));
+}
+
+/* What it has to do at the end is done whatever ends the daemon, if it outlives that. */
+static void one_that_outlives_a_killed_daemon_still_does_what_is_to_be_done_at_the_end(void **state)
+{
+    (void)state;
+    int ends[2];
+    char text[8] = "";
+    assert_int_equal(pipe(ends), 0);
+    pid_t daemon = fork();
+    assert_true(daemon >= 0);
+    if (daemon == 0) {
+        struct helper helper = {0};
+        const struct helper_work work = {"popfs-test", say_a_token, write_at_the_end,
+                                         "done",       true,        true};
+        if (dup2(ends[1], STDERR_FILENO) < 0 ||
+            helper_start(&helper, &work, &inherited, NULL) != FAULT_NONE ||
+            helper_ask(&helper, TIMEOUT_MS, NULL, NULL) != FAULT_NONE)
+            _exit(1);
+        raise(SIGKILL);
+    }
+    close(ends[1]);
+    assert_int_equal(waitpid(daemon, NULL, 0), daemon);
+    assert_int_equal(read(ends[0], text, sizeof(text)), 4);
+    assert_string_equal(text, "done");
+    assert_int_equal(read(ends[0], text, sizeof(text)), 0);
+    close(ends[0]);
+}
+
 static void one_that_is_too_slow_is_given_up(void **state)
 {
     (void)state;
     struct helper helper = {0};
     struct failure failure;
-    const struct helper_work work = {"popfs-test", sleep_long, NULL, NULL, true};
+    const struct helper_work work = {"popfs-test", sleep_long, NULL, NULL, true, false};
     start(&helper, &work);
     pid_t child = helper.child;
     assert_int_equal(helper_ask(&helper, 50, NULL, &failure), FAULT_MEMORY);
@@ -277,7 +310,7 @@ static void one_that_has_died_is_an_error_and_no_wait(void **state)
     (void)state;
     struct helper helper = {0};
     struct failure failure;
-    const struct helper_work work = {"popfs-test", say_a_token, NULL, "", true};
+    const struct helper_work work = {"popfs-test", say_a_token, NULL, "", true, false};
     start(&helper, &work);
     kill(helper.child, SIGKILL);
     assert_int_equal(helper_ask(&helper, TIMEOUT_MS, NULL, &failure), FAULT_MEMORY);
@@ -310,6 +343,8 @@ int main(void)
         cmocka_unit_test(the_signals_that_end_a_daemon_do_not_end_it),
         cmocka_unit_test(it_ends_when_it_is_let_go),
         cmocka_unit_test(it_ends_with_the_daemon_even_at_work),
+        cmocka_unit_test(
+            one_that_outlives_a_killed_daemon_still_does_what_is_to_be_done_at_the_end),
         cmocka_unit_test(one_that_is_too_slow_is_given_up),
         cmocka_unit_test(one_that_has_died_is_an_error_and_no_wait),
     };

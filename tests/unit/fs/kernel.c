@@ -105,7 +105,7 @@ bool kernel_receive(struct kernel *kernel, struct reply *reply)
     struct iovec iov[] = {{&header, sizeof(header)}, {reply->bytes, sizeof(reply->bytes)}};
     struct msghdr message = {.msg_iov = iov, .msg_iovlen = 2};
     ssize_t got = recvmsg(kernel->descriptor, &message, MSG_DONTWAIT);
-    if (got < 0 && errno == EAGAIN)
+    if (got == 0 || (got < 0 && errno == EAGAIN)) /* 0: the fs has closed its end */
         return false;
     assert_true(got >= (ssize_t)sizeof(header));
     assert_int_equal(header.len, got);

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 static const struct maildrop_row rows[] = {{SLICE_LITERAL("here"), 100},
@@ -339,9 +340,27 @@ static void fsync_of_the_root_is_for_the_owner_and_root_alone(void **state)
     expect_reply(kernel, send_fsync(kernel, TREE_TRASH_INO), 0);
 }
 
-static void fsync_of_a_read_only_mount_returns_at_once(void **state)
+static void fsync_of_a_read_only_mount_says_that_nothing_can_be_deleted(void **state)
 {
-    expect_reply(*state, send_fsync(*state, FUSE_ROOT_ID), 0);
+    expect_reply(*state, send_fsync(*state, FUSE_ROOT_ID), EROFS);
+}
+
+/* By the table, which is read for each of them; the options say nothing of it. */
+static void a_mount_that_became_read_only_commits_nothing_until_it_is_writable(void **state)
+{
+    struct kernel *kernel = *state;
+    static const struct mount_identity own = {42, "0:39"};
+    static const char row[] = "42 22 0:39 / /mnt rw - fuse.popfs x rw\n";
+    int table = memfd_create("mountinfo", MFD_CLOEXEC);
+    assert_int_equal(write(table, row, strlen(row)), (ssize_t)strlen(row));
+    mountwatch_start_at(&kernel->fs->mountwatch, table, &own);
+    assert_int_equal(pwrite(table, "o", 1, (off_t)(strchr(row, 'w') - row)), 1);
+    expect_reply(kernel, send_fsync(kernel, FUSE_ROOT_ID), EROFS);
+    a_read_only_mount_takes_no_command_about_removal(state);
+    assert_int_equal(pwrite(table, row, strlen(row), 0), (ssize_t)strlen(row));
+    uint64_t unique = send_fsync(kernel, FUSE_ROOT_ID);
+    answer_commit(kernel, FAULT_NONE);
+    expect_reply(kernel, unique, 0);
 }
 
 /* ---- control= ---- */
@@ -385,7 +404,8 @@ int main(void)
         TEST(fsync_of_the_root_commits),
         TEST(fsync_with_nothing_to_delete_returns_at_once),
         TEST(fsync_of_the_root_is_for_the_owner_and_root_alone),
-        cmocka_unit_test_setup_teardown(fsync_of_a_read_only_mount_returns_at_once,
+        TEST(a_mount_that_became_read_only_commits_nothing_until_it_is_writable),
+        cmocka_unit_test_setup_teardown(fsync_of_a_read_only_mount_says_that_nothing_can_be_deleted,
                                         set_up_read_only, tear_down),
         cmocka_unit_test_setup_teardown(the_folder_can_be_listed, set_up_visible, tear_down),
         cmocka_unit_test_setup_teardown(the_folder_can_be_left_out, set_up_off, tear_down),

@@ -8,10 +8,12 @@
 #include <cmocka.h>
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+static const struct mount_identity own = {42, "0:39"};
 static const struct slice table = SLICE_LITERAL("42 22 0:39 / /mnt rw - fuse.popfs x rw\n");
 
 struct fixture {
@@ -29,7 +31,7 @@ static int set_up(void **state)
     fixture->stop = eventfd(0, EFD_CLOEXEC);
     fixture->table = memfd_create("mountinfo", MFD_CLOEXEC);
     assert_int_equal(write(fixture->table, table.data, table.len), (ssize_t)table.len);
-    mountwatch_start_at(&fixture->kernel.fs->mountwatch, fixture->table, "0:39");
+    mountwatch_start_at(&fixture->kernel.fs->mountwatch, fixture->table, &own);
     *state = fixture;
     return 0;
 }
@@ -54,6 +56,12 @@ static void end_connection(struct fixture *fixture)
 static void take_out_of_the_table(struct fixture *fixture)
 {
     assert_int_equal(ftruncate(fixture->table, 0), 0);
+}
+
+static void change_the_table(struct fixture *fixture, const char *rows)
+{
+    take_out_of_the_table(fixture);
+    assert_int_equal(pwrite(fixture->table, rows, strlen(rows), 0), (ssize_t)strlen(rows));
 }
 
 static bool may_commit(struct fixture *fixture)
@@ -112,6 +120,87 @@ static void a_signal_after_a_lazy_unmount_does_not(void **state)
     assert_false(may_commit(fixture));
 }
 
+static void a_signal_right_after_a_lazy_unmount_does_not(void **state)
+{
+    struct fixture *fixture = *state;
+    take_out_of_the_table(fixture);
+    mountwatch_read(&fixture->kernel.fs->mountwatch);
+    fixture->kernel.fs->mountwatch.unmounted_at_ms -= MOUNTWATCH_PLAIN_MS - 200;
+    assert_int_equal(eventfd_write(fixture->stop, 1), 0);
+    assert_false(may_commit(fixture));
+}
+
+static void a_signal_amid_a_plain_unmount_commits(void **state)
+{
+    struct fixture *fixture = *state;
+    take_out_of_the_table(fixture);
+    assert_int_equal(eventfd_write(fixture->stop, 1), 0);
+    end_connection(fixture);
+    assert_true(may_commit(fixture));
+}
+
+static void a_signal_to_a_mount_that_was_moved_or_covered_commits(void **state)
+{
+    struct fixture *fixture = *state;
+    change_the_table(fixture, "42 22 0:39 / /elsewhere rw - fuse.popfs x rw\n"
+                              "43 42 0:40 / /elsewhere rw - tmpfs x rw\n");
+    assert_int_equal(eventfd_write(fixture->stop, 1), 0);
+    assert_true(may_commit(fixture));
+}
+
+static void a_mount_that_became_read_only_does_not_however_it_ends(void **state)
+{
+    struct fixture *fixture = *state;
+    change_the_table(fixture, "42 22 0:39 / /mnt ro - fuse.popfs x rw\n");
+    assert_int_equal(eventfd_write(fixture->stop, 1), 0);
+    assert_false(may_commit(fixture));
+    change_the_table(fixture, "42 22 0:39 / /mnt rw - fuse.popfs x ro\n");
+    mountwatch_read(&fixture->kernel.fs->mountwatch);
+    take_out_of_the_table(fixture);
+    end_connection(fixture);
+    assert_false(may_commit(fixture));
+}
+
+static void a_mount_that_became_writable_again_commits(void **state)
+{
+    struct fixture *fixture = *state;
+    change_the_table(fixture, "42 22 0:39 / /mnt ro - fuse.popfs x rw\n");
+    mountwatch_read(&fixture->kernel.fs->mountwatch);
+    change_the_table(fixture, "42 22 0:39 / /mnt rw - fuse.popfs x rw\n");
+    assert_int_equal(eventfd_write(fixture->stop, 1), 0);
+    assert_true(may_commit(fixture));
+}
+
+static size_t unmounts;
+
+static void count_unmount(void *context)
+{
+    (void)context;
+    unmounts++;
+}
+
+static void only_a_connection_that_stands_is_unmounted(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->kernel.fs->unmount = count_unmount;
+    unmounts = 0;
+    fs_unmount(fixture->kernel.fs);
+    assert_int_equal(unmounts, 1);
+    fs_unmount(fixture->kernel.fs);
+    assert_int_equal(unmounts, 1);
+}
+
+static void a_mount_that_has_left_the_table_is_not_unmounted(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->kernel.fs->unmount = count_unmount;
+    unmounts = 0;
+    take_out_of_the_table(fixture);
+    mountwatch_read(&fixture->kernel.fs->mountwatch);
+    fs_unmount(fixture->kernel.fs);
+    assert_int_equal(unmounts, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -123,6 +212,13 @@ int main(void)
         TEST(without_a_table_every_unmount_commits),
         TEST(a_signal_commits),
         TEST(a_signal_after_a_lazy_unmount_does_not),
+        TEST(a_signal_right_after_a_lazy_unmount_does_not),
+        TEST(a_signal_amid_a_plain_unmount_commits),
+        TEST(a_signal_to_a_mount_that_was_moved_or_covered_commits),
+        TEST(a_mount_that_became_read_only_does_not_however_it_ends),
+        TEST(a_mount_that_became_writable_again_commits),
+        TEST(only_a_connection_that_stands_is_unmounted),
+        TEST(a_mount_that_has_left_the_table_is_not_unmounted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

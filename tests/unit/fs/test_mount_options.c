@@ -75,6 +75,40 @@ static void a_bad_mount_point_is_refused_in_one_line_that_helps(void **state)
     expect_fault("/dev/null/x", "cannot mount on /dev/null/x: Not a directory");
 }
 
+static void others_may_come_in_only_where_the_kernel_checks_modes(void **state)
+{
+    (void)state;
+    static const struct mount_identity own = {42, "0:39"};
+    static const struct {
+        const char *row;
+        bool of_own, of_any, wanted_of_own; /* whether that is guarded */
+    } cases[] = {
+        {"42 1 0:39 / /m rw - fuse.popfs x rw,user_id=0", true, true, false},
+        {"42 1 0:39 / /m rw - fuse.popfs x rw,allow_other", false, false, false},
+        {"42 1 0:39 / /m rw - fuse.popfs x rw,default_permissions,allow_other", true, true, true},
+        {"42 1 0:39 / /m rw - fuse.popfs x rw,default_permissions", true, true, false},
+        /* words that merely look like it, or stand where anybody may write them */
+        {"42 1 0:39 / /m rw - fuse.popfs default_permissions rw,allow_other", false, false, false},
+        {"42 1 0:39 / /m rw - fuse.popfs x rw,no_default_permissions,allow_other", false, false,
+         false},
+        {"42 1 0:39 / /default_permissions rw,default_permissions - fuse.popfs x rw,allow_other",
+         false, false, false},
+        /* of another mount */
+        {"43 1 0:40 / /m rw - fuse.popfs x rw,allow_other", true, false, false},
+        {"43 1 0:40 / /m rw - fuse.popfs x rw,default_permissions,allow_other", true, true, false},
+        {"43 1 0:40 / /m rw - fuse.sshfs x rw,allow_other", true, true, false},
+        /* of the same file system, bound elsewhere */
+        {"49 1 0:39 / /m rw - fuse.popfs x rw,allow_other", false, false, false},
+        {"", true, true, false},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct slice table = slice_from_string(cases[i].row);
+        assert_int_equal(mount_is_guarded(table, &own, false), cases[i].of_own);
+        assert_int_equal(mount_is_guarded(table, NULL, false), cases[i].of_any);
+        assert_int_equal(mount_is_guarded(table, &own, true), cases[i].wanted_of_own);
+    }
+}
+
 static void a_message_of_libfuse_in_pieces_becomes_one_line(void **state)
 {
     (void)state;
@@ -95,6 +129,7 @@ int main(void)
         cmocka_unit_test(max_read_is_found_wherever_it_stands),
         cmocka_unit_test(a_folder_is_a_mount_point),
         cmocka_unit_test(a_bad_mount_point_is_refused_in_one_line_that_helps),
+        cmocka_unit_test(others_may_come_in_only_where_the_kernel_checks_modes),
         cmocka_unit_test(a_message_of_libfuse_in_pieces_becomes_one_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,75 +17,72 @@ static const struct slice table = SLICE_LITERAL(
     "42 22 0:39 / /mnt rw - fuse.popfs b@host:995 rw\n"
     "43 22 0:40 / /mnt rw shared:1 master:2 - fuse.popfs c@host:995 rw\n"
     "44 22 0:41 / /mnt/x\\134y rw - fuse.popfs d@host:995 rw\n"
-    "45 22 0:42 / /ssh rw - fuse.sshfs popfs rw\n");
+    "45 22 0:42 / /ssh rw - fuse.sshfs popfs rw\n"
+    "46 22 0:43 / /srv/shared/mail rw shared:9 - fuse.popfs e@host:995 rw\n"
+    "47 22 0:43 / /shared/mail rw shared:9 - fuse.popfs e@host:995 rw\n"
+    "48 22 0:43 / /bound rw - fuse.popfs e@host:995 rw\n");
+static const struct mount_identity first = {41, "0:38"};
 
-static void expect_found(const char *mountpoint, const char *device)
+static void expect(const char *device, const char *mountpoint, uint64_t id, const char *found)
 {
-    char found[MOUNTWATCH_DEVICE_OCTETS] = "";
-    assert_true(mountwatch_find(table, mountpoint, found));
-    assert_string_equal(found, device);
+    struct mount_identity identity;
+    assert_true(mountwatch_find(table, device, mountpoint, &identity));
+    assert_int_equal(identity.id, id);
+    assert_string_equal(identity.device, found);
 }
 
-static void expect_absent(struct slice mountinfo, const char *mountpoint)
+static void expect_absent(const char *device, const char *mountpoint)
 {
-    char found[MOUNTWATCH_DEVICE_OCTETS] = "untouched";
-    assert_false(mountwatch_find(mountinfo, mountpoint, found));
-    assert_string_equal(found, "untouched");
+    struct mount_identity identity = {7, "untouched"};
+    assert_false(mountwatch_find(table, device, mountpoint, &identity));
+    assert_string_equal(identity.device, "untouched");
 }
 
 static void a_mount_is_found_by_its_path_whatever_bytes_it_has(void **state)
 {
     (void)state;
-    expect_found("/home/a/my mail", "0:38");
-    expect_found("/mnt/x\\y", "0:41");
-    expect_absent(table, "/home/a/my");
-    expect_absent(table, "/home/a/my mail/");
-    expect_absent(table, "/home/a/my\\040mail");
-    expect_absent(table, "/dev/fd/7");
+    expect(NULL, "/home/a/my mail", 41, "0:38");
+    expect(NULL, "/mnt/x\\y", 44, "0:41");
+    expect_absent(NULL, "/home/a/my");
+    expect_absent(NULL, "/home/a/my mail/");
+    expect_absent(NULL, "/home/a/my\\040mail");
+    expect_absent(NULL, "/dev/fd/7");
 }
 
 static void of_several_on_one_place_the_last_is_meant(void **state)
 {
     (void)state;
-    expect_found("/mnt", "0:40");
+    expect(NULL, "/mnt", 43, "0:40");
 }
 
 static void only_our_own_type_counts(void **state)
 {
     (void)state;
-    expect_absent(table, "/ssh");
-    expect_absent(table, "/");
+    expect_absent(NULL, "/ssh");
+    expect_absent(NULL, "/");
 }
 
-static void lines_that_are_cut_short_are_no_mounts(void **state)
+static void a_known_file_system_is_found_wherever_it_is(void **state)
 {
     (void)state;
-    expect_absent(SLICE_LITERAL(""), "/mnt");
-    expect_absent(SLICE_LITERAL("\n\n42\n42 22\n42 22 0:39 / /mnt\n"), "/mnt");
-    expect_absent(SLICE_LITERAL("42 22 0:39 / /mnt rw -"), "/mnt");
-    expect_absent(SLICE_LITERAL("42 22 0:39 / /mnt\\04 rw - fuse.popfs x rw"), "/mnt ");
-    expect_absent(SLICE_LITERAL("42 22 1234567890123:1234567890123 / /mnt rw - fuse.popfs x rw"),
-                  "/mnt");
+    expect("0:39", "/mnt", 42, "0:39");
+    expect("0:41", "/dev/fd/7", 44, "0:41");
+    expect_absent("0:3", "/mnt");
+    expect_absent("0:380", "/home/a/my mail");
 }
 
-static void a_device_is_held_as_long_as_any_mount_has_it(void **state)
+static void of_several_mounts_of_a_file_system_the_one_on_the_mountpoint_is_meant(void **state)
 {
     (void)state;
-    uint64_t place;
-    assert_true(mountwatch_place(table, "0:38", &place));
-    assert_true(mountwatch_holds(table, "0:38", place));
-    assert_false(mountwatch_holds(SLICE_LITERAL(""), "0:38", place));
-    assert_true(mountwatch_place(table, "254:1", &place));
-    assert_false(mountwatch_place(table, "0:3", &place));
-    assert_false(mountwatch_place(table, "0:380", &place));
-    /* The device went to another mount as soon as this one was gone. */
-    assert_false(mountwatch_holds(table, "0:38", place));
+    expect("0:43", "/shared/mail", 47, "0:43");
+    expect("0:43", "/srv/shared/mail", 46, "0:43");
+    expect("0:43", "/dev/fd/7", 46, "0:43");
 }
 
 static void the_number_of_a_connection_is_a_device(void **state)
 {
     (void)state;
-    char device[MOUNTWATCH_DEVICE_OCTETS];
+    char device[MOUNT_DEVICE_OCTETS];
     assert_true(mountwatch_connection(
         SLICE_LITERAL("pos:\t0\nflags:\t02100002\nfuse_connection:\t38\n"), device));
     assert_string_equal(device, "0:38");
@@ -100,7 +97,7 @@ static struct mountwatch watch_of(int *ret_descriptor)
     struct mountwatch watch;
     *ret_descriptor = memfd_create("mountinfo", MFD_CLOEXEC);
     assert_int_equal(write(*ret_descriptor, table.data, table.len), (ssize_t)table.len);
-    mountwatch_start_at(&watch, *ret_descriptor, "0:38");
+    mountwatch_start_at(&watch, *ret_descriptor, &first);
     return watch;
 }
 
@@ -124,6 +121,63 @@ static void what_vanishes_is_unmounted_and_after_a_while_lazily(void **state)
     assert_int_equal(mountwatch_left_ms(&watch), -1);
     mountwatch_done(&watch);
     assert_int_equal(fcntl(descriptor, F_GETFD), -1);
+}
+
+static void write_row(int descriptor, const char *row)
+{
+    assert_int_equal(ftruncate(descriptor, 0), 0);
+    assert_int_equal(pwrite(descriptor, row, strlen(row), 0), (ssize_t)strlen(row));
+}
+
+/* Its folder was renamed, or `mount --move` took it elsewhere. */
+static void a_mount_that_is_somewhere_else_now_is_still_mounted(void **state)
+{
+    (void)state;
+    int descriptor;
+    struct mountwatch watch = watch_of(&descriptor);
+    write_row(descriptor, "41 22 0:38 / /elsewhere rw - fuse.popfs x rw\n");
+    mountwatch_read(&watch);
+    assert_int_equal(mountwatch_state(&watch), MOUNTWATCH_MOUNTED);
+    mountwatch_done(&watch);
+}
+
+/* Whether of the same file system (another mount of it), or with its number given away again. */
+static void another_mount_at_the_same_place_is_not_taken_for_the_own(void **state)
+{
+    (void)state;
+    static const char *const rows[] = {
+        "49 22 0:38 / /home/a/my\\040mail rw - fuse.popfs a@host:995 rw\n",
+        "41 22 0:44 / /home/a/my\\040mail rw - fuse.popfs a@host:995 rw\n"};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        int descriptor;
+        struct mountwatch watch = watch_of(&descriptor);
+        write_row(descriptor, rows[i]);
+        mountwatch_read(&watch);
+        assert_int_equal(mountwatch_state(&watch), MOUNTWATCH_UNMOUNTED);
+        mountwatch_done(&watch);
+    }
+}
+
+static void a_remount_shows_in_the_flags_of_the_mount_or_of_its_file_system(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *row;
+        bool read_only;
+    } cases[] = {
+        {"41 22 0:38 / /x ro,nosuid - fuse.popfs x rw,user_id=0\n", true},
+        {"41 22 0:38 / /x nosuid,rw - fuse.popfs x user_id=0,ro\n", true},
+        {"41 22 0:38 / /x rw,nosuid - fuse.popfs x rw,root,rota=1\n", false},
+        {"41 22 0:38 / /ro rw - fuse.popfs ro rw\n49 22 0:38 / /y ro - fuse.popfs x rw\n", false},
+    };
+    int descriptor;
+    struct mountwatch watch = watch_of(&descriptor);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        write_row(descriptor, cases[i].row);
+        mountwatch_read(&watch);
+        assert_int_equal(watch.read_only, cases[i].read_only);
+    }
+    mountwatch_done(&watch);
 }
 
 static void a_table_that_cannot_be_read_says_nothing(void **state)
@@ -154,8 +208,11 @@ int main(void)
         cmocka_unit_test(a_mount_is_found_by_its_path_whatever_bytes_it_has),
         cmocka_unit_test(of_several_on_one_place_the_last_is_meant),
         cmocka_unit_test(only_our_own_type_counts),
-        cmocka_unit_test(lines_that_are_cut_short_are_no_mounts),
-        cmocka_unit_test(a_device_is_held_as_long_as_any_mount_has_it),
+        cmocka_unit_test(a_known_file_system_is_found_wherever_it_is),
+        cmocka_unit_test(of_several_mounts_of_a_file_system_the_one_on_the_mountpoint_is_meant),
+        cmocka_unit_test(a_mount_that_is_somewhere_else_now_is_still_mounted),
+        cmocka_unit_test(another_mount_at_the_same_place_is_not_taken_for_the_own),
+        cmocka_unit_test(a_remount_shows_in_the_flags_of_the_mount_or_of_its_file_system),
         cmocka_unit_test(the_number_of_a_connection_is_a_device),
         cmocka_unit_test(what_vanishes_is_unmounted_and_after_a_while_lazily),
         cmocka_unit_test(a_table_that_cannot_be_read_says_nothing),
