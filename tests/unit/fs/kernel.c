@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -65,6 +66,7 @@ void kernel_init_with(struct kernel *kernel, struct sync *sync, bool read_only,
                                        .umask = 077};
     struct failure failure = {0};
     int pair[2];
+    signal(SIGPIPE, SIG_IGN); /* as popfs does: what is said after unmounting goes into a pipe */
     *kernel = (struct kernel){.sync = sync};
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
     kernel->descriptor = pair[0];
