@@ -182,6 +182,19 @@ int mounts_id_of(int descriptor, uint64_t *ret_id);
  */
 int mounts_find(const char *path, struct buffer *table, struct mount_row *ret_row);
 
+/* ---- the clock and chance: the one place in which each comes from the kernel. Any thread ---- */
+
+/* Monotonic; for deadlines. */
+int64_t clock_now_ns(void);
+int64_t clock_now_ms(void);
+/* Of the epoch; for first_seen and for people. */
+int64_t clock_wall_ns(void);
+/* How long the machine has been suspended since it was started. */
+int64_t clock_slept_ms(void);
+
+/* At most 256 octets that nobody can guess. False: the kernel gives none. */
+bool chance_draw(void *memory, size_t octets);
+
 /* ---- the log: sync, fs and cli write to it, lower folders return a failure instead ---- */
 
 enum log_sink { LOG_SINK_STDERR, LOG_SINK_SYSLOG };

@@ -5,7 +5,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 static uint64_t hash_key[2];
 /* Not call_once(): ThreadSanitizer does not know what that orders. */
@@ -13,9 +12,8 @@ static pthread_once_t hash_key_drawn = PTHREAD_ONCE_INIT;
 
 static void hash_key_draw(void)
 {
-    /* getrandom() of so few octets is all or nothing; before the pool is ready a fixed key will do.
-     */
-    if (getrandom(hash_key, sizeof(hash_key), GRND_NONBLOCK) != (ssize_t)sizeof(hash_key))
+    /* Without chance a fixed key will do. */
+    if (!chance_draw(hash_key, sizeof(hash_key)))
         hash_key[0] = 0x706f706673;
 }
 

@@ -23,7 +23,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { END_MS = 1000 /* a helper that is at work then ends when the daemon has ended */ };
@@ -153,19 +152,12 @@ enum fault helper_start(struct helper *helper, const struct helper_work *work,
     return failure_set(ret_failure, FAULT_MEMORY, "fork: %s", strerror(error));
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static bool read_all(const struct helper *helper, void *bytes, size_t len, int64_t deadline_ms)
 {
     char *next = bytes;
     while (len > 0) {
         struct pollfd polled = {.fd = helper->answers, .events = POLLIN};
-        int64_t left_ms = deadline_ms - now_ms();
+        int64_t left_ms = deadline_ms - clock_now_ms();
         int ready = left_ms <= 0 ? 0 : poll(&polled, 1, (int)left_ms);
         if (ready == 0 || (ready < 0 && errno != EINTR))
             return false;
@@ -183,7 +175,7 @@ static bool read_all(const struct helper *helper, void *bytes, size_t len, int64
 static bool take_answer(struct helper *helper, int64_t timeout_ms, struct answer *ret_answer,
                         struct secret *ret_secret)
 {
-    int64_t deadline_ms = now_ms() + timeout_ms;
+    int64_t deadline_ms = clock_now_ms() + timeout_ms;
     if (!write_all(helper->requests, "", 1) ||
         !read_all(helper, ret_answer, sizeof(*ret_answer), deadline_ms) ||
         ret_answer->len > SECRET_OCTETS_MAX ||

@@ -11,7 +11,6 @@
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 struct run {
@@ -20,13 +19,6 @@ struct run {
     int exited; /* a pidfd */
     int64_t deadline_ms;
 };
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static int spawn_shell(const char *command, int output, pid_t *ret_child)
 {
@@ -82,7 +74,7 @@ static enum fault collect(struct run *run, struct secret *secret, struct failure
     bool end = false;
     for (;;) {
         struct pollfd fds[] = {{run->exited, POLLIN, 0}, {end ? -1 : run->output, POLLIN, 0}};
-        int64_t left_ms = run->deadline_ms - now_ms();
+        int64_t left_ms = run->deadline_ms - clock_now_ms();
         int ready = left_ms <= 0 ? 0 : poll(fds, 2, (int)left_ms);
         if (ready < 0 && errno == EINTR)
             continue;
@@ -116,7 +108,7 @@ static enum fault finish(const struct run *run, enum fault fault, struct failure
 enum fault passcmd_run(const char *command, int64_t timeout_ms, struct secret *secret,
                        struct failure *ret_failure)
 {
-    struct run run = {.deadline_ms = now_ms() + timeout_ms};
+    struct run run = {.deadline_ms = clock_now_ms() + timeout_ms};
     enum fault fault = start(&run, command, ret_failure);
     if (fault != FAULT_NONE)
         return fault;

@@ -10,11 +10,10 @@
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 int64_t job_now_s(void)
 {
-    return (int64_t)time(NULL);
+    return clock_wall_ns() / 1000000000;
 }
 
 int job_control(struct job *job, const char *word, const char *name)

@@ -15,7 +15,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { PERIOD_MS = 200, COLUMNS_DEFAULT = 80, COLUMNS_MAX = 200, TAIL_OCTETS = 120, BAR_LEAST = 8 };
@@ -77,13 +76,6 @@ static const char *kind_of(const char *word)
     return "waiting";
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 struct rate {
     int64_t begun_ms; /* 0: not yet */
     int64_t octets;   /* received when it began */
@@ -91,7 +83,7 @@ struct rate {
 
 static int64_t octets_per_s(struct rate *rate, int64_t received)
 {
-    int64_t now = now_ms();
+    int64_t now = clock_now_ms();
     if (rate->begun_ms == 0)
         *rate = (struct rate){now, received};
     int64_t passed = now - rate->begun_ms;

@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/vfs.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -23,7 +22,6 @@ enum {
      * time of `grep -r`. */
     LINGER_NS = 20000,
     BURST_COUNT_MAX = 64, /* requests before the other descriptors are looked at */
-    NS_PER_S = 1000000000,
 };
 
 /* ---- creation ---- */
@@ -158,13 +156,6 @@ enum fault fs_new(const struct fs_options *options, struct sync *sync, struct fs
 
 /* ---- the loop ---- */
 
-static int64_t now_ns(clockid_t clock)
-{
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (int64_t)now.tv_sec * NS_PER_S + now.tv_nsec;
-}
-
 static enum serve_result serve_received(struct fs *fs, int received, int *ret_errno)
 {
     if (received == -EINTR || received == -EAGAIN)
@@ -176,7 +167,7 @@ static enum serve_result serve_received(struct fs *fs, int received, int *ret_er
     if (received == 0)
         return SERVE_UNMOUNTED;
     fuse_session_process_buf(fs->session, &fs->received);
-    fs->served_ns = now_ns(CLOCK_MONOTONIC);
+    fs->served_ns = clock_now_ns();
     return fuse_session_exited(fs->session) ? SERVE_UNMOUNTED : SERVE_GOES_ON;
 }
 
@@ -188,7 +179,7 @@ static int receive_soon(struct fs *fs)
         return received;
     do
         received = fuse_session_receive_buf(fs->session, &fs->received);
-    while (received == -EAGAIN && now_ns(CLOCK_MONOTONIC) - fs->served_ns < LINGER_NS);
+    while (received == -EAGAIN && clock_now_ns() - fs->served_ns < LINGER_NS);
     return received;
 }
 
@@ -390,6 +381,6 @@ bool fs_scratch(struct fs *fs, size_t octets)
 
 void fs_root_touch(struct fs *fs)
 {
-    int64_t changed_ns = now_ns(CLOCK_REALTIME);
+    int64_t changed_ns = clock_wall_ns();
     fs->root_changed_ns = changed_ns > fs->root_changed_ns ? changed_ns : fs->root_changed_ns + 1;
 }

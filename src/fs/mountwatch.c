@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 /* ---- pure ---- */
@@ -54,13 +53,6 @@ static bool connection_of(int session_descriptor, char ret_device[MOUNT_DEVICE_O
     CLEANUP_CLOSE int descriptor = open(path, O_RDONLY | O_CLOEXEC);
     return descriptor >= 0 && mounts_read(descriptor, &text) &&
            mountwatch_connection(buffer_slice(&text), ret_device);
-}
-
-static int64_t clock_now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 /*

@@ -12,7 +12,6 @@
 #include <linux/fuse.h>
 #include <string.h>
 #include <sys/statvfs.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -93,10 +92,7 @@ static bool attributes_now(struct fs *fs, const struct tree_entry *entry, struct
     CLEANUP_BUFFER struct buffer content = {0};
     if (!ops_render(fs, entry, &content))
         return false;
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    attributes_of_entry(&fs->owner, entry, content.len,
-                        (int64_t)now.tv_sec * 1000000000 + now.tv_nsec, ret_stat);
+    attributes_of_entry(&fs->owner, entry, content.len, clock_wall_ns(), ret_stat);
     *ret_timeout_s = 0;
     return true;
 }

@@ -15,7 +15,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define INDEX_NAME "index.sqlite"
@@ -425,7 +424,8 @@ enum fault index_set_aside(int folder, char ret_name[INDEX_NAME_OCTETS],
 {
     static const char *const suffixes[] = {"-wal", "-shm", ""};
     char from[INDEX_NAME_OCTETS], to[INDEX_NAME_OCTETS + 4];
-    snprintf(ret_name, INDEX_NAME_OCTETS, INDEX_NAME ".unreadable-%lld", (long long)time(NULL));
+    snprintf(ret_name, INDEX_NAME_OCTETS, INDEX_NAME ".unreadable-%lld",
+             (long long)(clock_wall_ns() / 1000000000));
     for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
         snprintf(from, sizeof(from), INDEX_NAME "%s", suffixes[i]);
         snprintf(to, sizeof(to), "%s%s", ret_name, suffixes[i]);

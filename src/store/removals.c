@@ -19,8 +19,6 @@
 #include "store.h"
 #include "wishes.h"
 
-#include <time.h>
-
 struct fold {
     struct store *store;
     struct wishes wishes;
@@ -170,10 +168,8 @@ static enum fault fold_all(struct fold *fold, size_t *ret_damaged, struct failur
 enum fault removals_fold(struct store *store, struct notice *notice, bool *ret_is_tidy,
                          struct failure *ret_failure)
 {
-    struct timespec now;
     size_t damaged_count;
-    clock_gettime(CLOCK_REALTIME, &now);
-    struct fold fold = {.store = store, .now_ns = now.tv_sec * 1000000000LL + now.tv_nsec};
+    struct fold fold = {.store = store, .now_ns = clock_wall_ns()};
     enum fault fault = fold_all(&fold, &damaged_count, ret_failure);
     wishes_done(&fold.wishes);
     if (fault != FAULT_NONE)

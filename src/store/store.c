@@ -18,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 void notice_add(struct notice *notice, const char *format, ...)
@@ -53,8 +52,7 @@ static void read_boot(char ret_boot[INDEX_WORD_OCTETS])
 static enum fault draw_generation(struct index_state *state, struct failure *ret_failure)
 {
     uint64_t random;
-    /* So few octets come all or not at all. */
-    if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
+    if (!chance_draw(&random, sizeof(random)))
         return failure_set(ret_failure, FAULT_MEMORY, "getrandom: %s", strerror(errno));
     snprintf(state->generation, sizeof(state->generation), "%016" PRIx64, random);
     return FAULT_NONE;

@@ -33,7 +33,7 @@ static enum fault listing_answered(struct sync *sync, int64_t now_ms, struct fai
     if (sync->listing == NULL)
         return FAULT_NONE; /* STAT has said that there is nothing to list */
     if (--sync->listing_answers_left == 0)
-        return engine_listed(sync, ret_failure);
+        return engine_listed(sync, now_ms, ret_failure);
     return engine_listing_continue(sync, now_ms);
 }
 
@@ -44,7 +44,7 @@ static enum fault stat_answered(struct sync *sync, const struct pop3_event *even
         sync->listing_total = event->count;
     if (event->ok && event->count == 0) {
         sync->listing_next = LISTING_ASKED;
-        return engine_listed(sync, ret_failure);
+        return engine_listed(sync, now_ms, ret_failure);
     }
     engine_guess_begin(sync, (uint32_t)sync->listing_total);
     return engine_listing_continue(sync, now_ms);

@@ -2,12 +2,8 @@
 /* The loop of the sync thread: take requests, move bytes, act on events, ask for more, wait. */
 #include "engine.h"
 
-#include "clock.h"
-
-#include <poll.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 enum {
     EXPIRE_EVERY_MS = 500,
@@ -396,16 +392,8 @@ static void wait_for_something(struct sync *sync, int64_t turn_ms)
     int64_t now_ms = clock_now_ms();
     struct pollfd fds[NET_POLL_MAX + 1];
     int64_t timeout_ms = -1;
-    uint64_t wakes;
     size_t count = sync->link == NULL ? 0 : link_poll(sync->link, now_ms, fds, &timeout_ms);
-    fds[count] = (struct pollfd){.fd = sync->wake_descriptor, .events = POLLIN};
-    timeout_ms = wait_ms(sync, timeout_ms, turn_ms, now_ms);
-    if (timeout_ms > INT32_MAX)
-        timeout_ms = INT32_MAX;
-    poll(fds, count + 1, (int)timeout_ms);
-    if ((fds[count].revents & POLLIN) != 0 &&
-        read(sync->wake_descriptor, &wakes, sizeof(wakes)) < 0)
-        log_write(LOG_LEVEL_ERROR, "cannot read the wake-up");
+    door_wait(&sync->door, fds, count, wait_ms(sync, timeout_ms, turn_ms, now_ms));
 }
 
 /* After a suspend the server has long forgotten the session, and nothing would tell for minutes. */
@@ -426,6 +414,7 @@ static bool begin(struct sync *sync)
 {
     struct failure failure;
     sync->start_ms = clock_now_ms();
+    sync->turn_wall_ns = clock_wall_ns();
     sync->slept_ms = clock_slept_ms();
     engine_connect(sync, sync->start_ms);
     if (engine_index_load(sync, &failure) != FAULT_NONE) {
@@ -441,6 +430,7 @@ static void serve(struct sync *sync)
 {
     for (;;) {
         int64_t now_ms = clock_now_ms();
+        sync->turn_wall_ns = clock_wall_ns();
         note_sleep(sync, now_ms);
         take_inbox(sync, now_ms);
         pump(sync, now_ms);

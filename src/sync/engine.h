@@ -15,6 +15,7 @@
  *     stream.c   large messages that are read while they arrive
  *     index.c    what is remembered between mounts
  *     password.c fetched anew after a refusal
+ *     thread.c   threads, the one wait of the loop, and who ends it
  *     publish.c  what others see of it
  *     engine.c   the loop
  */
@@ -33,6 +34,7 @@
 #include "popfs/sync.h"
 #include "recent.h"
 #include "schedule.h"
+#include "thread.h"
 #include "waiters.h"
 #include "window.h"
 
@@ -174,12 +176,12 @@ struct sync {
     pthread_mutex_t listener_lock;
     struct sync_listener listener;
 
-    int wake_descriptor;  /* eventfd: look at what is shared */
-    int ready_descriptor; /* eventfd: `started` */
-    pthread_t thread, fetch_thread;
+    struct door door;
+    struct thread thread, fetch_thread;
 
     /* ---- the sync thread's own ---- */
     enum engine_phase phase;
+    int64_t turn_wall_ns; /* of the epoch, when this turn of the loop began */
     struct maildrop *maildrop;
     struct maildrop_snapshot *listed; /* of this session, with the numbers beside it */
     uint32_t *msgnums;                /* [position in listed] */
@@ -369,7 +371,7 @@ void engine_anticipate(struct sync *sync);
 /* The login succeeded: asks for the listing. */
 enum fault engine_list(struct sync *sync, int64_t now_ms);
 /* Both listings have come. */
-enum fault engine_listed(struct sync *sync, struct failure *ret_failure);
+enum fault engine_listed(struct sync *sync, int64_t now_ms, struct failure *ret_failure);
 /* The session is no more. */
 void engine_link_lost(struct sync *sync, const struct failure *failure, int64_t now_ms);
 /* Drops the link without judging it. */

@@ -27,8 +27,7 @@ void engine_password_fetch(struct sync *sync)
     if (sync->account.fetch_password == NULL || sync->fetching)
         return;
     sync->fetch_done = false; /* nobody else looks */
-    /* The sync thread has every signal blocked, and so has its child. */
-    int error = pthread_create(&sync->fetch_thread, NULL, fetch, sync);
+    int error = thread_start(&sync->fetch_thread, fetch, sync);
     sync->fetching = error == 0;
     if (error != 0)
         log_write(LOG_LEVEL_ERROR, "cannot start a thread: %s", strerror(error));
@@ -54,6 +53,6 @@ void engine_password_end(struct sync *sync)
 {
     if (!sync->fetching)
         return;
-    pthread_join(sync->fetch_thread, NULL);
+    thread_join(&sync->fetch_thread);
     sync->fetching = false;
 }

@@ -2,8 +2,6 @@
 /* What a commit is about, and what becomes of each: gone, or failed and why. */
 #include "engine.h"
 
-#include "clock.h"
-
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -155,7 +153,7 @@ void engine_outcome_done(struct commit_outcome *outcome)
 static void publish_outcome(struct sync *sync)
 {
     struct commit_outcome old;
-    sync->commit.outcome.at_s = clock_wall_ns() / 1000000000;
+    sync->commit.outcome.at_s = sync->turn_wall_ns / 1000000000;
     pthread_mutex_lock(&sync->lock);
     old = sync->outcome;
     sync->outcome = sync->commit.outcome;

@@ -2,10 +2,7 @@
 /* The one session: made when somebody wants it, lost, made again; and what its listing says. */
 #include "engine.h"
 
-#include "clock.h"
-
 #include <stdlib.h>
-#include <unistd.h>
 
 enum {
     CONNECT_MS = 30000, /* POP3.md rule 21; a shorter time-out shortens these, too */
@@ -19,8 +16,10 @@ enum {
 
 static uint32_t dice(void)
 {
-    uint64_t now = (uint64_t)clock_wall_ns();
-    return (uint32_t)hash_bytes((struct slice){(const char *)&now, sizeof(now)});
+    uint32_t drawn = 0;
+    /* Without chance the least delay will do. */
+    (void)chance_draw(&drawn, sizeof(drawn));
+    return drawn;
 }
 
 static int64_t least(int64_t a, int64_t b)
@@ -157,14 +156,12 @@ static void log_oddities(const struct sync *sync)
 
 void engine_start_is_over(struct sync *sync, const struct failure *failure)
 {
-    uint64_t one = 1;
     pthread_mutex_lock(&sync->lock);
     sync->started = true;
     if (failure != NULL)
         sync->start_failure = *failure;
     pthread_mutex_unlock(&sync->lock);
-    if (write(sync->ready_descriptor, &one, sizeof(one)) < 0)
-        log_write(LOG_LEVEL_ERROR, "cannot say that the start is over");
+    door_say_ready(&sync->door);
 }
 
 /* Without TOP no date can be had for the price of a header: nobody need wait for one. */
@@ -266,12 +263,12 @@ static void note_capabilities(struct sync *sync)
  * round trip's time. What they bring is looked at later, by this same thread, so nothing comes
  * before the row that it is about. Not where somebody waits already: he might be answered.
  */
-static enum fault ask_early(struct sync *sync, struct failure *ret_failure)
+static enum fault ask_early(struct sync *sync, int64_t now_ms, struct failure *ret_failure)
 {
-    return sync->started ? FAULT_NONE : engine_issue(sync, clock_now_ms(), ret_failure);
+    return sync->started ? FAULT_NONE : engine_issue(sync, now_ms, ret_failure);
 }
 
-enum fault engine_listed(struct sync *sync, struct failure *ret_failure)
+enum fault engine_listed(struct sync *sync, int64_t now_ms, struct failure *ret_failure)
 {
     const struct maildrop_row *rows;
     const uint32_t *msgnums;
@@ -286,7 +283,7 @@ enum fault engine_listed(struct sync *sync, struct failure *ret_failure)
         return FAULT_MEMORY;
     CLEANUP_FREE struct maildrop_message **by_row = calloc(count + 1, sizeof(by_row[0]));
     if (by_row == NULL || maildrop_apply(sync->maildrop, rows, count, same_identity,
-                                         clock_wall_ns(), by_row, &changes) != FAULT_NONE)
+                                         sync->turn_wall_ns, by_row, &changes) != FAULT_NONE)
         return failure_set(ret_failure, FAULT_MEMORY, "out of memory for the listing");
     log_oddities(sync);
     note_session(sync);
@@ -304,7 +301,7 @@ enum fault engine_listed(struct sync *sync, struct failure *ret_failure)
     sync->session_phase = SESSION_ONLINE;
     enum fault fault = mapped ? engine_guess_bind(sync) : FAULT_MEMORY;
     if (fault == FAULT_NONE)
-        fault = ask_early(sync, ret_failure);
+        fault = ask_early(sync, now_ms, ret_failure);
     engine_index_changes(sync, &changes);
     if (mapped)
         settle_times(sync);
@@ -312,10 +309,10 @@ enum fault engine_listed(struct sync *sync, struct failure *ret_failure)
     sync->login_failed = false;
     sync->wants_listing = false;
     sync->offline_since_s = 0;
-    sync->listed_wall_s = clock_wall_ns() / 1000000000;
-    agenda_note_listing(&sync->agenda, clock_now_ms());
+    sync->listed_wall_s = sync->turn_wall_ns / 1000000000;
+    agenda_note_listing(&sync->agenda, now_ms);
     engine_publish_snapshot(sync, &changes);
-    engine_commit_listed(sync, &changes, clock_now_ms());
+    engine_commit_listed(sync, &changes, now_ms);
     maildrop_changes_done(&changes);
     waiters_answer(&sync->refresh_served, FAULT_NONE);
     if (!sync->started && mapped)
@@ -636,7 +633,7 @@ void engine_link_lost(struct sync *sync, const struct failure *failure, int64_t 
     if (sync->started)
         log_write(LOG_LEVEL_WARNING, "%s: %s", sync->account.host, failure->text);
     sync->last_failure = *failure;
-    sync->last_failure_wall_s = clock_wall_ns() / 1000000000;
+    sync->last_failure_wall_s = sync->turn_wall_ns / 1000000000;
     if (sync->offline_since_s == 0)
         sync->offline_since_s = sync->last_failure_wall_s;
     judge_pipelining(sync, failure->fault);

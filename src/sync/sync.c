@@ -3,16 +3,10 @@
  * wakes it. */
 #include "engine.h"
 
-#include "clock.h"
-
-#include <errno.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 enum {
@@ -98,11 +92,10 @@ enum fault sync_new(const struct sync_options *options, struct sync **ret_sync,
     sync->prefetch_wanted = options->prefetch;
     window_init(&sync->window);
     agenda_init(&sync->agenda, options->refresh_s * 1000, options->idle_s * 1000);
-    sync->wake_descriptor = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    sync->ready_descriptor = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    bool has_door = door_init(&sync->door);
     sync->maildrop = maildrop_new();
     enum fault fault = FAULT_NONE;
-    if (sync->wake_descriptor < 0 || sync->ready_descriptor < 0 || sync->maildrop == NULL)
+    if (!has_door || sync->maildrop == NULL)
         fault = failure_set(ret_failure, FAULT_MEMORY, "out of memory or descriptors");
     if (fault == FAULT_NONE)
         fault = account_init(&sync->account, options, ret_failure);
@@ -118,10 +111,7 @@ enum fault sync_new(const struct sync_options *options, struct sync **ret_sync,
 
 void engine_wake(const struct sync *sync)
 {
-    uint64_t one = 1;
-    /* It fails only when the counter is full, and then the thread will wake anyway. */
-    ssize_t written = write(sync->wake_descriptor, &one, sizeof(one));
-    (void)written;
+    door_wake(&sync->door);
 }
 
 static void *run_thread(void *argument)
@@ -138,30 +128,10 @@ static void *run_thread(void *argument)
 
 static enum fault start_thread(struct sync *sync, struct failure *ret_failure)
 {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&sync->thread, NULL, run_thread, sync);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int error = thread_start(&sync->thread, run_thread, sync);
     if (error != 0)
         return failure_set(ret_failure, FAULT_MEMORY, "cannot start a thread: %s", strerror(error));
     return FAULT_NONE;
-}
-
-/* True when the thread has said how the start went, false when the caller was told to stop. */
-static bool wait_for_start(const struct sync *sync, int stop_descriptor)
-{
-    struct pollfd fds[2] = {{.fd = sync->ready_descriptor, .events = POLLIN},
-                            {.fd = stop_descriptor, .events = POLLIN}};
-    for (;;) {
-        if (poll(fds, 2, -1) < 0 && errno != EINTR)
-            return false;
-        if ((fds[0].revents & POLLIN) != 0)
-            return true;
-        if ((fds[1].revents & (POLLIN | POLLHUP)) != 0)
-            return false;
-        fds[0].revents = fds[1].revents = 0;
-    }
 }
 
 static void stop_thread(struct sync *sync, bool commit)
@@ -171,7 +141,7 @@ static void stop_thread(struct sync *sync, bool commit)
     sync->stop_commit = commit;
     pthread_mutex_unlock(&sync->lock);
     engine_wake(sync);
-    pthread_join(sync->thread, NULL);
+    thread_join(&sync->thread);
 }
 
 enum fault sync_start(struct sync *sync, int stop_descriptor, struct failure *ret_failure)
@@ -179,7 +149,7 @@ enum fault sync_start(struct sync *sync, int stop_descriptor, struct failure *re
     enum fault fault = start_thread(sync, ret_failure);
     if (fault != FAULT_NONE)
         return fault;
-    bool said = wait_for_start(sync, stop_descriptor);
+    bool said = door_wait_ready(&sync->door, stop_descriptor);
     pthread_mutex_lock(&sync->lock);
     struct failure failure = sync->start_failure;
     pthread_mutex_unlock(&sync->lock);
@@ -377,10 +347,7 @@ void sync_free(struct sync *sync)
     net_trust_free(sync->account.trust);
     free(sync->account.host);
     free(sync->account.user);
-    if (sync->wake_descriptor >= 0)
-        close(sync->wake_descriptor);
-    if (sync->ready_descriptor >= 0)
-        close(sync->ready_descriptor);
+    door_done(&sync->door);
     pthread_mutex_destroy(&sync->lock);
     pthread_mutex_destroy(&sync->wish_lock);
     pthread_mutex_destroy(&sync->listener_lock);

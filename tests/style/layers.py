@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Who may include what: the table of the architecture, checked on every #include. layers.py ROOT"""
+"""Who may include what: the table of the architecture, checked on every #include, and who alone makes the calls
+that tests/sim replaces. layers.py ROOT"""
 
 import re
 import sys
@@ -32,6 +33,13 @@ SYSTEM = [  # header, the places that alone may include it
     (r"poll\.h|sys/poll\.h|sys/epoll\.h|sys/select\.h", ["src/net/", "src/sync/", "src/fs/", "src/cli/", "src/ctl/", "include/popfs/net.h", "tests/unit/"]),
     (r"json-c/.*", ["src/ctl/"]),
     (r"libmount/.*", ["src/cli/utab.c"]),
+    (r"sys/random\.h", ["src/base/chance.c"]),
+    (r"sys/eventfd\.h", ["src/sync/thread.c", "src/fs/", "src/cli/", "src/ctl/"]),
+]
+
+SEAMS = [  # calls that tests/sim replaces, the places that alone may make them, the folders in which that holds
+    (r"clock_gettime|gettimeofday|time\(NULL\)|getrandom\(", ["src/base/clock.c", "src/base/chance.c"], ["src/"]),
+    (r"pthread_(create|join)|eventfd\(|\bpoll\(", ["src/sync/thread.c"], ["src/sync/"]),
 ]
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]', re.MULTILINE)
@@ -41,7 +49,12 @@ def faults_of(root, path):
     place = path.relative_to(root).as_posix()
     parts = place.split("/")
     folder = path.stem if parts[0] == "include" else parts[1] if parts[0] == "src" else None
-    for kind, name in INCLUDE.findall(path.read_text()):
+    text = path.read_text()
+    code = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
+    for pattern, places, folders in SEAMS:
+        if place.startswith(tuple(folders)) and place not in places and re.search(pattern, code):
+            yield f"{place}: {pattern} belongs to {', '.join(places)}"
+    for kind, name in INCLUDE.findall(text):
         if name.startswith("popfs/"):
             target = name.removeprefix("popfs/").removesuffix(".h")
             if folder is not None and target != folder and target not in MAY_INCLUDE[folder]:
