@@ -43,13 +43,13 @@
  */
 #include "store.h"
 
-#include <dirent.h>
+#include "disk.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { PACK_OCTETS_MAX = 8 << 20, PACKS_IN_CACHE_LEAST = 16 };
@@ -99,7 +99,7 @@ static bool find_pack(struct adoption *adoption, const char *name, bool *ret_wan
     struct stat stat;
     *ret_wanted = pack_name_parse(name, &pack.opening, &pack.number) &&
                   pack.opening <= adoption->opening_max &&
-                  fstatat(store->bodies, name, &stat, AT_SYMLINK_NOFOLLOW) == 0 &&
+                  disk_fstatat(store->bodies, name, &stat, AT_SYMLINK_NOFOLLOW) == 0 &&
                   S_ISREG(stat.st_mode) && stat.st_size <= UINT32_MAX;
     if (!*ret_wanted)
         return true;
@@ -116,7 +116,7 @@ static bool find_name(struct adoption *adoption, const char *name)
     if (memory && !wanted)
         memory = find_file(adoption, name, &wanted);
     if (memory && !wanted) {
-        unlinkat(adoption->store->bodies, name, 0);
+        disk_unlinkat(adoption->store->bodies, name, 0);
         adoption->removed = true;
     }
     return memory;
@@ -124,17 +124,18 @@ static bool find_name(struct adoption *adoption, const char *name)
 
 static enum fault find_names(struct adoption *adoption, struct failure *ret_failure)
 {
-    int copy = openat(adoption->store->bodies, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *list = copy < 0 ? NULL : fdopendir(copy);
+    int copy = disk_openat(adoption->store->bodies, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    DIR *list = copy < 0 ? NULL : disk_fdopendir(copy);
     if (list == NULL) {
         cleanup_close(&copy);
         return failure_set(ret_failure, FAULT_DISK, "cannot read the folder of bodies: %s",
                            strerror(errno));
     }
     bool memory = true;
-    for (struct dirent *entry = readdir(list); memory && entry != NULL; entry = readdir(list))
+    for (struct dirent *entry = disk_readdir(list); memory && entry != NULL;
+         entry = disk_readdir(list))
         memory = find_name(adoption, entry->d_name);
-    closedir(list);
+    disk_closedir(list);
     packs_sort(&adoption->store->packs);
     return memory ? FAULT_NONE : failure_set(ret_failure, FAULT_MEMORY, "out of memory");
 }
@@ -172,7 +173,7 @@ static bool scan(struct store *store, struct pack *pack)
         memory = record.is_dead || put_record(store, pack, &record);
         offset = pack_end(&record);
     }
-    if (memory && offset < pack->octets && ftruncate(file, (off_t)offset) == 0) {
+    if (memory && offset < pack->octets && disk_ftruncate(file, (off_t)offset) == 0) {
         store->packs.octets -= pack->octets - offset;
         pack->octets = offset;
     }
@@ -211,7 +212,7 @@ static void measure(const struct store *store, struct shelf_entry *entry)
     body_name(entry->id, entry->opening, name);
     entry->is_dirty = true;
     entry->octets = 0;
-    if (fstatat(store->bodies, name, &stat, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(stat.st_mode))
+    if (disk_fstatat(store->bodies, name, &stat, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(stat.st_mode))
         entry->octets = (uint64_t)stat.st_size;
 }
 
@@ -375,7 +376,7 @@ static void sort_out(struct adoption *adoption)
     packs_drop_dead(&store->packs);
     give_uses(store);
     if (!store->is_temporary && (adoption->removed || store->packs.count < packs_count))
-        fsync(store->bodies);
+        disk_fsync(store->bodies);
 }
 
 /* ---- opening ---- */
@@ -391,9 +392,9 @@ static enum fault open_folder(struct store *store, struct failure *ret_failure)
     char name[sizeof(BODIES_PREFIX) + INDEX_WORD_OCTETS];
     snprintf(name, sizeof(name), BODIES_PREFIX "%s", store->state.generation);
     place_sweep(store->place.folder, BODIES_PREFIX, name);
-    if (mkdirat(store->place.folder, name, 0700) == 0 || errno == EEXIST)
-        store->bodies =
-            openat(store->place.folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (disk_mkdirat(store->place.folder, name, 0700) == 0 || errno == EEXIST)
+        store->bodies = disk_openat(store->place.folder, name,
+                                    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
     if (store->bodies < 0)
         return failure_set(ret_failure, FAULT_DISK, "cannot make the folder of bodies in %s: %s",
                            store->place.path, strerror(errno));

@@ -2,12 +2,13 @@
 /* The bodies that are kept: opened, used, evicted, and removed. adopt.c says what lies where. */
 #include "store.h"
 
+#include "disk.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 void body_name(uint64_t id, uint32_t opening, char ret_name[BODY_NAME_OCTETS])
@@ -41,7 +42,7 @@ void bodies_disown(struct store *store, const struct shelf_entry *entry)
     char name[BODY_NAME_OCTETS];
     if (!entry->is_packed) {
         body_name(entry->id, entry->opening, name);
-        unlinkat(store->bodies, name, 0);
+        disk_unlinkat(store->bodies, name, 0);
         return;
     }
     struct pack *pack = packs_find(&store->packs, entry->opening, entry->pack);
@@ -201,10 +202,12 @@ static enum fault open_file(const struct store *store, const struct shelf_entry 
     char name[BODY_NAME_OCTETS];
     struct stat stat;
     body_name(entry->id, entry->opening, name);
-    CLEANUP_CLOSE int descriptor = openat(store->bodies, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    CLEANUP_CLOSE int descriptor =
+        disk_openat(store->bodies, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0);
     if (descriptor < 0)
         return errno == ENOENT ? FAULT_GONE : FAULT_DISK;
-    if (fstat(descriptor, &stat) != 0 || !S_ISREG(stat.st_mode) || (uint64_t)stat.st_size != octets)
+    if (disk_fstat(descriptor, &stat) != 0 || !S_ISREG(stat.st_mode) ||
+        (uint64_t)stat.st_size != octets)
         return FAULT_GONE;
     *ret_descriptor = descriptor;
     descriptor = -1;
@@ -222,7 +225,7 @@ static enum fault open_packed(const struct store *store, const struct shelf_entr
     const struct pack pack = {.opening = entry->opening, .number = entry->pack};
     if (!packs_open(&store->packs, pack.opening, pack.number, O_RDONLY, &descriptor))
         return errno == ENOENT ? FAULT_GONE : FAULT_DISK;
-    if (fstat(descriptor, &stat) != 0 || !S_ISREG(stat.st_mode) ||
+    if (disk_fstat(descriptor, &stat) != 0 || !S_ISREG(stat.st_mode) ||
         !pack_read(descriptor, packs_seed(&store->packs, &pack), entry->offset,
                    (uint64_t)stat.st_size, &record) ||
         record.is_dead || record.id != entry->id || record.octets != octets)

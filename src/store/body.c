@@ -11,6 +11,7 @@
  */
 #include "store.h"
 
+#include "disk.h"
 #include "refuge.h"
 
 #include <errno.h>
@@ -65,13 +66,13 @@ static bool create(struct store_body *body)
 {
     struct store *store = body->store;
     body->name[0] = '\0';
-    body->descriptor = openat(store->bodies, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    body->descriptor = disk_openat(store->bodies, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     /* EISDIR is what a kernel or file system says that does not know O_TMPFILE (open(2)). */
     if (body->descriptor >= 0 || (errno != EOPNOTSUPP && errno != EISDIR))
         return body->descriptor >= 0;
     snprintf(body->name, sizeof(body->name), "new-%" PRIu64, ++store->new_bodies_count);
     body->descriptor =
-        openat(store->bodies, body->name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+        disk_openat(store->bodies, body->name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
     if (body->descriptor < 0)
         body->name[0] = '\0';
     return body->descriptor >= 0;
@@ -80,7 +81,7 @@ static bool create(struct store_body *body)
 static void remove_name(struct store_body *body)
 {
     if (body->name[0] != '\0')
-        unlinkat(body->store->bodies, body->name, 0);
+        disk_unlinkat(body->store->bodies, body->name, 0);
     body->name[0] = '\0';
 }
 
@@ -101,7 +102,7 @@ static bool move(struct store_body *body, uint64_t upto)
         remove_name(body);
         cleanup_close(&body->descriptor);
         body->descriptor = file;
-        return body->shared < 0 || dup3(file, body->shared, O_CLOEXEC) >= 0;
+        return body->shared < 0 || disk_dup3(file, body->shared, O_CLOEXEC) >= 0;
     }
 }
 
@@ -141,7 +142,8 @@ enum fault store_body_new(struct store *store, struct store_body **ret_body,
 
 static bool write_some(struct store_body *body, struct slice *bytes)
 {
-    ssize_t count = pwrite(body->descriptor, bytes->data, bytes->len, (off_t)body->written_octets);
+    ssize_t count =
+        disk_pwrite(body->descriptor, bytes->data, bytes->len, (off_t)body->written_octets);
     if (count < 0)
         return errno == EINTR;
     body->written_octets += (uint64_t)count;
@@ -202,7 +204,7 @@ enum fault store_body_share(struct store_body *body, int *ret_descriptor,
     enum fault fault = need_file(body, ret_failure);
     if (fault != FAULT_NONE)
         return fault;
-    int descriptor = fcntl(body->descriptor, F_DUPFD_CLOEXEC, 3);
+    int descriptor = disk_dup(body->descriptor);
     if (descriptor < 0)
         return write_failure(ret_failure, errno);
     body->shared = descriptor;
@@ -218,7 +220,7 @@ enum fault store_body_compare(struct store_body *body, uint64_t offset, struct s
     bool equal = true;
     while (fault == FAULT_NONE && equal && bytes.len > 0) {
         size_t wanted = bytes.len < sizeof(held) ? bytes.len : sizeof(held);
-        ssize_t count = pread(body->descriptor, held, wanted, (off_t)offset);
+        ssize_t count = disk_pread(body->descriptor, held, wanted, (off_t)offset);
         if (count < 0 && errno == EINTR)
             continue;
         if (count <= 0)
@@ -250,11 +252,11 @@ static bool body_link(const struct store_body *body, const char *name)
     char path[64];
     int folder = body->store->bodies;
     snprintf(path, sizeof(path), "/proc/self/fd/%d", body->descriptor);
-    if (linkat(AT_FDCWD, path, folder, name, AT_SYMLINK_FOLLOW) == 0)
+    if (disk_linkat(AT_FDCWD, path, folder, name, AT_SYMLINK_FOLLOW) == 0)
         return true;
-    if (errno != EEXIST || unlinkat(folder, name, 0) != 0)
+    if (errno != EEXIST || disk_unlinkat(folder, name, 0) != 0)
         return false;
-    return linkat(AT_FDCWD, path, folder, name, AT_SYMLINK_FOLLOW) == 0;
+    return disk_linkat(AT_FDCWD, path, folder, name, AT_SYMLINK_FOLLOW) == 0;
 }
 
 static bool publish(struct store_body *body, const char *name)
@@ -262,7 +264,7 @@ static bool publish(struct store_body *body, const char *name)
     int folder = body->store->bodies;
     if (body->name[0] == '\0')
         return body_link(body, name);
-    if (renameat(folder, body->name, folder, name) != 0)
+    if (disk_renameat(folder, body->name, folder, name) != 0)
         return false;
     body->name[0] = '\0';
     return true;

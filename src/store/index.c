@@ -10,6 +10,7 @@
 #include "index.h"
 
 #include "allocator.h"
+#include "disk.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -359,7 +360,8 @@ static enum fault prepare_all(struct index *index, struct failure *ret_failure)
 /* SQLite would make it readable for everybody; its log gets the rights of the database. */
 static bool make_file(const char *path)
 {
-    CLEANUP_CLOSE int file = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    CLEANUP_CLOSE int file =
+        disk_openat(AT_FDCWD, path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     return file >= 0;
 }
 
@@ -429,7 +431,7 @@ enum fault index_set_aside(int folder, char ret_name[INDEX_NAME_OCTETS],
     for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
         snprintf(from, sizeof(from), INDEX_NAME "%s", suffixes[i]);
         snprintf(to, sizeof(to), "%s%s", ret_name, suffixes[i]);
-        if (renameat(folder, from, folder, to) != 0 && errno != ENOENT)
+        if (disk_renameat(folder, from, folder, to) != 0 && errno != ENOENT)
             return failure_set(ret_failure, FAULT_DISK, "cannot rename %s: %s", from,
                                strerror(errno));
     }

@@ -15,6 +15,8 @@
  */
 #include "journal.h"
 
+#include "disk.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -133,8 +135,8 @@ static bool line_parse(struct slice line, char uidl[JOURNAL_UIDL_OCTETS_MAX], st
 enum fault journal_open(struct journal *journal, int folder, struct failure *ret_failure)
 {
     *journal = (struct journal){.descriptor = -1};
-    journal->descriptor =
-        openat(folder, JOURNAL_NAME, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    journal->descriptor = disk_openat(folder, JOURNAL_NAME,
+                                      O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (journal->descriptor < 0)
         return journal_failure(ret_failure, "open");
     return FAULT_NONE;
@@ -170,7 +172,7 @@ enum fault journal_write(struct journal *journal, struct slice lines, struct fai
     if (lines.len == 0)
         return FAULT_NONE;
     do
-        count = write(journal->descriptor, lines.data, lines.len);
+        count = disk_write(journal->descriptor, lines.data, lines.len);
     while (count < 0 && errno == EINTR);
     if (count >= 0 && (size_t)count < lines.len)
         errno = ENOSPC;
@@ -190,7 +192,7 @@ enum fault journal_sync(struct journal *journal, struct failure *ret_failure)
     uint64_t count = journal_notes(journal);
     if (count == journal->synced_count)
         return FAULT_NONE;
-    if (fdatasync(journal->descriptor) != 0)
+    if (disk_fdatasync(journal->descriptor) != 0)
         return journal_failure(ret_failure, "sync");
     journal->synced_count = count;
     return FAULT_NONE;
@@ -207,10 +209,10 @@ enum fault journal_read(int folder,
     CLEANUP_FREE char *line = NULL;
     size_t room = 0;
     *ret_damaged = 0;
-    int descriptor = openat(folder, JOURNAL_NAME, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    int descriptor = disk_openat(folder, JOURNAL_NAME, O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0);
     if (descriptor < 0)
         return errno == ENOENT ? FAULT_NONE : journal_failure(ret_failure, "open");
-    FILE *file = fdopen(descriptor, "r");
+    FILE *file = disk_fdopen(descriptor, "r");
     if (file == NULL) {
         close(descriptor);
         return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
@@ -237,36 +239,33 @@ enum fault journal_read(int folder,
 
 /* ---- replacing ---- */
 
-enum fault journal_begin(int folder, FILE **ret_file, struct failure *ret_failure)
+static bool write_all(int file, struct slice bytes)
 {
-    int descriptor = openat(folder, JOURNAL_NEW_NAME,
-                            O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (descriptor < 0)
-        return journal_failure(ret_failure, "replace");
-    *ret_file = fdopen(descriptor, "w");
-    if (*ret_file != NULL)
-        return FAULT_NONE;
-    close(descriptor);
-    return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
+    while (bytes.len > 0) {
+        ssize_t count = disk_write(file, bytes.data, bytes.len);
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count <= 0)
+            return false;
+        bytes = slice_skip(bytes, (size_t)count);
+    }
+    return true;
 }
 
-void journal_put(FILE *file, const struct wish *wish)
+static bool write_new(int folder, struct slice lines)
 {
-    char line[LINE_OCTETS_MAX];
-    /* journal_replace() sees whether any of it failed. */
-    fwrite(line, 1, line_format(wish, line), file);
+    CLEANUP_CLOSE int file = disk_openat(
+        folder, JOURNAL_NEW_NAME, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    return file >= 0 && write_all(file, lines) && disk_fdatasync(file) == 0;
 }
 
-enum fault journal_replace(int folder, FILE *file, struct failure *ret_failure)
+enum fault journal_replace(int folder, struct slice lines, struct failure *ret_failure)
 {
-    bool written = fflush(file) == 0 && ferror(file) == 0 && fdatasync(fileno(file)) == 0;
-    int error = errno;
-    fclose(file);
-    errno = error;
-    if (written && renameat(folder, JOURNAL_NEW_NAME, folder, JOURNAL_NAME) == 0 &&
-        fsync(folder) == 0)
+    if (write_new(folder, lines) &&
+        disk_renameat(folder, JOURNAL_NEW_NAME, folder, JOURNAL_NAME) == 0 &&
+        disk_fsync(folder) == 0)
         return FAULT_NONE;
     enum fault fault = journal_failure(ret_failure, "replace");
-    unlinkat(folder, JOURNAL_NEW_NAME, 0);
+    disk_unlinkat(folder, JOURNAL_NEW_NAME, 0);
     return fault;
 }

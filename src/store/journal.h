@@ -6,7 +6,6 @@
 #include "popfs/store.h"
 
 #include <stdatomic.h>
-#include <stdio.h>
 
 /* One line: the message is to go, or is not, for the user took it back or it has gone. */
 struct wish {
@@ -26,9 +25,10 @@ void journal_close(struct journal *journal);
 /* One write of one line. Any thread. FAULT_DISK. */
 enum fault journal_note(struct journal *journal, const struct wish *wish,
                         struct failure *ret_failure);
-/* Many lines in one write: first gathered, where a UIDL that is too long to have been noted is left
- * out (false for want of memory), then written. Any thread. */
+/* Adds a line to those that journal_write() or journal_replace() is given; leaves out a UIDL that
+ * is too long to have been noted. False for want of memory. */
 bool journal_gather(struct buffer *lines, const struct wish *wish);
+/* Many lines in one write. Any thread. */
 enum fault journal_write(struct journal *journal, struct slice lines, struct failure *ret_failure);
 /* How often something has been noted since it was opened. */
 uint64_t journal_notes(const struct journal *journal);
@@ -41,10 +41,8 @@ enum fault journal_read(int folder,
                         enum fault (*each)(void *context, const struct wish *wish,
                                            struct failure *ret_failure),
                         void *context, size_t *ret_damaged, struct failure *ret_failure);
-/* A new journal, written aside, that takes the place of the old one when it is on the disk, or not
- * at all. */
-enum fault journal_begin(int folder, FILE **ret_file, struct failure *ret_failure);
-void journal_put(FILE *file, const struct wish *wish);
-enum fault journal_replace(int folder, FILE *file, struct failure *ret_failure);
+/* A new journal of these lines, written aside, takes the place of the old one when it is on the
+ * disk, or not at all. */
+enum fault journal_replace(int folder, struct slice lines, struct failure *ret_failure);
 
 #endif

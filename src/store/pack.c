@@ -14,6 +14,8 @@
  */
 #include "pack.h"
 
+#include "disk.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -94,7 +96,7 @@ bool pack_read(int pack, uint64_t seed, uint64_t offset, uint64_t pack_octets,
     if (pack_octets < PACK_HEADER_OCTETS || offset > pack_octets - PACK_HEADER_OCTETS)
         return false;
     do
-        count = pread(pack, &header, sizeof(header), (off_t)offset);
+        count = disk_pread(pack, &header, sizeof(header), (off_t)offset);
     while (count < 0 && errno == EINTR);
     if (count != (ssize_t)sizeof(header) || header.sum != header_sum(seed, offset, &header) ||
         header.octets > pack_octets - PACK_HEADER_OCTETS - offset)
@@ -117,7 +119,8 @@ bool pack_mark_dead(int pack, uint64_t seed, const struct pack_record *record)
     struct pack_record dead = *record;
     dead.is_dead = true;
     pack_header(seed, &dead, header);
-    return pwrite(pack, header, sizeof(header), (off_t)record->offset) == (ssize_t)sizeof(header);
+    return disk_pwrite(pack, header, sizeof(header), (off_t)record->offset) ==
+           (ssize_t)sizeof(header);
 }
 
 /* Where the file system has no holes. */
@@ -126,7 +129,7 @@ static bool write_zeros(int pack, uint64_t offset, uint64_t octets)
     static const char zeros[65536];
     while (octets > 0) {
         size_t wanted = octets < sizeof(zeros) ? (size_t)octets : sizeof(zeros);
-        ssize_t count = pwrite(pack, zeros, wanted, (off_t)offset);
+        ssize_t count = disk_pwrite(pack, zeros, wanted, (off_t)offset);
         if (count < 0 && errno == EINTR)
             continue;
         if (count <= 0)
@@ -140,8 +143,8 @@ static bool write_zeros(int pack, uint64_t offset, uint64_t octets)
 bool pack_erase(int pack, const struct pack_record *record)
 {
     uint64_t offset = record->offset + PACK_HEADER_OCTETS;
-    if (record->octets == 0 || fallocate(pack, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                                         (off_t)offset, (off_t)record->octets) == 0)
+    if (record->octets == 0 || disk_fallocate(pack, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                              (off_t)offset, (off_t)record->octets) == 0)
         return true;
     return write_zeros(pack, offset, record->octets);
 }

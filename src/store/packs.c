@@ -6,6 +6,8 @@
  */
 #include "packs.h"
 
+#include "disk.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -83,7 +85,7 @@ static void pack_unlink(const struct packs *packs, const struct pack *pack)
 {
     char name[PACK_NAME_OCTETS];
     pack_name(pack->opening, pack->number, name);
-    unlinkat(packs->folder, name, 0);
+    disk_unlinkat(packs->folder, name, 0);
 }
 
 static void drop(struct packs *packs, bool (*is_unwanted)(const struct pack *pack, uint64_t used),
@@ -141,7 +143,7 @@ bool packs_open(const struct packs *packs, uint32_t opening, uint32_t number, in
 {
     char name[PACK_NAME_OCTETS];
     pack_name(opening, number, name);
-    int descriptor = openat(packs->folder, name, flags | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int descriptor = disk_openat(packs->folder, name, flags | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (descriptor < 0)
         return false;
     *ret_descriptor = descriptor;
@@ -171,7 +173,7 @@ static bool begin_pack(struct packs *packs)
 static void take_back(struct packs *packs, const struct pack *pack)
 {
     int error = errno;
-    if (ftruncate(packs->current, (off_t)pack->octets) != 0)
+    if (disk_ftruncate(packs->current, (off_t)pack->octets) != 0)
         end_current(packs);
     packs_drop_dead(packs); /* it may have been its first */
     errno = error;
@@ -182,7 +184,7 @@ static bool write_record(struct packs *packs, const struct pack *pack, const cha
 {
     ssize_t count;
     do
-        count = pwrite(packs->current, record, len, (off_t)pack->octets);
+        count = disk_pwrite(packs->current, record, len, (off_t)pack->octets);
     while (count < 0 && errno == EINTR);
     if (count == (ssize_t)len)
         return true;
@@ -201,7 +203,7 @@ bool packs_append(struct packs *packs, uint64_t id, char *record, size_t body_oc
     struct pack *pack = &packs->list[packs->count - 1];
     const struct pack_record header = {.id = id, .octets = body_octets, .offset = pack->octets};
     pack_header(packs_seed(packs, pack), &header, record);
-    CLEANUP_CLOSE int descriptor = fcntl(packs->current, F_DUPFD_CLOEXEC, 3);
+    CLEANUP_CLOSE int descriptor = disk_dup(packs->current);
     if (descriptor < 0 || !write_record(packs, pack, record, PACK_HEADER_OCTETS + body_octets))
         return false;
     pack->octets = pack_end(&header);

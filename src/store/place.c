@@ -15,14 +15,14 @@
  */
 #include "place.h"
 
-#include <dirent.h>
+#include "disk.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define TEMPORARY_PREFIX "mount~"
@@ -40,8 +40,8 @@ static enum fault disk_failure(struct failure *ret, const char *what, const char
 static DIR *list_open(int folder)
 {
     /* A second descriptor, because closedir() closes the one it is given. */
-    int copy = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *list = copy < 0 ? NULL : fdopendir(copy);
+    int copy = disk_openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    DIR *list = copy < 0 ? NULL : disk_fdopendir(copy);
     if (list == NULL && copy >= 0)
         close(copy);
     return list;
@@ -54,7 +54,7 @@ static bool is_dots(const char *name)
 
 static int inner_open(int folder, const char *name)
 {
-    return openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return disk_openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
 }
 
 static void remove_files(int folder)
@@ -62,10 +62,10 @@ static void remove_files(int folder)
     DIR *list = list_open(folder);
     if (list == NULL)
         return;
-    for (struct dirent *entry = readdir(list); entry != NULL; entry = readdir(list))
+    for (struct dirent *entry = disk_readdir(list); entry != NULL; entry = disk_readdir(list))
         if (!is_dots(entry->d_name))
-            unlinkat(folder, entry->d_name, 0);
-    closedir(list);
+            disk_unlinkat(folder, entry->d_name, 0);
+    disk_closedir(list);
 }
 
 void place_sweep(int folder, const char *prefix, const char *except)
@@ -73,7 +73,7 @@ void place_sweep(int folder, const char *prefix, const char *except)
     DIR *list = list_open(folder);
     if (list == NULL)
         return;
-    for (struct dirent *entry = readdir(list); entry != NULL; entry = readdir(list)) {
+    for (struct dirent *entry = disk_readdir(list); entry != NULL; entry = disk_readdir(list)) {
         const char *name = entry->d_name;
         if (is_dots(name) || strncmp(name, prefix, strlen(prefix)) != 0 ||
             (except != NULL && strcmp(name, except) == 0))
@@ -82,9 +82,9 @@ void place_sweep(int folder, const char *prefix, const char *except)
         if (inner < 0)
             continue;
         remove_files(inner);
-        unlinkat(folder, name, AT_REMOVEDIR);
+        disk_unlinkat(folder, name, AT_REMOVEDIR);
     }
-    closedir(list);
+    disk_closedir(list);
 }
 
 static void remove_all(int folder)
@@ -97,10 +97,10 @@ static void remove_all(int folder)
 static void sweep_temporary(int parent, const char *name)
 {
     CLEANUP_CLOSE int folder = inner_open(parent, name);
-    if (folder < 0 || flock(folder, LOCK_EX | LOCK_NB) != 0)
+    if (folder < 0 || disk_flock(folder, LOCK_EX | LOCK_NB) != 0)
         return;
     remove_all(folder);
-    unlinkat(parent, name, AT_REMOVEDIR);
+    disk_unlinkat(parent, name, AT_REMOVEDIR);
 }
 
 static void sweep_temporaries(int parent)
@@ -108,10 +108,10 @@ static void sweep_temporaries(int parent)
     DIR *list = list_open(parent);
     if (list == NULL)
         return;
-    for (struct dirent *entry = readdir(list); entry != NULL; entry = readdir(list))
+    for (struct dirent *entry = disk_readdir(list); entry != NULL; entry = disk_readdir(list))
         if (strncmp(entry->d_name, TEMPORARY_PREFIX, strlen(TEMPORARY_PREFIX)) == 0)
             sweep_temporary(parent, entry->d_name);
-    closedir(list);
+    disk_closedir(list);
 }
 
 /* ---- the folder of all accounts ---- */
@@ -121,19 +121,19 @@ static bool make_folders(char *path)
 {
     for (char *slash = strchr(path + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
         *slash = '\0';
-        bool there = mkdir(path, 0700) == 0 || errno == EEXIST;
+        bool there = disk_mkdirat(AT_FDCWD, path, 0700) == 0 || errno == EEXIST;
         *slash = '/';
         if (!there)
             return false;
     }
-    return mkdir(path, 0700) == 0 || errno == EEXIST;
+    return disk_mkdirat(AT_FDCWD, path, 0700) == 0 || errno == EEXIST;
 }
 
 /* Whoever else could write there could give us mail that nobody sent, or our removals to come. */
 static enum fault check_ours(int folder, const char *path, struct failure *ret_failure)
 {
     struct stat stat;
-    if (fstat(folder, &stat) != 0)
+    if (disk_fstat(folder, &stat) != 0)
         return disk_failure(ret_failure, "look at", path);
     if (stat.st_uid != geteuid())
         return failure_set(ret_failure, FAULT_DISK, "the cache folder %s belongs to another user",
@@ -154,11 +154,11 @@ static enum fault parent_open(const char *path, int *ret_folder, struct failure 
     CLEANUP_FREE char *copy = strdup(path);
     if (copy == NULL)
         return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
-    if (!make_folders(copy) || lstat(path, &stat) != 0)
+    if (!make_folders(copy) || disk_fstatat(AT_FDCWD, path, &stat, AT_SYMLINK_NOFOLLOW) != 0)
         return disk_failure(ret_failure, "make the cache folder", path);
     bool is_link = S_ISLNK(stat.st_mode) && (stat.st_uid == geteuid() || stat.st_uid == 0);
-    CLEANUP_CLOSE int folder =
-        open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | (is_link ? 0 : O_NOFOLLOW));
+    CLEANUP_CLOSE int folder = disk_openat(
+        AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | (is_link ? 0 : O_NOFOLLOW), 0);
     if (folder < 0)
         return disk_failure(ret_failure, "open the cache folder", path);
     enum fault fault = check_ours(folder, path, ret_failure);
@@ -199,7 +199,7 @@ static char *account_path(const char *folder, const char *account)
 static enum fault busy_failure(int lock, const char *account, struct failure *ret_failure)
 {
     char owner[OWNER_OCTETS_MAX], shown_account[OWNER_OCTETS_MAX], shown[OWNER_OCTETS_MAX];
-    ssize_t count = pread(lock, owner, sizeof(owner), 0);
+    ssize_t count = disk_pread(lock, owner, sizeof(owner), 0);
     struct slice text = {owner, count > 0 ? (size_t)count : 0};
     text_escape(slice_from_string(account), shown_account, sizeof(shown_account));
     /* The lock is taken a moment before the text is written. */
@@ -212,17 +212,18 @@ static enum fault busy_failure(int lock, const char *account, struct failure *re
 static enum fault account_lock(struct place *place, const struct store_options *options,
                                struct failure *ret_failure)
 {
-    place->lock = openat(place->folder, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    place->lock =
+        disk_openat(place->folder, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (place->lock < 0)
         return disk_failure(ret_failure, "make a lock in", place->path);
-    if (flock(place->lock, LOCK_EX | LOCK_NB) != 0) {
+    if (disk_flock(place->lock, LOCK_EX | LOCK_NB) != 0) {
         if (errno == EWOULDBLOCK)
             return busy_failure(place->lock, options->account, ret_failure);
         return disk_failure(ret_failure, "lock", place->path);
     }
     /* The text is a courtesy: that it cannot be written is no reason to refuse. */
-    if (ftruncate(place->lock, 0) == 0)
-        dprintf(place->lock, "%.*s", OWNER_OCTETS_MAX, options->owner);
+    if (disk_ftruncate(place->lock, 0) == 0)
+        (void)disk_write(place->lock, options->owner, strnlen(options->owner, OWNER_OCTETS_MAX));
     return FAULT_NONE;
 }
 
@@ -232,9 +233,10 @@ static enum fault account_open(struct place *place, const struct store_options *
     place->path = account_path(options->folder, options->account);
     if (place->path == NULL)
         return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
-    if (mkdir(place->path, 0700) != 0 && errno != EEXIST)
+    if (disk_mkdirat(AT_FDCWD, place->path, 0700) != 0 && errno != EEXIST)
         return disk_failure(ret_failure, "make", place->path);
-    place->folder = open(place->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    place->folder =
+        disk_openat(AT_FDCWD, place->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
     if (place->folder < 0)
         return disk_failure(ret_failure, "open", place->path);
     enum fault fault = check_ours(place->folder, place->path, ret_failure);
@@ -257,11 +259,12 @@ static bool make_temporary(struct place *place, const char *parent)
             errno = ENOMEM;
             return false;
         }
-        if (mkdtemp(place->path) == NULL)
+        if (disk_mkdtemp(place->path) == NULL)
             return false;
-        place->folder = open(place->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (place->folder >= 0 && flock(place->folder, LOCK_EX | LOCK_NB) == 0 &&
-            fstat(place->folder, &stat) == 0 && stat.st_nlink > 0)
+        place->folder =
+            disk_openat(AT_FDCWD, place->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+        if (place->folder >= 0 && disk_flock(place->folder, LOCK_EX | LOCK_NB) == 0 &&
+            disk_fstat(place->folder, &stat) == 0 && stat.st_nlink > 0)
             return true;
         if (place->folder >= 0)
             close(place->folder);
@@ -303,7 +306,7 @@ void place_close(struct place *place)
 {
     if (place->folder >= 0 && place->lock < 0) {
         remove_all(place->folder);
-        rmdir(place->path);
+        disk_unlinkat(AT_FDCWD, place->path, AT_REMOVEDIR);
     }
     release(place);
 }

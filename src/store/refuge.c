@@ -6,12 +6,13 @@
  */
 #include "refuge.h"
 
+#include "disk.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/sendfile.h>
 #include <unistd.h>
 
 enum { COPY_OCTETS_MAX = 1 << 30 };
@@ -29,16 +30,16 @@ static int open_in_tmpdir(void)
     const char *folder = getenv("TMPDIR");
     if (folder == NULL || folder[0] != '/')
         folder = "/tmp";
-    int file = open(folder, O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+    int file = disk_openat(AT_FDCWD, folder, O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
     if (file >= 0 || (errno != EOPNOTSUPP && errno != EISDIR))
         return file;
     if (snprintf(path, sizeof(path), "%s/popfs-XXXXXX", folder) >= (int)sizeof(path)) {
         errno = ENAMETOOLONG;
         return -1;
     }
-    file = mkostemp(path, O_CLOEXEC);
+    file = disk_mkostemp(path, O_CLOEXEC);
     if (file >= 0)
-        unlink(path);
+        disk_unlinkat(AT_FDCWD, path, 0);
     return file;
 }
 
@@ -48,7 +49,7 @@ static bool copy(int from, int to, uint64_t octets)
     while ((uint64_t)offset < octets) {
         uint64_t left = octets - (uint64_t)offset;
         size_t wanted = left < COPY_OCTETS_MAX ? (size_t)left : COPY_OCTETS_MAX;
-        ssize_t count = sendfile(to, from, &offset, wanted);
+        ssize_t count = disk_sendfile(to, from, &offset, wanted);
         if (count == 0)
             errno = EIO; /* shorter than it was */
         if (count == 0 || (count < 0 && errno != EINTR))
@@ -59,7 +60,8 @@ static bool copy(int from, int to, uint64_t octets)
 
 int refuge_open(enum refuge refuge, int from, uint64_t octets)
 {
-    int file = refuge == REFUGE_MEMORY ? memfd_create("popfs-body", MFD_CLOEXEC) : open_in_tmpdir();
+    int file =
+        refuge == REFUGE_MEMORY ? disk_memfd_create("popfs-body", MFD_CLOEXEC) : open_in_tmpdir();
     if (file < 0 || copy(from, file, octets))
         return file;
     int error = errno;

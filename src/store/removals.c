@@ -120,7 +120,8 @@ static enum fault apply_all(struct fold *fold, struct failure *ret_failure)
     return fault;
 }
 
-static enum fault each_going(struct index *index, FILE *file, size_t *ret_count,
+/* Counts what is going, or gathers a line for each. */
+static enum fault each_going(struct index *index, struct buffer *lines, size_t *ret_count,
                              struct failure *ret_failure)
 {
     sqlite3_stmt *statement = index_use(index, INDEX_GOING);
@@ -135,8 +136,10 @@ static enum fault each_going(struct index *index, FILE *file, size_t *ret_count,
         ++*ret_count;
         const struct wish wish = {index_column_bytes(statement, 0),
                                   index_column_octets(statement, 1), true};
-        if (file != NULL)
-            journal_put(file, &wish);
+        if (lines != NULL && !journal_gather(lines, &wish)) {
+            index_end(index, INDEX_GOING);
+            return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
+        }
     }
     return FAULT_NONE;
 }
@@ -184,25 +187,17 @@ enum fault removals_fold(struct store *store, struct notice *notice, bool *ret_i
 
 enum fault removals_tidy(struct store *store, struct failure *ret_failure)
 {
-    FILE *file;
+    CLEANUP_BUFFER struct buffer lines = {0};
     size_t count;
-    enum fault fault = journal_begin(store->place.folder, &file, ret_failure);
+    enum fault fault = each_going(&store->index, &lines, &count, ret_failure);
     if (fault != FAULT_NONE)
         return fault;
-    fault = each_going(&store->index, file, &count, ret_failure);
-    if (fault == FAULT_NONE)
-        return journal_replace(store->place.folder, file, ret_failure);
-    fclose(file);
-    return fault;
+    return journal_replace(store->place.folder, buffer_slice(&lines), ret_failure);
 }
 
 static enum fault begin_empty(struct store *store, struct failure *ret_failure)
 {
-    FILE *file;
-    enum fault fault = journal_begin(store->place.folder, &file, ret_failure);
-    if (fault != FAULT_NONE)
-        return fault;
-    fault = journal_replace(store->place.folder, file, ret_failure);
+    enum fault fault = journal_replace(store->place.folder, SLICE_LITERAL(""), ret_failure);
     /* Also if it failed: the new one may have its name already, or the old one all its lines. */
     uint64_t notes_count = fault == FAULT_NONE ? 0 : journal_notes(&store->journal);
     journal_close(&store->journal);

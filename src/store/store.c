@@ -12,6 +12,8 @@
  */
 #include "store.h"
 
+#include "disk.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -42,9 +44,10 @@ void notice_add(struct notice *notice, const char *format, ...)
 static void read_boot(char ret_boot[INDEX_WORD_OCTETS])
 {
     ssize_t len = -1;
-    CLEANUP_CLOSE int file = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    CLEANUP_CLOSE int file =
+        disk_openat(AT_FDCWD, "/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC, 0);
     if (file >= 0)
-        len = read(file, ret_boot, INDEX_WORD_OCTETS - 1);
+        len = disk_read(file, ret_boot, INDEX_WORD_OCTETS - 1);
     ret_boot[len > 0 ? len : 0] = '\0';
     ret_boot[strcspn(ret_boot, "\n")] = '\0';
 }
@@ -104,7 +107,7 @@ static void end_opening(struct store *store)
     if (journal_notes(&store->journal) > 0 &&
         removals_fold(store, &notice, &is_tidy, NULL) != FAULT_NONE)
         return;
-    if (store->is_synced || syncfs(store->place.folder) == 0)
+    if (store->is_synced || disk_syncfs(store->place.folder) == 0)
         store->state.synced = store->state.opening;
     if (index_set_state(&store->index, &store->state, NULL) == FAULT_NONE &&
         index_commit(&store->index, NULL) == FAULT_NONE && !is_tidy && notice.len == 0)
@@ -232,7 +235,7 @@ enum fault store_begin(struct store *store, char ret_notice[FAILURE_TEXT_OCTETS]
         fault = journal_open(&store->journal, store->place.folder, ret_failure);
     /* New files: their names must be on the disk as well. */
     if (fault == FAULT_NONE && store->state.opening == 1 && !store->is_temporary)
-        fsync(store->place.folder);
+        disk_fsync(store->place.folder);
     store->has_begun = fault == FAULT_NONE;
     return fault;
 }
