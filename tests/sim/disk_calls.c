@@ -347,11 +347,10 @@ int disk_mkdirat(int folder, const char *path, mode_t mode)
         return -1;
     if (place.folder == NULL)
         return mkdirat(folder, path, mode);
-    if (place.node != NULL)
-        errno = EEXIST;
-    else
-        place.node = make(&place, true, "mkdirat");
-    return place.node == NULL || errno == EEXIST ? -1 : 0;
+    if (place.node == NULL)
+        return make(&place, true, "mkdirat") == NULL ? -1 : 0;
+    errno = EEXIST;
+    return -1;
 }
 
 /* The names are those of a mount that keeps nothing, and as good as any: one at a time is there. */
