@@ -187,6 +187,11 @@ uint64_t journal_notes(const struct journal *journal)
     return atomic_load(&journal->notes_count);
 }
 
+bool journal_is_synced(const struct journal *journal)
+{
+    return journal_notes(journal) == journal->synced_count;
+}
+
 enum fault journal_sync(struct journal *journal, struct failure *ret_failure)
 {
     uint64_t count = journal_notes(journal);

@@ -32,6 +32,8 @@ bool journal_gather(struct buffer *lines, const struct wish *wish);
 enum fault journal_write(struct journal *journal, struct slice lines, struct failure *ret_failure);
 /* How often something has been noted since it was opened. */
 uint64_t journal_notes(const struct journal *journal);
+/* Everything that has been noted is on the disk. */
+bool journal_is_synced(const struct journal *journal);
 /* On the disk is what was noted before the call. */
 enum fault journal_sync(struct journal *journal, struct failure *ret_failure);
 

@@ -116,17 +116,42 @@ static void sweep_temporaries(int parent)
 
 /* ---- the folder of all accounts ---- */
 
+/* A folder that may not be read cannot be synced either. */
+static bool sync_parent(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    int len = slash == path ? 1 : (int)(slash - path);
+    CLEANUP_FREE char *parent = strndup(path, (size_t)len);
+    if (parent == NULL)
+        return false;
+    CLEANUP_CLOSE int folder = disk_openat(AT_FDCWD, parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    return folder < 0 ? errno == EACCES : disk_fsync(folder) == 0;
+}
+
+/* All that is in a new folder would be lost with its name. */
+static bool make_folder(const char *path)
+{
+    if (disk_mkdirat(AT_FDCWD, path, 0700) != 0)
+        return errno == EEXIST;
+    if (sync_parent(path))
+        return true;
+    int error = errno;
+    disk_unlinkat(AT_FDCWD, path, AT_REMOVEDIR);
+    errno = error;
+    return false;
+}
+
 /* mkdir -p, 0700. */
 static bool make_folders(char *path)
 {
     for (char *slash = strchr(path + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
         *slash = '\0';
-        bool there = disk_mkdirat(AT_FDCWD, path, 0700) == 0 || errno == EEXIST;
+        bool there = make_folder(path);
         *slash = '/';
         if (!there)
             return false;
     }
-    return disk_mkdirat(AT_FDCWD, path, 0700) == 0 || errno == EEXIST;
+    return make_folder(path);
 }
 
 /* Whoever else could write there could give us mail that nobody sent, or our removals to come. */
@@ -278,14 +303,15 @@ static void release(struct place *place)
 {
     cleanup_close(&place->lock);
     cleanup_close(&place->folder);
+    cleanup_close(&place->parent);
     free(place->path);
-    *place = (struct place){.folder = -1, .lock = -1};
+    *place = (struct place){.folder = -1, .parent = -1, .lock = -1};
 }
 
 enum fault place_open(const struct store_options *options, struct place *ret_place,
                       struct failure *ret_failure)
 {
-    struct place place = {.folder = -1, .lock = -1};
+    struct place place = {.folder = -1, .parent = -1, .lock = -1};
     CLEANUP_CLOSE int parent = -1;
     enum fault fault = parent_open(options->folder, &parent, ret_failure);
     if (fault != FAULT_NONE)
@@ -295,11 +321,23 @@ enum fault place_open(const struct store_options *options, struct place *ret_pla
         fault = account_open(&place, options, ret_failure);
     else if (!make_temporary(&place, options->folder))
         fault = disk_failure(ret_failure, "make a folder in", options->folder);
-    if (fault == FAULT_NONE)
-        *ret_place = place;
-    else
+    if (fault != FAULT_NONE) {
         release(&place);
-    return fault;
+        return fault;
+    }
+    *ret_place = place;
+    if (!options->temporary) {
+        ret_place->parent = parent;
+        parent = -1;
+    }
+    return FAULT_NONE;
+}
+
+enum fault place_sync(const struct place *place, struct failure *ret_failure)
+{
+    if (disk_fsync(place->folder) == 0 && (place->parent < 0 || disk_fsync(place->parent) == 0))
+        return FAULT_NONE;
+    return disk_failure(ret_failure, "sync", place->path);
 }
 
 void place_close(struct place *place)

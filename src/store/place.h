@@ -8,7 +8,8 @@
 struct place {
     char *path;
     int folder;
-    int lock; /* of an account's folder; -1 for a temporary one, whose lock is on `folder` */
+    int parent; /* the folder of all accounts; -1 for a temporary one, and for none */
+    int lock;   /* of an account's folder; -1 for a temporary one, whose lock is on `folder` */
 };
 
 /* FAULT_BUSY, FAULT_DISK, FAULT_MEMORY; then there is nothing to close. */
@@ -16,6 +17,9 @@ enum fault place_open(const struct store_options *options, struct place *ret_pla
                       struct failure *ret_failure);
 /* A temporary one is removed with all that is in it. */
 void place_close(struct place *place);
+
+/* Makes the name of the folder, and the names in it, outlive a power cut. FAULT_DISK. */
+enum fault place_sync(const struct place *place, struct failure *ret_failure);
 
 /* Removes what is in a folder, and in the folders in it, but not deeper. */
 void place_empty(int folder);

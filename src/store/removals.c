@@ -195,10 +195,25 @@ enum fault removals_tidy(struct store *store, struct failure *ret_failure)
     return journal_replace(store->place.folder, buffer_slice(&lines), ret_failure);
 }
 
+/* An earlier popfs may have been killed between making the files and syncing their names, so each
+ * opening syncs the names once; but only when there is a wish to lose. */
+enum fault removals_sync(struct store *store, struct failure *ret_failure)
+{
+    enum fault fault = FAULT_NONE;
+    if (journal_is_synced(&store->journal))
+        return FAULT_NONE;
+    if (!store->is_named)
+        fault = place_sync(&store->place, ret_failure);
+    store->is_named = fault == FAULT_NONE;
+    return fault == FAULT_NONE ? journal_sync(&store->journal, ret_failure) : fault;
+}
+
 static enum fault begin_empty(struct store *store, struct failure *ret_failure)
 {
     enum fault fault = journal_replace(store->place.folder, SLICE_LITERAL(""), ret_failure);
-    /* Also if it failed: the new one may have its name already, or the old one all its lines. */
+    /* Also if it failed: the new one may have its name already, or the old one all its lines, and
+     * the name of the new one may not be on the disk. */
+    store->is_named = store->is_named && fault == FAULT_NONE;
     uint64_t notes_count = fault == FAULT_NONE ? 0 : journal_notes(&store->journal);
     journal_close(&store->journal);
     enum fault open_fault = journal_open(&store->journal, store->place.folder, ret_failure);

@@ -211,7 +211,7 @@ enum fault store_open(const struct store_options *options, struct store **ret_st
     struct store *store = calloc(1, sizeof(*store));
     if (store == NULL)
         return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
-    store->place = (struct place){.folder = -1, .lock = -1};
+    store->place = (struct place){.folder = -1, .parent = -1, .lock = -1};
     store->journal.descriptor = -1;
     store->bodies = -1;
     store->packs.current = -1;
@@ -233,9 +233,6 @@ enum fault store_begin(struct store *store, char ret_notice[FAILURE_TEXT_OCTETS]
     enum fault fault = open_repairing(store, ret_notice, ret_failure);
     if (fault == FAULT_NONE)
         fault = journal_open(&store->journal, store->place.folder, ret_failure);
-    /* New files: their names must be on the disk as well. */
-    if (fault == FAULT_NONE && store->state.opening == 1 && !store->is_temporary)
-        disk_fsync(store->place.folder);
     store->has_begun = fault == FAULT_NONE;
     return fault;
 }
@@ -245,7 +242,7 @@ enum fault store_flush(struct store *store, struct failure *ret_failure)
     /* In this order: see removals.c. */
     enum fault fault = removals_settle(store, ret_failure);
     if (fault == FAULT_NONE && !store->is_temporary)
-        fault = journal_sync(&store->journal, ret_failure);
+        fault = removals_sync(store, ret_failure);
     if (fault == FAULT_NONE)
         fault = bodies_write_uses(store, ret_failure);
     if (fault == FAULT_NONE)

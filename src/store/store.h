@@ -27,6 +27,7 @@ struct store {
     bool is_temporary;
     bool has_begun;
     bool has_wishes; /* of an earlier opening, in the journal or in any row */
+    bool is_named;   /* a wish's file, and the folders on the way to it, will be found again */
     bool is_keeping;
     bool is_synced; /* no body has been kept that is not known to be on the disk */
 };
@@ -76,6 +77,8 @@ enum fault removals_take_back(struct store *store, const struct store_message *m
                               size_t count, struct failure *ret_failure);
 /* Writes what is owed. */
 enum fault removals_settle(struct store *store, struct failure *ret_failure);
+/* What has been noted outlives a power cut from now on. */
+enum fault removals_sync(struct store *store, struct failure *ret_failure);
 /* Makes the journal tidy; what was folded is to be on the disk already. */
 enum fault removals_tidy(struct store *store, struct failure *ret_failure);
 
