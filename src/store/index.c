@@ -220,6 +220,13 @@ void index_rollback(struct index *index)
         sqlite3_exec(index->db, "ROLLBACK", NULL, NULL, NULL);
 }
 
+enum fault index_checkpoint(struct index *index, struct failure *ret_failure)
+{
+    if (sqlite3_wal_checkpoint_v2(index->db, NULL, SQLITE_CHECKPOINT_FULL, NULL, NULL) == SQLITE_OK)
+        return FAULT_NONE;
+    return index_failure(index, ret_failure);
+}
+
 enum fault index_set_durable(struct index *index, bool durable, struct failure *ret_failure)
 {
     return run(index, durable ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL",

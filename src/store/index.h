@@ -89,6 +89,9 @@ void index_end(struct index *index, enum index_statement which);
 /* Without a transaction, does nothing. */
 enum fault index_commit(struct index *index, struct failure *ret_failure);
 void index_rollback(struct index *index);
+/* Everything that is committed is in the database itself, and on the disk, whatever has become of
+ * the log. Outside of a transaction. FAULT_DISK. */
+enum fault index_checkpoint(struct index *index, struct failure *ret_failure);
 /* Whether what is committed is on the disk at once, as it is after index_open(), or some time
  * later. Outside of a transaction. */
 enum fault index_set_durable(struct index *index, bool durable, struct failure *ret_failure);

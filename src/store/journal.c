@@ -192,12 +192,36 @@ bool journal_is_synced(const struct journal *journal)
     return journal_notes(journal) == journal->synced_count;
 }
 
-enum fault journal_sync(struct journal *journal, struct failure *ret_failure)
+/* Linux takes pages that it could not write for written, and the next sync says that all is well.
+ * To write the same octets again makes them pages to be written. What others append meanwhile is
+ * behind them. */
+static bool write_again(int folder)
+{
+    char block[4096];
+    off_t offset = 0;
+    CLEANUP_CLOSE int file = disk_openat(folder, JOURNAL_NAME, O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0);
+    while (file >= 0) {
+        ssize_t count = disk_pread(file, block, sizeof(block), offset);
+        if (count == 0)
+            return true;
+        if (count > 0)
+            count = disk_pwrite(file, block, (size_t)count, offset);
+        if (count > 0)
+            offset += count;
+        else if (errno != EINTR)
+            return false;
+    }
+    return false;
+}
+
+enum fault journal_sync(struct journal *journal, int folder, struct failure *ret_failure)
 {
     uint64_t count = journal_notes(journal);
     if (count == journal->synced_count)
         return FAULT_NONE;
-    if (disk_fdatasync(journal->descriptor) != 0)
+    journal->has_failed =
+        (journal->has_failed && !write_again(folder)) || disk_fdatasync(journal->descriptor) != 0;
+    if (journal->has_failed)
         return journal_failure(ret_failure, "sync");
     journal->synced_count = count;
     return FAULT_NONE;

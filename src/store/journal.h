@@ -18,6 +18,7 @@ struct journal {
     int descriptor; /* -1: not open */
     _Atomic uint64_t notes_count;
     uint64_t synced_count;
+    bool has_failed; /* a sync has: what it was to write can be read, and may not be on the disk */
 };
 
 enum fault journal_open(struct journal *journal, int folder, struct failure *ret_failure);
@@ -35,7 +36,7 @@ uint64_t journal_notes(const struct journal *journal);
 /* Everything that has been noted is on the disk. */
 bool journal_is_synced(const struct journal *journal);
 /* On the disk is what was noted before the call. */
-enum fault journal_sync(struct journal *journal, struct failure *ret_failure);
+enum fault journal_sync(struct journal *journal, int folder, struct failure *ret_failure);
 
 /* Every line that is whole, oldest first; *ret_damaged counts the others. A journal that is not
  * there is empty. */

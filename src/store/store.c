@@ -109,6 +109,8 @@ static void end_opening(struct store *store)
         return;
     if (store->is_synced || disk_syncfs(store->place.folder) == 0)
         store->state.synced = store->state.opening;
+    else
+        bodies_evict(store, 0); /* the next sync would not write what this one has failed to */
     if (index_set_state(&store->index, &store->state, NULL) == FAULT_NONE &&
         index_commit(&store->index, NULL) == FAULT_NONE && !is_tidy && notice.len == 0)
         removals_tidy(store, NULL);

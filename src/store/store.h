@@ -79,7 +79,7 @@ enum fault removals_take_back(struct store *store, const struct store_message *m
 enum fault removals_settle(struct store *store, struct failure *ret_failure);
 /* What has been noted outlives a power cut from now on. */
 enum fault removals_sync(struct store *store, struct failure *ret_failure);
-/* Makes the journal tidy; what was folded is to be on the disk already. */
+/* Makes the journal tidy, when what was folded has been committed. */
 enum fault removals_tidy(struct store *store, struct failure *ret_failure);
 
 #endif
