@@ -179,12 +179,25 @@ static bool erase_pack(const struct store *store, const struct pack *pack, int f
     return erased && offset == pack->octets;
 }
 
+static bool is_to_be_erased(const struct pack *pack)
+{
+    return pack->octets - pack->live_octets != pack->erased_octets;
+}
+
+bool bodies_have_dead(const struct store *store)
+{
+    size_t i = 0;
+    while (i < store->packs.count && !is_to_be_erased(&store->packs.list[i]))
+        i++;
+    return i < store->packs.count;
+}
+
 void bodies_erase_dead(struct store *store)
 {
     for (size_t i = 0; i < store->packs.count; i++) {
         struct pack *pack = &store->packs.list[i];
         CLEANUP_CLOSE int file = -1;
-        if (pack->octets - pack->live_octets == pack->erased_octets ||
+        if (!is_to_be_erased(pack) ||
             !packs_open(&store->packs, pack->opening, pack->number, O_RDWR, &file) ||
             !erase_pack(store, pack, file))
             continue;

@@ -95,6 +95,21 @@ static enum fault begin_opening(struct store *store, uint32_t *ret_opening_max,
     return fault;
 }
 
+/* After a power cut a row may be there again whose end was not on the disk, and find zeros where
+ * its body was. */
+static enum fault erase(struct store *store)
+{
+    if (!bodies_have_dead(store))
+        return FAULT_NONE;
+    enum fault fault = index_set_state(&store->index, &store->state, NULL); /* to have a commit */
+    if (fault == FAULT_NONE)
+        fault = index_commit(&store->index, NULL);
+    if (fault != FAULT_NONE)
+        return fault;
+    bodies_erase_dead(store);
+    return bodies_write_uses(store, NULL);
+}
+
 /* Removals, and that all bodies are on the disk. Whatever fails is made up for at the next opening,
  * and what is to be said of the journal is left to be said then. */
 static void end_opening(struct store *store)
@@ -106,6 +121,8 @@ static void end_opening(struct store *store)
         return;
     if (journal_notes(&store->journal) > 0 &&
         removals_fold(store, &notice, &is_tidy, NULL) != FAULT_NONE)
+        return;
+    if (erase(store) != FAULT_NONE)
         return;
     if (store->is_synced || disk_syncfs(store->place.folder) == 0)
         store->state.synced = store->state.opening;
@@ -258,7 +275,6 @@ static void end(struct store *store)
     char name[INDEX_NAME_OCTETS];
     if (store->is_temporary)
         return;
-    bodies_erase_dead(store);
     /* Of a damaged index the journal is not to be written anew. */
     if (store_flush(store, NULL) == FAULT_NONE && !store->index.is_damaged)
         end_opening(store);

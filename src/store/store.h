@@ -57,7 +57,9 @@ void bodies_disown(struct store *store, const struct shelf_entry *entry);
 void bodies_forget(struct store *store, uint64_t id);
 /* Writes into the index what it does not know yet. */
 enum fault bodies_write_uses(struct store *store, struct failure *ret_failure);
-/* Makes zeros of what is dead in packs; nobody reads any body. */
+/* Makes zeros of what is dead in packs; nobody reads any body, and no row that a power cut might
+ * bring back tells of it. */
+bool bodies_have_dead(const struct store *store);
 void bodies_erase_dead(struct store *store);
 
 /* The name of a pack in the index. */
