@@ -81,10 +81,13 @@ bool message_fault(struct sim_session *session, struct message *message, enum si
 
 bool answer_fault(struct sim_session *session, enum sim_fault fault)
 {
-    if (session->answer.fault != fault)
-        return false;
-    server_note(session->server, session, session->answer.serial, fault);
-    return true;
+    for (uint32_t i = 0; i < session->answer.drawn_count; i++) {
+        if (session->answer.drawn[i] != fault)
+            continue;
+        server_note(session->server, session, session->answer.serial, fault);
+        return true;
+    }
+    return false;
 }
 
 /* ---- life ---- */
@@ -253,6 +256,7 @@ void server_begin_outage(struct sim_server *server, enum sim_fault fault)
     for (uint32_t i = server->first_live; i < server->session_count; i++) {
         struct sim_session *session = server->sessions[i];
         session_truncate(session, session->wire_taken);
+        session->quiet_ms = server->now_ms;
         session_close(session);
     }
 }

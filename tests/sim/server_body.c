@@ -55,10 +55,8 @@ static uint32_t form_key(struct sim_session *session, const struct message *mess
     uint32_t key = 0;
     bool read_before = message->read_session != 0 && message->read_session != session->number;
     bool listed_before = message->listed_session != 0 && message->listed_session != session->number;
-    if (session->server->takes_part[SIM_FAULT_STATUS_HEADER])
-        key |= FORM_STATUS |
-               (read_before && session_trait(session, SIM_FAULT_STATUS_HEADER) ? (uint32_t)FORM_READ
-                                                                               : 0);
+    if (session_trait(session, SIM_FAULT_STATUS_HEADER))
+        key |= FORM_STATUS | (read_before ? (uint32_t)FORM_READ : 0);
     if (listed_before && session_trait(session, SIM_FAULT_SIZE_CHANGES))
         key |= FORM_GROWN;
     return key;

@@ -8,20 +8,19 @@
 
 /* ---- answers ---- */
 
-static enum sim_fault draw_answer_fault(struct sim_session *session, enum sim_verb verb)
+static void draw_answer_faults(struct sim_session *session, enum sim_verb verb)
 {
     struct sim_server *server = session->server;
-    enum sim_fault drawn = SIM_FAULT_COUNT;
+    struct answer *answer = &session->answer;
     for (size_t i = 0; i < server->answer_fault_count; i++) {
         enum sim_fault fault = server->answer_faults[i];
         if (fault == SIM_FAULT_MAIL_ARRIVES || fault == SIM_FAULT_OTHER_DELETES ||
             (sim_fault_row(fault)->verbs & (1u << verb)) == 0)
             continue;
-        /* All draw, so that one which fires takes no draw from those behind it. */
-        if (server_draws(server, fault) && drawn == SIM_FAULT_COUNT)
-            drawn = fault;
+        if (server_draws(server, fault) &&
+            answer->drawn_count < sizeof(answer->drawn) / sizeof(answer->drawn[0]))
+            answer->drawn[answer->drawn_count++] = fault;
     }
-    return drawn;
 }
 
 void answer_begin(struct sim_session *session, enum sim_verb verb)
@@ -29,9 +28,9 @@ void answer_begin(struct sim_session *session, enum sim_verb verb)
     session->answer = (struct answer){.begin = session->wire_made,
                                       .content = session->wire_made,
                                       .verb = verb,
-                                      .fault = draw_answer_fault(session, verb),
                                       .delay_ms = session->server->style.thinking_ms,
                                       .is_open = true};
+    draw_answer_faults(session, verb);
 }
 
 void answer_finish(struct sim_session *session)
@@ -80,7 +79,7 @@ void answer_error(struct sim_session *session, const char *format, ...)
     if (session->error_count < session->server->style.error_limit ||
         !session_trait(session, SIM_FAULT_HANGS_UP_ON_ERRORS))
         return;
-    session->answer.fault = SIM_FAULT_COUNT;
+    session->answer.drawn_count = 0;
     session_close(session);
 }
 

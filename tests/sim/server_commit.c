@@ -144,6 +144,7 @@ void answer_quit(struct sim_session *session)
         return;
     }
     session->phase = PHASE_UPDATE;
+    session->quit = SIM_QUIT_RECEIVED;
     session->quit_fault = quit_fault_drawn(session);
     int64_t delay_ms = quit_delay_ms(session);
     session->update_ms = server->now_ms + delay_ms;
@@ -153,6 +154,8 @@ void answer_quit(struct sim_session *session)
         server->holder = NULL;
     say_goodbye(session);
     session_close(session);
+    if (session->quit_fault != SIM_FAULT_QUIT_LATE && session->close_ms < session->update_ms)
+        session->close_ms = session->update_ms;
     if (delay_ms > 0)
         return;
     session_update(session);

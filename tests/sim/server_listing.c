@@ -87,6 +87,15 @@ static struct sim_row *some_row(struct sim_session *session, enum sim_fault faul
     return &session->rows[sim_random_below(random, session->row_count)];
 }
 
+/* Any row but this one; there are two at least. */
+static struct sim_row *other_row(struct sim_session *session, enum sim_fault fault,
+                                 const struct sim_row *row)
+{
+    struct sim_random *random = fault_random(session->server, fault);
+    uint64_t step = 1 + sim_random_below(random, session->row_count - 1);
+    return &session->rows[((uint64_t)(row - session->rows) + step) % session->row_count];
+}
+
 static struct slice overlong(struct sim_session *session)
 {
     struct sim_random *random = fault_random(session->server, SIM_FAULT_UIDL_OVERLONG);
@@ -101,16 +110,18 @@ static void spoil_uidls(struct sim_session *session)
 {
     if (session->row_count == 0)
         return;
-    if (session->row_count > 1 && session_fault(session, SIM_FAULT_UIDL_TWICE))
-        some_row(session, SIM_FAULT_UIDL_TWICE)->uidl =
-            some_row(session, SIM_FAULT_UIDL_TWICE)->uidl;
+    if (session->row_count > 1 && session_fault(session, SIM_FAULT_UIDL_TWICE)) {
+        struct sim_row *row = some_row(session, SIM_FAULT_UIDL_TWICE);
+        row->uidl = other_row(session, SIM_FAULT_UIDL_TWICE, row)->uidl;
+    }
     if (session_fault(session, SIM_FAULT_UIDL_EMPTY))
         some_row(session, SIM_FAULT_UIDL_EMPTY)->uidl = (struct slice){"", 0};
     if (session_fault(session, SIM_FAULT_UIDL_OVERLONG))
         some_row(session, SIM_FAULT_UIDL_OVERLONG)->uidl = overlong(session);
-    if (session->row_count > 1 && session_fault(session, SIM_FAULT_NUMBER_TWICE))
-        some_row(session, SIM_FAULT_NUMBER_TWICE)->twice =
-            some_row(session, SIM_FAULT_NUMBER_TWICE)->serial;
+    if (session->row_count > 1 && session_fault(session, SIM_FAULT_NUMBER_TWICE)) {
+        struct sim_row *row = some_row(session, SIM_FAULT_NUMBER_TWICE);
+        row->twice = other_row(session, SIM_FAULT_NUMBER_TWICE, row)->serial;
+    }
 }
 
 /* Messages that this session does not see at all. */
@@ -160,6 +171,10 @@ void session_make_view(struct sim_session *session)
         if (message_is_there(server->messages[i]))
             add_row(session, server->messages[i]);
     session->last_serial = server->message_count;
+    if (session->row_count > 0) {
+        (void)session_trait(session, SIM_FAULT_UIDL_ODD);
+        (void)session_trait(session, SIM_FAULT_UIDL_OF_HEADER);
+    }
     lose_rows(session);
     shuffle(session);
     number_rows(session, 0);
@@ -167,14 +182,19 @@ void session_make_view(struct sim_session *session)
     contradict(session);
 }
 
-/* Mail that came after the login: LIST has it, and UIDL where it was not given yet. */
+/* Mail that came after the login, some of it right now: LIST has it, and UIDL where it was not
+ * given yet. */
 static void see_arrivals(struct sim_session *session)
 {
     struct sim_server *server = session->server;
     uint32_t from = session->row_count;
-    if (session->last_serial == server->message_count ||
-        !session_fault(session, SIM_FAULT_SEES_ARRIVALS))
+    if (!session->has[SIM_FAULT_SEES_ARRIVALS])
         return;
+    if (sim_random_chance(fault_random(server, SIM_FAULT_SEES_ARRIVALS), 400))
+        (void)server_deliver(server, NULL);
+    if (session->last_serial == server->message_count)
+        return;
+    (void)session_fault(session, SIM_FAULT_SEES_ARRIVALS);
     for (uint64_t serial = session->last_serial + 1; serial <= server->message_count; serial++)
         if (message_is_there(server_message(server, serial)))
             add_row(session, server_message(server, serial))->in_uidl = !session->has_uidls;

@@ -26,6 +26,7 @@ void answer_greeting(struct sim_session *session)
         "* OK IMAP4rev1 ready", "220 mx.example.org ESMTP", "+Okay", "", "SSH-2.0-x",
     };
     struct sim_random *random = fault_random(session->server, SIM_FAULT_GREETING_REFUSED);
+    (void)session_trait(session, SIM_FAULT_BARE_LF);
     if (session_fault(session, SIM_FAULT_GREETING_REFUSED)) {
         answer_error(session, "%s", refusals[sim_random_below(random, 5)]);
         session_close(session);
@@ -56,9 +57,10 @@ void answer_capa(struct sim_session *session)
         return;
     }
     answer_ok(session, "what I can do:");
-    if (!server->takes_part[SIM_FAULT_NO_TOP] && !session_trait(session, SIM_FAULT_CAPA_HIDES_TOP))
+    if (!session_trait(session, SIM_FAULT_NO_TOP) &&
+        !session_trait(session, SIM_FAULT_CAPA_HIDES_TOP))
         session_put_line(session, "TOP");
-    if (!server->takes_part[SIM_FAULT_NO_UIDL])
+    if (!session_trait(session, SIM_FAULT_NO_UIDL))
         session_put_line(session, "UIDL");
     session_put_line(session, "USER");
     session_put_line(session, "RESP-CODES");
@@ -66,11 +68,11 @@ void answer_capa(struct sim_session *session)
     if (!session_trait(session, SIM_FAULT_NO_PIPELINING) &&
         (logged_in || !session_trait(session, SIM_FAULT_PIPELINING_LATE)))
         session_put_line(session, "PIPELINING");
-    if (server->style.has_utf8 || server->takes_part[SIM_FAULT_UTF8_REFUSED])
+    if (server->style.has_utf8 || session_trait(session, SIM_FAULT_UTF8_REFUSED))
         session_put_line(session, "UTF8");
     if (server->style.has_plain)
         session_put_line(session, "SASL PLAIN");
-    if (server->takes_part[SIM_FAULT_LOGIN_DELAY])
+    if (session_trait(session, SIM_FAULT_LOGIN_DELAY))
         session_put_line(session, "LOGIN-DELAY %lld",
                          (long long)(server->style.login_delay_ms / 1000));
     session_put_line(session, "IMPLEMENTATION model");
@@ -139,9 +141,11 @@ static bool is_locked(struct sim_session *session)
     struct sim_server *server = session->server;
     if (server->style.lock == LOCK_STYLE_NONE || server->holder == NULL)
         return false;
-    if (server->style.lock == LOCK_STYLE_WAITS)
-        session->answer.delay_ms += 11000 + (int64_t)sim_random_below(&server->random, 1500);
     answer_error(session, "[IN-USE] another session holds the maildrop");
+    if (server->style.lock == LOCK_STYLE_WAITS) {
+        session->answer.delay_ms += 11000 + (int64_t)sim_random_below(&server->random, 1500);
+        session_close(session);
+    }
     return true;
 }
 

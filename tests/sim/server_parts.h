@@ -67,13 +67,14 @@ struct answer {
     uint64_t begin;   /* place of its first octet */
     uint64_t content; /* place of the first octet behind its status line */
     enum sim_verb verb;
-    enum sim_fault fault; /* drawn for it; SIM_FAULT_COUNT: none */
-    uint64_t serial;      /* what it is about; 0: nothing */
+    enum sim_fault drawn[8]; /* for it; one that cannot take effect leaves the others in place */
+    uint32_t drawn_count;
+    uint64_t serial; /* what it is about; 0: nothing */
     struct sim_sent *sent;
     int64_t delay_ms;
     uint32_t rate;
     bool is_open;
-    enum sim_fault noted[4]; /* for the trace */
+    enum sim_fault noted[8]; /* for the trace */
     uint32_t noted_count;
 };
 

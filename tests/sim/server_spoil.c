@@ -17,6 +17,8 @@ static void break_off(struct sim_session *session, uint64_t place)
     if (sent != NULL && place < sent->wire_end)
         sent_cut(session, sent, place);
     session_truncate(session, place);
+    if (session->answer.verb == SIM_VERB_QUIT && session->quit != SIM_QUIT_NONE)
+        session->quit = SIM_QUIT_RECEIVED;
 }
 
 static void fall_silent(struct sim_session *session)
@@ -96,7 +98,7 @@ static void spoil_time(struct sim_session *session)
 void answer_spoil(struct sim_session *session)
 {
     struct answer *answer = &session->answer;
-    if (session->wire_made == answer->begin || answer->fault == SIM_FAULT_COUNT)
+    if (session->wire_made == answer->begin || answer->drawn_count == 0)
         return;
     spoil_body(session);
     spoil_time(session);

@@ -29,6 +29,8 @@ void trace_command(struct sim_session *session, struct slice line)
     char text[SHOWN_OCTETS * 4];
     if (session->server->trace == NULL)
         return;
+    if (slice_has_prefix_nocase(line, SLICE_LITERAL("PASS ")))
+        line = SLICE_LITERAL("PASS ***");
     if (line.len > SHOWN_OCTETS)
         line.len = SHOWN_OCTETS;
     server_say(session->server, session, "C: %s", text_escape(line, text, sizeof(text)));
@@ -56,7 +58,7 @@ static void write_pace(const struct sim_session *session, char *out, size_t capa
 
 void trace_answer(struct sim_session *session)
 {
-    char text[SHOWN_OCTETS * 4], noted[200], pace[60], more[60] = "";
+    char text[SHOWN_OCTETS * 4], noted[400], pace[60], more[60] = "";
     const struct answer *answer = &session->answer;
     if (session->server->trace == NULL)
         return;

@@ -65,17 +65,6 @@ static struct slice uidl_of_number(struct sim_server *server, uint64_t number)
     return sim_arena_copy(&server->arena, (struct slice){text, len});
 }
 
-/* The message that had this UIDL last, there or gone. */
-static const struct message *last_called(const struct sim_server *server, struct slice uidl,
-                                         const struct message *but)
-{
-    for (size_t i = server->message_count; i > 0; i--)
-        if (server->messages[i - 1] != but &&
-            slice_equal(server->messages[i - 1]->truth.uidl, uidl))
-            return server->messages[i - 1];
-    return NULL;
-}
-
 static bool is_taken(const struct sim_server *server, struct slice uidl, const struct message *but)
 {
     for (size_t i = 0; i < server->message_count; i++)
@@ -85,14 +74,26 @@ static bool is_taken(const struct sim_server *server, struct slice uidl, const s
     return false;
 }
 
-/* As mailutils does it: the lowest number whose UIDL no message has now. */
-static struct slice lowest_free(struct sim_server *server, const struct message *message)
+/* The message, gone, that was the last to have this UIDL. */
+static const struct message *last_owner(const struct sim_server *server, struct slice uidl)
 {
-    for (uint64_t number = 1;; number++) {
-        struct slice uidl = uidl_of_number(server, number);
-        if (!is_taken(server, uidl, message))
-            return uidl;
+    size_t i = server->message_count;
+    while (i > 0 && (message_is_there(server->messages[i - 1]) ||
+                     !slice_equal(server->messages[i - 1]->truth.uidl, uidl)))
+        i--;
+    return i == 0 ? NULL : server->messages[i - 1];
+}
+
+/* The last owner of the first UIDL that is free again; NULL: none is. mailutils gives new mail the
+ * lowest number that is free. */
+static const struct message *first_free(const struct sim_server *server)
+{
+    for (size_t i = 0; i < server->message_count; i++) {
+        const struct message *message = server->messages[i];
+        if (!message_is_there(message) && !is_taken(server, message->truth.uidl, message))
+            return last_owner(server, message->truth.uidl);
     }
+    return NULL;
 }
 
 struct slice server_new_uidl(struct sim_server *server, const struct message *message,
@@ -104,15 +105,13 @@ struct slice server_new_uidl(struct sim_server *server, const struct message *me
         int len = snprintf(text, sizeof(text), "%016llx", (unsigned long long)header_hash(message));
         return sim_arena_copy(&server->arena, (struct slice){text, (size_t)len});
     }
-    if (!server->takes_part[SIM_FAULT_UIDL_REUSE])
+    const struct message *before =
+        server->takes_part[SIM_FAULT_UIDL_REUSE] ? first_free(server) : NULL;
+    if (before == NULL)
         return uidl_of_number(server, server->next_uidl++);
-    struct slice uidl = lowest_free(server, message);
-    const struct message *before = last_called(server, uidl, message);
-    if (before != NULL) {
-        *ret_replaced = before->truth.serial;
-        server_note(server, NULL, message->truth.serial, SIM_FAULT_UIDL_REUSE);
-    }
-    return uidl;
+    *ret_replaced = before->truth.serial;
+    server_note(server, NULL, message->truth.serial, SIM_FAULT_UIDL_REUSE);
+    return before->truth.uidl;
 }
 
 /* Numbers start anew, so that UIDLs go to other messages than before. */
