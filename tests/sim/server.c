@@ -107,15 +107,19 @@ static void draw_style(struct sim_server *server)
     style->changes_subject = sim_random_chance(&random, 400);
     style->idle_before_ms = 1000 * sim_random_between(&random, 60, 180);
     style->idle_after_ms = 1000 * idle_after_s[sim_random_below(&random, 5)];
-    style->thinking_ms = (int64_t)sim_random_skewed(&random, 20);
+    style->thinking_ms = (int64_t)sim_random_skewed(&random, 60);
+    style->slow_ms = 100 + (int64_t)sim_random_skewed(&random, 8000);
     style->quit_ms = (int64_t)sim_random_skewed(&random, 200);
     style->login_delay_ms = 1000 * sim_random_between(&random, 1, 60);
-    style->list_off = sim_random_chance(&random, 500) ? sim_random_between(&random, 4, 60)
-                                                      : -sim_random_between(&random, 4, 60);
+    style->list_off = sim_random_between(&random, 1, sim_random_chance(&random, 500) ? 9 : 90);
+    if (sim_random_chance(&random, 500))
+        style->list_off = -style->list_off;
+    style->line_rate = 1500u << sim_random_below(&random, 8);
+    style->is_serial = sim_random_chance(&random, 500);
     style->top_cut_octets = 256 << sim_random_below(&random, 9);
     style->error_limit = (uint32_t)sim_random_between(&random, 3, 20);
     style->nonsense = (uint32_t)sim_random_below(&random, 4);
-    style->vanished = (uint32_t)sim_random_below(&random, 4);
+    style->vanished = (uint32_t)sim_random_below(&random, 5);
     server->next_uidl = 1 + sim_random_skewed(&random, 100000);
 }
 
@@ -381,10 +385,32 @@ static struct slice write_mail(struct sim_server *server, uint64_t *ret_twin)
     return buffer_slice(scratch);
 }
 
+/* As many octets as `before` has: a size proves nothing. */
+static struct slice fitted(struct sim_server *server, struct slice stored,
+                           const struct message *before)
+{
+    struct buffer *scratch = &server->scratch;
+    size_t octets = before->truth.octets.len;
+    if (stored.data != scratch->data || stored.len == 0)
+        return stored;
+    while (scratch->len < octets)
+        if (!buffer_append(scratch, SLICE_LITERAL("to be as long as another message is\r\n")))
+            abort();
+    scratch->len = octets;
+    memcpy(scratch->data + octets - 2, "\r\n", 2);
+    return buffer_slice(scratch);
+}
+
+enum { SAME_SIZE_PER_MILLE = 400 };
+
 struct message *server_deliver(struct sim_server *server, struct message *before)
 {
     uint64_t twin;
     struct slice stored = write_mail(server, &twin);
+    const struct message *owner = before != NULL ? before : server_next_owner(server);
+    if (owner != NULL &&
+        sim_random_chance(fault_random(server, SIM_FAULT_UIDL_REUSE), SAME_SIZE_PER_MILLE))
+        stored = fitted(server, stored, owner);
     struct message *message = server_add(server, stored, before);
     message->truth.twin = twin;
     return message;

@@ -273,6 +273,9 @@ static void retr_vanished(struct sim_session *session, struct message *message)
     case 1:
         session_close(session);
         break;
+    case 2:
+        session->is_silent = true;
+        break;
     default:
         answer_error(session, "the message has gone");
         break;

@@ -25,11 +25,13 @@ static void draw_answer_faults(struct sim_session *session, enum sim_verb verb)
 
 void answer_begin(struct sim_session *session, enum sim_verb verb)
 {
-    session->answer = (struct answer){.begin = session->wire_made,
-                                      .content = session->wire_made,
-                                      .verb = verb,
-                                      .delay_ms = session->server->style.thinking_ms,
-                                      .is_open = true};
+    session->answer = (struct answer){
+        .begin = session->wire_made, .content = session->wire_made, .verb = verb, .is_open = true};
+    session->answer.delay_ms = session->server->style.thinking_ms;
+    if (session_trait(session, SIM_FAULT_SLOW_SERVER))
+        session->answer.delay_ms = session->server->style.slow_ms;
+    if (session_trait(session, SIM_FAULT_SLOW_LINE))
+        session->answer.rate = session->server->style.line_rate;
     draw_answer_faults(session, verb);
 }
 
@@ -44,8 +46,8 @@ void answer_finish(struct sim_session *session)
         session->close_ms = session->quiet_ms;
 }
 
-static void answer_status(struct sim_session *session, const char *status, const char *format,
-                          va_list args)
+__attribute__((format(printf, 3, 0))) static void
+answer_status(struct sim_session *session, const char *status, const char *format, va_list args)
 {
     char text[900];
     vsnprintf(text, sizeof(text), format, args);

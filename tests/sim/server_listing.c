@@ -283,8 +283,16 @@ static struct slice size_text(const struct sim_row *row, char *out, size_t capac
     return (struct slice){out, (size_t)len};
 }
 
+/* True where the rows are not given, whatever they are. */
 static bool refuses_rows(struct sim_session *session)
 {
+    if (session->row_count == 0 && session_trait(session, SIM_FAULT_EMPTY_HAS_NO_ROWS)) {
+        if (session->server->style.nonsense % 2 == 0)
+            session->is_silent = true;
+        else
+            answer_error(session, "the maildrop is empty");
+        return true;
+    }
     if (!answer_fault(session, SIM_FAULT_ROWS_REFUSED))
         return false;
     answer_error(session, "not now");

@@ -46,8 +46,10 @@ struct style {
     enum lock_style lock;
     bool has_stamp, has_plain, has_utf8, says_timeout, changes_subject;
     int64_t idle_before_ms, idle_after_ms; /* the login */
-    int64_t thinking_ms, quit_ms, login_delay_ms;
+    int64_t thinking_ms, slow_ms, quit_ms, login_delay_ms;
     int64_t list_off, top_cut_octets;
+    uint32_t line_rate; /* octets a second */
+    bool is_serial;     /* it thinks about one command after the other */
     uint32_t error_limit, nonsense, vanished;
 };
 
@@ -173,6 +175,9 @@ void server_disturb(struct sim_session *session);
 
 struct slice server_new_uidl(struct sim_server *server, const struct message *message,
                              uint64_t *ret_replaced);
+/* The last owner of the UIDL that the next mail takes over (`uidl-reuse`); NULL: it gets a new one.
+ */
+const struct message *server_next_owner(const struct sim_server *server);
 void server_rename_all(struct sim_session *session);
 
 /* ---- server_session.c ---- */

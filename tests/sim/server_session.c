@@ -68,12 +68,38 @@ void session_truncate(struct sim_session *session, uint64_t end)
     }
 }
 
-static int64_t gate_open_ms(const struct gate *gate)
+/* How many octets come at once: a packet, or what a slow line brings in a quarter of a second. */
+static uint64_t gate_packet(const struct gate *gate)
 {
+    uint64_t packet = gate->rate / 4;
+    return packet == 0 ? 1 : packet > 1460 ? 1460 : packet;
+}
+
+/* When so many octets of it have come. */
+static int64_t gate_ms(const struct gate *gate, uint64_t octets)
+{
+    uint64_t packet = gate_packet(gate);
     if (gate->rate == 0)
         return gate->at_ms;
-    uint64_t seconds = (gate->end - gate->begin + gate->rate - 1) / gate->rate;
-    return gate->at_ms + 1000 * (int64_t)seconds;
+    octets = (octets + packet - 1) / packet * packet;
+    if (octets > gate->end - gate->begin)
+        octets = gate->end - gate->begin;
+    return gate->at_ms + (int64_t)((octets * 1000 + gate->rate - 1) / gate->rate);
+}
+
+static int64_t gate_open_ms(const struct gate *gate)
+{
+    return gate_ms(gate, gate->end - gate->begin);
+}
+
+/* Up to which place it is open. */
+static uint64_t gate_open(const struct gate *gate, int64_t now_ms)
+{
+    if (now_ms >= gate_open_ms(gate))
+        return gate->end;
+    uint64_t packet = gate_packet(gate);
+    uint64_t come = (uint64_t)(now_ms - gate->at_ms) * gate->rate / 1000;
+    return gate->begin + come / packet * packet;
 }
 
 static void push_gate(struct sim_session *session, const struct gate *gate)
@@ -94,6 +120,8 @@ void session_let_out(struct sim_session *session, int64_t delay_ms, uint32_t rat
     struct gate *last = has_last ? &session->gates[session->gate_count - 1] : NULL;
     uint64_t begin = has_last ? last->end : session->wire_taken;
     int64_t at_ms = session->server->now_ms + delay_ms;
+    if (session->server->style.is_serial && session->quiet_ms > session->server->now_ms)
+        at_ms = session->quiet_ms + delay_ms;
     if (at_ms < session->quiet_ms)
         at_ms = session->quiet_ms;
     if (begin == session->wire_made)
@@ -116,7 +144,7 @@ static uint64_t open_until(const struct sim_session *session, int64_t now_ms)
         if (now_ms < gate->at_ms)
             return end;
         if (now_ms < gate_open_ms(gate)) {
-            uint64_t open = gate->begin + gate->rate * (uint64_t)((now_ms - gate->at_ms) / 1000);
+            uint64_t open = gate_open(gate, now_ms);
             return open > end ? open : end;
         }
         end = gate->end;
@@ -225,10 +253,7 @@ int64_t sim_session_next_ms(const struct sim_session *session)
 {
     if (session->wire_taken < session->wire_made) {
         const struct gate *gate = &session->gates[session->gate_first];
-        if (gate->rate == 0)
-            return gate->at_ms;
-        uint64_t octet = session->wire_taken - gate->begin + 1;
-        return gate->at_ms + 1000 * (int64_t)((octet + gate->rate - 1) / gate->rate);
+        return gate_ms(gate, session->wire_taken - gate->begin + 1);
     }
     return session->is_closing ? session->close_ms : session_due_ms(session);
 }

@@ -49,6 +49,25 @@ static void put_stray(struct sim_session *session)
     session_put_line(session, "%s", lines[sim_random_below(random, 6)]);
 }
 
+/* In place of the answer, what no POP3 server says; of a body that came with it nothing is left. */
+static void garble(struct sim_session *session)
+{
+    static const char *const lines[] = {
+        "+Okay", "+ERR", "+", "", "-", "OK", "\x80\x01\xff", "* BYE", "<html>",
+    };
+    struct sim_random *random = fault_random(session->server, SIM_FAULT_GARBLED_ANSWER);
+    uint64_t drawn = sim_random_below(random, 10);
+    break_off(session, session->answer.begin);
+    if (drawn < sizeof(lines) / sizeof(lines[0])) {
+        session_put_line(session, "%s", lines[drawn]);
+        return;
+    }
+    session_put(session, SLICE_LITERAL("+OK "));
+    for (uint64_t left = 170 + sim_random_below(random, 400); left > 0; left--)
+        session_put(session, SLICE_LITERAL("this status line does not come to an end, "));
+    session_put(session, session_eol(session));
+}
+
 /* The octets of the body on the wire, without the final dot line. */
 static uint64_t body_end(const struct sim_session *session)
 {
@@ -92,7 +111,7 @@ static void spoil_time(struct sim_session *session)
             500 + (int64_t)sim_random_skewed(fault_random(server, SIM_FAULT_SLOW_ANSWER), 200000);
     else if (answer_fault(session, SIM_FAULT_DRIP))
         session->answer.rate =
-            1 + (uint32_t)sim_random_skewed(fault_random(server, SIM_FAULT_DRIP), 2000);
+            1 + (uint32_t)sim_random_skewed(fault_random(server, SIM_FAULT_DRIP), 300);
 }
 
 void answer_spoil(struct sim_session *session)
@@ -106,6 +125,8 @@ void answer_spoil(struct sim_session *session)
         fall_silent(session);
     } else if (answer_fault(session, SIM_FAULT_MISSING_ANSWER)) {
         break_off(session, answer->begin);
+    } else if (answer_fault(session, SIM_FAULT_GARBLED_ANSWER)) {
+        garble(session);
     } else if (answer_fault(session, SIM_FAULT_DOUBLED_ANSWER)) {
         answer_twice(session);
     } else if (answer_fault(session, SIM_FAULT_STRAY_ANSWER)) {

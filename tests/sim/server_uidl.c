@@ -84,10 +84,11 @@ static const struct message *last_owner(const struct sim_server *server, struct 
     return i == 0 ? NULL : server->messages[i - 1];
 }
 
-/* The last owner of the first UIDL that is free again; NULL: none is. mailutils gives new mail the
- * lowest number that is free. */
-static const struct message *first_free(const struct sim_server *server)
+/* mailutils gives new mail the lowest number that is free. */
+const struct message *server_next_owner(const struct sim_server *server)
 {
+    if (!server->takes_part[SIM_FAULT_UIDL_REUSE] || server->takes_part[SIM_FAULT_UIDL_OF_HEADER])
+        return NULL;
     for (size_t i = 0; i < server->message_count; i++) {
         const struct message *message = server->messages[i];
         if (!message_is_there(message) && !is_taken(server, message->truth.uidl, message))
@@ -105,8 +106,7 @@ struct slice server_new_uidl(struct sim_server *server, const struct message *me
         int len = snprintf(text, sizeof(text), "%016llx", (unsigned long long)header_hash(message));
         return sim_arena_copy(&server->arena, (struct slice){text, (size_t)len});
     }
-    const struct message *before =
-        server->takes_part[SIM_FAULT_UIDL_REUSE] ? first_free(server) : NULL;
+    const struct message *before = server_next_owner(server);
     if (before == NULL)
         return uidl_of_number(server, server->next_uidl++);
     *ret_replaced = before->truth.serial;

@@ -91,6 +91,7 @@ static const struct dialogue dialogues[] = {
     {SIM_FAULT_LISTING_EMPTY, "RETR 1", "-ERR*", OPEN},
     /* answers; those that would spoil the login stand below */
     {SIM_FAULT_UNASKED_ERROR, "NOOP", "+OK*\r\n-ERR [[]SYS/TEMP]*\r\n", CLOSED},
+    {SIM_FAULT_SLOW_LINE, "RETR 1", "+OK*third line\r\n.\r\n", OPEN},
     {SIM_FAULT_STAT_ODD, "STAT", "+OK [3m]*[1y]\r\n", OPEN},
     {SIM_FAULT_STAT_REFUSED, "STAT", "-ERR*", OPEN},
     {SIM_FAULT_ROWS_REFUSED, "UIDL", "-ERR*", OPEN},
