@@ -76,7 +76,7 @@ enum sim_verb {
     X(TOP_DIFFERS,         "top-differs",          DATA,     TRAIT,   0, 50,  "TOP gives another header than RETR")                   \
     X(TOP_CUT,             "top-cut",              DATA,     TRAIT,   0, 60,  "TOP ends after some KiB, inside a line")               \
     X(NO_STUFFING,         "no-stuffing",          FRAMING,  TRAIT,   0, 50,  "it does not stuff dots")                               \
-    X(UIDL_REUSE,          "uidl-reuse",           IDENTITY, TRAIT,   0, 100, "new mail gets the lowest UIDL that is free")           \
+    X(UIDL_REUSE,          "uidl-reuse",           IDENTITY, TRAIT,   0, 150, "new mail gets the lowest UIDL that is free")           \
     X(SIZE_CHANGES,        "size-changes",         IDENTITY, TRAIT,   0, 60,  "a message grows by a field once it was listed")        \
     X(CUT_COMMITS,         "cut-commits",          COMMIT,   TRAIT,   0, 300, "commands that came before a cut are still executed")   \
     X(HIDES_READ,          "hides-read",           COMMIT,   TRAIT,   0, 30,  "mail that was RETRieved is gone after QUIT")           \
@@ -84,14 +84,14 @@ enum sim_verb {
     X(RETR_POISON,         "retr-poison",          DATA,     MESSAGE, 0, 60,  "RETR of it is always refused")                         \
     X(RETR_KILLS,          "retr-kills",           DATA,     MESSAGE, 0, 40,  "RETR of it makes the server hang up")                  \
     X(RETR_HANGS,          "retr-hangs",           DATA,     MESSAGE, 0, 30,  "RETR of it is never answered")                         \
-    X(RETR_ALWAYS_SHORT,   "retr-always-short",    DATA,     MESSAGE, 0, 60,  "RETR of it ends too early, in a valid dot")            \
+    X(RETR_ALWAYS_SHORT,   "retr-always-short",    DATA,     MESSAGE, 0, 100,  "RETR of it ends too early, in a valid dot")            \
     X(TOP_POISON,          "top-poison",           DATA,     MESSAGE, 0, 60,  "TOP of it is always refused")                          \
     X(LIST_WRONG,          "list-wrong",           DATA,     MESSAGE, 0, 60,  "its row of LIST is wrong")                             \
-    X(DELE_POISON,         "dele-poison",          COMMIT,   MESSAGE, 0, 120,  "DELE of it is always refused")                         \
-    X(DELE_KILLS,          "dele-kills",           COMMIT,   MESSAGE, 0, 40,  "DELE of it makes the server hang up")                  \
-    X(DELE_HANGS,          "dele-hangs",           COMMIT,   MESSAGE, 0, 30,  "DELE of it is never answered")                         \
-    X(DELE_KEPT,           "dele-kept",            COMMIT,   MESSAGE, 0, 120,  "DELE and QUIT say +OK, and it stays")                  \
-    X(BODY_CHANGES,        "body-changes",         IDENTITY, MESSAGE, 0, 40,  "another message takes over its UIDL")                  \
+    X(DELE_POISON,         "dele-poison",          COMMIT,   MESSAGE, 0, 250,  "DELE of it is always refused")                         \
+    X(DELE_KILLS,          "dele-kills",           COMMIT,   MESSAGE, 0, 150,  "DELE of it makes the server hang up")                  \
+    X(DELE_HANGS,          "dele-hangs",           COMMIT,   MESSAGE, 0, 150,  "DELE of it is never answered")                         \
+    X(DELE_KEPT,           "dele-kept",            COMMIT,   MESSAGE, 0, 300,  "DELE and QUIT say +OK, and it stays")                  \
+    X(BODY_CHANGES,        "body-changes",         IDENTITY, MESSAGE, 0, 80,  "another message takes over its UIDL")                  \
     /* a session that is bad */                                                                                                       \
     X(CONNECT_REFUSED,     "connect-refused",      LINE,     SESSION, 0, 80,  "no connection")                                        \
     X(OUTAGE,              "outage",               LINE,     SESSION, 0, 40,  "no connection for minutes, all sessions cut")          \
@@ -100,8 +100,8 @@ enum sim_verb {
     X(LOGIN_TEMP,          "login-temp",           LOGIN,    SESSION, 0, 80,  "-ERR [SYS/TEMP] to the login")                         \
     X(LOGIN_PERM,          "login-perm",           LOGIN,    SESSION, 0, 20,  "-ERR [SYS/PERM] to the login")                         \
     X(LOGIN_IN_USE,        "login-in-use",         LOGIN,    SESSION, 0, 80,  "-ERR [IN-USE] to the login, without anybody else")     \
-    X(LOGIN_LOCKED,        "login-locked",         LOGIN,    SESSION, 0, 40,  "-ERR without a code, but with the word locked")        \
-    X(LOGIN_AUTH,          "login-auth",           LOGIN,    SESSION, 0, 30,  "-ERR [AUTH] to the right password")                    \
+    X(LOGIN_LOCKED,        "login-locked",         LOGIN,    SESSION, 0, 60,  "-ERR without a code, but with the word locked")        \
+    X(LOGIN_AUTH,          "login-auth",           LOGIN,    SESSION, 0, 50,  "-ERR [AUTH] to the right password")                    \
     X(LOGIN_REFUSED,       "login-refused",        LOGIN,    SESSION, 0, 40,  "-ERR without a code to the right password")            \
     X(LOGIN_ECHOES,        "login-echoes",         LOGIN,    SESSION, 0, 20,  "-ERR with the password in it")                         \
     X(LOGIN_SLOW,          "login-slow",           LOGIN,    SESSION, 0, 80,  "the answer to the login takes seconds or minutes")     \
@@ -109,19 +109,19 @@ enum sim_verb {
     X(PASSWORD_CHANGED,    "password-changed",     LOGIN,    SESSION, 0, 40,  "the password is another one from now on")              \
     X(LOCK_LINGERS,        "lock-lingers",         LOGIN,    SESSION, 0, 300, "a lost link of this session is noticed late")          \
     X(REORDERED,           "reordered",            LISTING,  SESSION, 0, 250, "the messages come in another order")                   \
-    X(UIDL_TWICE,          "uidl-twice",           LISTING,  SESSION, 0, 60,  "two messages are listed with the same UIDL")           \
-    X(UIDL_EMPTY,          "uidl-empty",           LISTING,  SESSION, 0, 60,  "a row of UIDL has no id")                              \
-    X(UIDL_OVERLONG,       "uidl-overlong",        LISTING,  SESSION, 0, 60,  "a row of UIDL has an id of over 500 octets")           \
-    X(NUMBER_TWICE,        "number-twice",         LISTING,  SESSION, 0, 40,  "a number is listed with two UIDLs")                    \
+    X(UIDL_TWICE,          "uidl-twice",           LISTING,  SESSION, 0, 120,  "two messages are listed with the same UIDL")           \
+    X(UIDL_EMPTY,          "uidl-empty",           LISTING,  SESSION, 0, 100,  "a row of UIDL has no id")                              \
+    X(UIDL_OVERLONG,       "uidl-overlong",        LISTING,  SESSION, 0, 100,  "a row of UIDL has an id of over 500 octets")           \
+    X(NUMBER_TWICE,        "number-twice",         LISTING,  SESSION, 0, 80,  "a number is listed with two UIDLs")                    \
     X(ODD_ROWS,            "odd-rows",             LISTING,  SESSION, 0, 80,  "rows with blanks and +OK, rows that are none")         \
     X(SEES_ARRIVALS,       "sees-arrivals",        LISTING,  SESSION, 0, 300, "LIST shows mail that arrived after the login")         \
     X(LISTING_EMPTY,       "listing-empty",        IDENTITY, SESSION, 0, 60,  "this session sees an empty maildrop")                  \
     X(LISTING_HALF,        "listing-half",         IDENTITY, SESSION, 0, 60,  "this session sees some of the messages only")          \
     X(LISTINGS_DISAGREE,   "listings-disagree",    IDENTITY, SESSION, 0, 80,  "STAT, UIDL and LIST hold unlike numbers of messages")  \
-    X(UIDL_ALL_NEW,        "uidl-all-new",         IDENTITY, SESSION, 0, 40,  "every message has a new UIDL from now on")             \
-    X(UIDL_SHIFTED,        "uidl-shifted",         IDENTITY, SESSION, 0, 40,  "UIDLs are given out anew, to other messages than before") \
-    X(RETR_LIMIT,          "retr-limit",           DATA,     SESSION, 0, 200,  "RETR is refused after a few of them")                  \
-    X(DELE_LIMIT,          "dele-limit",           COMMIT,   SESSION, 0, 250,  "DELE is refused after a few of them")                  \
+    X(UIDL_ALL_NEW,        "uidl-all-new",         IDENTITY, SESSION, 0, 80,  "every message has a new UIDL from now on")             \
+    X(UIDL_SHIFTED,        "uidl-shifted",         IDENTITY, SESSION, 0, 80,  "UIDLs are given out anew, to other messages than before") \
+    X(RETR_LIMIT,          "retr-limit",           DATA,     SESSION, 0, 300,  "RETR is refused after a few of them")                  \
+    X(DELE_LIMIT,          "dele-limit",           COMMIT,   SESSION, 0, 400,  "DELE is refused after a few of them")                  \
     X(COMMAND_LIMIT,       "command-limit",        LINE,     SESSION, 0, 120,  "it hangs up after some commands")                      \
     /* an answer that is bad */                                                                                                       \
     X(SILENCE,             "silence",              LINE,     ANSWER,  SIM_ON_ANY, 10, "nothing comes any more")                       \
@@ -140,8 +140,8 @@ enum sim_verb {
     X(OTHER_DELETES,       "other-deletes",        LISTING,  ANSWER,  SIM_ON_ANY, 10, "another client deletes a message now")         \
     X(RETR_REFUSED,        "retr-refused",         DATA,     ANSWER,  SIM_ON(RETR), 30, "RETR is refused once")                       \
     X(BODY_TEMP,           "body-temp",            DATA,     ANSWER,  SIM_ON_BODY, 20, "-ERR [SYS/TEMP] to RETR or TOP")              \
-    X(RETR_EMPTY,          "retr-empty",           DATA,     ANSWER,  SIM_ON(RETR), 20, "+OK and an empty body")                      \
-    X(RETR_SHORT,          "retr-short",           DATA,     ANSWER,  SIM_ON(RETR), 30, "the body ends too early, in a valid dot")    \
+    X(RETR_EMPTY,          "retr-empty",           DATA,     ANSWER,  SIM_ON(RETR), 40, "+OK and an empty body")                      \
+    X(RETR_SHORT,          "retr-short",           DATA,     ANSWER,  SIM_ON(RETR), 60, "the body ends too early, in a valid dot")    \
     X(TOP_REFUSED,         "top-refused",          DATA,     ANSWER,  SIM_ON(TOP), 30, "TOP is refused once")                         \
     X(STRAY_ANSWER,        "stray-answer",         FRAMING,  ANSWER,  SIM_ON_MAILDROP, 15, "a status line that answers nothing")      \
     X(MISSING_ANSWER,      "missing-answer",       FRAMING,  ANSWER,  SIM_ON_MAILDROP, 12, "no answer, and then the next one's")      \
@@ -149,16 +149,16 @@ enum sim_verb {
     X(TORN_BODY,           "torn-body",            FRAMING,  ANSWER,  SIM_ON_BODY, 20, "the body stops without an end, the next answer follows") \
     X(STATUS_IN_BODY,      "status-in-body",       FRAMING,  ANSWER,  SIM_ON_BODY, 20, "the body stops, a status line stands inside its end") \
     X(MISSING_LF,          "missing-lf",           FRAMING,  ANSWER,  SIM_ON_BODY, 20, "the LF before the final dot is missing")      \
-    X(DELE_REFUSED,        "dele-refused",         COMMIT,   ANSWER,  SIM_ON(DELE), 80, "DELE is refused once")                       \
-    X(RSET_REFUSED,        "rset-refused",         COMMIT,   ANSWER,  SIM_ON(RSET), 200, "RSET is refused, and what was marked stays so") \
-    X(QUIT_NOTHING,        "quit-nothing",         COMMIT,   ANSWER,  SIM_ON(QUIT), 200, "+OK, and nothing is deleted")                \
-    X(QUIT_PART,           "quit-part",            COMMIT,   ANSWER,  SIM_ON(QUIT), 200, "+OK, and only a part is deleted")            \
-    X(QUIT_REFUSED,        "quit-refused",         COMMIT,   ANSWER,  SIM_ON(QUIT), 150, "-ERR, and nothing is deleted")               \
-    X(QUIT_REFUSED_PART,   "quit-refused-part",    COMMIT,   ANSWER,  SIM_ON(QUIT), 150, "-ERR, and a part is deleted, or all")        \
-    X(QUIT_WORDLESS,       "quit-wordless",        COMMIT,   ANSWER,  SIM_ON(QUIT), 150, "closed without a word, and all is deleted")  \
-    X(QUIT_CUT,            "quit-cut",             COMMIT,   ANSWER,  SIM_ON(QUIT), 150, "closed without a word, and nothing is deleted") \
-    X(QUIT_SLOW,           "quit-slow",            COMMIT,   ANSWER,  SIM_ON(QUIT), 150, "deletes after seconds or minutes, and then answers") \
-    X(QUIT_LATE,           "quit-late",            COMMIT,   ANSWER,  SIM_ON(QUIT), 200, "+OK at once, and deletes seconds later")
+    X(DELE_REFUSED,        "dele-refused",         COMMIT,   ANSWER,  SIM_ON(DELE), 200, "DELE is refused once")                       \
+    X(RSET_REFUSED,        "rset-refused",         COMMIT,   ANSWER,  SIM_ON(RSET), 400, "RSET is refused, and what was marked stays so") \
+    X(QUIT_NOTHING,        "quit-nothing",         COMMIT,   ANSWER,  SIM_ON(QUIT), 350, "+OK, and nothing is deleted")                \
+    X(QUIT_PART,           "quit-part",            COMMIT,   ANSWER,  SIM_ON(QUIT), 350, "+OK, and only a part is deleted")            \
+    X(QUIT_REFUSED,        "quit-refused",         COMMIT,   ANSWER,  SIM_ON(QUIT), 250, "-ERR, and nothing is deleted")               \
+    X(QUIT_REFUSED_PART,   "quit-refused-part",    COMMIT,   ANSWER,  SIM_ON(QUIT), 250, "-ERR, and a part is deleted, or all")        \
+    X(QUIT_WORDLESS,       "quit-wordless",        COMMIT,   ANSWER,  SIM_ON(QUIT), 250, "closed without a word, and all is deleted")  \
+    X(QUIT_CUT,            "quit-cut",             COMMIT,   ANSWER,  SIM_ON(QUIT), 250, "closed without a word, and nothing is deleted") \
+    X(QUIT_SLOW,           "quit-slow",            COMMIT,   ANSWER,  SIM_ON(QUIT), 250, "deletes after seconds or minutes, and then answers") \
+    X(QUIT_LATE,           "quit-late",            COMMIT,   ANSWER,  SIM_ON(QUIT), 350, "+OK at once, and deletes seconds later")
 /* clang-format on */
 
 #endif

@@ -109,7 +109,7 @@ static void draw_style(struct sim_server *server)
     style->idle_after_ms = 1000 * idle_after_s[sim_random_below(&random, 5)];
     style->thinking_ms = (int64_t)sim_random_skewed(&random, 60);
     style->slow_ms = 100 + (int64_t)sim_random_skewed(&random, 8000);
-    style->quit_ms = (int64_t)sim_random_skewed(&random, 200);
+    style->quit_ms = (int64_t)sim_random_skewed(&random, 4000);
     style->login_delay_ms = 1000 * sim_random_between(&random, 1, 60);
     style->list_off = sim_random_between(&random, 1, sim_random_chance(&random, 500) ? 9 : 90);
     if (sim_random_chance(&random, 500))
@@ -134,7 +134,10 @@ static void draw_mix(struct sim_server *server)
     for (size_t i = 0; i < SIM_FAULT_COUNT; i++) {
         const struct sim_fault_row *row = sim_fault_row((enum sim_fault)i);
         server->streams[i] = sim_random_fork(&server->random, row->name);
-        uint32_t chance = row->scope == SIM_SCOPE_TRAIT ? server->faults.per_mille[i] : mix;
+        /* A commit is rarer than a session and a body; what it does wrong matters most. */
+        uint32_t chance = row->scope == SIM_SCOPE_TRAIT    ? server->faults.per_mille[i]
+                          : row->class == SIM_CLASS_COMMIT ? mix * 2
+                                                           : mix;
         server->takes_part[i] = sim_random_chance(&server->streams[i], chance) &&
                                 server->faults.per_mille[i] > 0 && server->faults.most[i] > 0;
         if (!server->takes_part[i])

@@ -279,9 +279,9 @@ static void draw_session(struct sim_session *session)
         session->has[fault] = server_draws(server, fault);
     }
     session->retr_limit =
-        1 + (uint32_t)sim_random_below(fault_random(server, SIM_FAULT_RETR_LIMIT), 8);
+        1 + (uint32_t)sim_random_below(fault_random(server, SIM_FAULT_RETR_LIMIT), 4);
     session->dele_limit =
-        1 + (uint32_t)sim_random_below(fault_random(server, SIM_FAULT_DELE_LIMIT), 4);
+        1 + (uint32_t)sim_random_below(fault_random(server, SIM_FAULT_DELE_LIMIT), 2);
     session->command_limit =
         1 + (uint32_t)sim_random_below(fault_random(server, SIM_FAULT_COMMAND_LIMIT), 60);
 }
