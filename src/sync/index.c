@@ -11,7 +11,6 @@
  */
 #include "engine.h"
 
-#include "clock.h"
 #include "popfs/mail.h"
 
 #include <stdatomic.h>
@@ -87,7 +86,7 @@ static void load_login(struct sync *sync)
 
 static void load_unbound(struct sync *sync)
 {
-    int64_t now_s = clock_wall_ns() / 1000000000;
+    int64_t now_s = sync->turn_wall_ns / 1000000000;
     int64_t at_s;
     if (!store_fact(sync->store, fact_unbound, &at_s) || at_s > now_s || at_s < now_s - UNBOUND_S)
         return;

@@ -225,7 +225,7 @@ static void note_unbound(struct sync *sync)
         sync->unbound_at_s != 0)
         return;
     sync->unbound = true;
-    sync->unbound_at_s = clock_wall_ns() / 1000000000;
+    sync->unbound_at_s = sync->turn_wall_ns / 1000000000;
     engine_index_unbound(sync);
     log_write(LOG_LEVEL_INFO, "the server lists SCRAM-SHA-256-PLUS, but does not take it: logins "
                               "are not bound to the TLS connection any more");
@@ -438,7 +438,9 @@ static bool blame_pipelined_listing(struct sync *sync, enum fault fault)
     bool told = fault == FAULT_BUSY || fault == FAULT_LOGIN; /* why, by the server itself */
     bool listing = first != NULL &&
                    (first->kind == JOB_STAT || first->kind == JOB_UIDL || first->kind == JOB_LIST);
-    if (!listing || told || sync->jobs.in_flight.count < 2 || sync->listing_alone)
+    /* It may have answered the first of them before it hung up. */
+    bool several = sync->jobs.in_flight.count > 1 || sync->pipelined_count > 0;
+    if (!listing || told || !several || sync->listing_alone)
         return false;
     sync->listing_alone = true;
     return true;

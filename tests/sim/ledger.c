@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: MIT */
+#include "ledger.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FLUSH_MS = 2500 }; /* the journal is synced a second after it has grown */
+
+enum wish_state {
+    WISH_NONE,
+    WISH_PENDING,
+    WISH_TAKEN_BACK,
+    WISH_ENDED, /* popfs has said that it can no longer be carried out */
+};
+
+struct wish {
+    enum wish_state state;
+    int64_t changed_ms;
+    bool outlives;     /* the session, so the process as well */
+    bool is_unsynced;  /* its process was killed before the journal was synced */
+    bool is_unsure;    /* it may have been lost: popfs says next what it is */
+    bool is_blurred;   /* a listing since then had its UIDL for another one as well */
+    bool is_reported;  /* as deleted */
+    bool is_announced; /* popfs said aloud that it is still there */
+    struct maildrop_message *message; /* of this process; one reference */
+};
+
+static struct {
+    struct sim_server *server;
+    struct wish *wishes; /* [serial] */
+    size_t room;
+    uint32_t session; /* whose listing popfs has */
+    uint32_t looked_at;
+    bool cache_off, lf;
+    bool said_again; /* "lists it again", since the last report */
+} ledger;
+
+void ledger_begin(struct sim_server *server, bool cache_off, bool lf)
+{
+    free(ledger.wishes);
+    memset(&ledger, 0, sizeof(ledger));
+    ledger.server = server;
+    ledger.cache_off = cache_off;
+    ledger.lf = lf;
+}
+
+static struct wish *wish_of(uint64_t serial)
+{
+    if (serial >= ledger.room) {
+        size_t room = (size_t)serial * 2 + 64;
+        ledger.wishes = realloc(ledger.wishes, room * sizeof(ledger.wishes[0]));
+        if (ledger.wishes == NULL)
+            abort();
+        memset(ledger.wishes + ledger.room, 0, (room - ledger.room) * sizeof(ledger.wishes[0]));
+        ledger.room = room;
+    }
+    return &ledger.wishes[serial];
+}
+
+static size_t serial_count(void)
+{
+    return sim_server_message_count(ledger.server);
+}
+
+static bool is_there(uint64_t serial)
+{
+    return sim_server_message(ledger.server, serial)->gone_by == SIM_GONE_NOT;
+}
+
+static void set_state(struct wish *wish, enum wish_state state)
+{
+    wish->state = state;
+    wish->changed_ms = world_now_ms();
+    wish->is_unsure = false;
+    if (state == WISH_PENDING)
+        return;
+    maildrop_message_unref(wish->message);
+    wish->message = NULL;
+}
+
+/* ---- which message is which ---- */
+
+static bool has_uidls(const struct sim_session_truth *truth)
+{
+    for (size_t i = 0; i < truth->row_count; i++)
+        if (truth->rows[i].in_uidl)
+            return true;
+    return false;
+}
+
+/* Listed under one number of its own, with an id that POP3 allows. */
+static bool is_plain(const struct sim_row *row)
+{
+    return row->in_uidl && row->twice == 0 && row->uidl.len > 0 && row->uidl.len <= 500;
+}
+
+/* By rising numbers, as popfs counts copies. */
+static const struct sim_row *find_copy(const struct sim_session_truth *truth, struct slice uidl,
+                                       uint32_t copy)
+{
+    uint32_t below = 0;
+    const struct sim_row *found;
+    do {
+        found = NULL;
+        for (size_t i = 0; i < truth->row_count; i++) {
+            const struct sim_row *row = &truth->rows[i];
+            if (is_plain(row) && row->msgnum > below && slice_equal(row->uidl, uidl) &&
+                (found == NULL || row->msgnum < found->msgnum))
+                found = row;
+        }
+        below = found == NULL ? 0 : found->msgnum;
+    } while (found != NULL && copy-- > 0);
+    return found;
+}
+
+static const struct sim_row *find_number(const struct sim_session_truth *truth, struct slice name)
+{
+    uint64_t msgnum;
+    if (!slice_has_prefix_nocase(name, SLICE_LITERAL("msg-")) ||
+        !slice_to_number(slice_skip(name, 4), UINT32_MAX, &msgnum))
+        return NULL;
+    for (size_t i = 0; i < truth->row_count; i++)
+        if (truth->rows[i].msgnum == msgnum)
+            return &truth->rows[i];
+    return NULL;
+}
+
+uint64_t ledger_serial(const struct maildrop_message *message)
+{
+    if (ledger.session == 0)
+        return 0;
+    struct sim_session_truth truth = sim_server_session(ledger.server, ledger.session);
+    struct slice uidl = maildrop_message_uidl(message);
+    const struct sim_row *row = find_copy(&truth, uidl, maildrop_message_copy(message));
+    if (row == NULL && !has_uidls(&truth))
+        row = find_number(&truth, uidl);
+    return row == NULL ? 0 : row->serial;
+}
+
+static const struct sim_row *row_of(const struct sim_session_truth *truth, uint64_t serial)
+{
+    for (size_t i = 0; i < truth->row_count; i++)
+        if (truth->rows[i].serial == serial)
+            return &truth->rows[i];
+    return NULL;
+}
+
+static bool shares_uidl(const struct sim_session_truth *truth, const struct sim_row *row)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < truth->row_count; i++)
+        count += truth->rows[i].in_uidl && slice_equal(truth->rows[i].uidl, row->uidl);
+    return count > 1;
+}
+
+static void note_rows(uint32_t session)
+{
+    struct sim_session_truth truth = sim_server_session(ledger.server, session);
+    for (uint64_t serial = 1; serial <= serial_count() && truth.is_logged_in; serial++) {
+        struct wish *wish = wish_of(serial);
+        const struct sim_row *row = wish->state == WISH_PENDING ? row_of(&truth, serial) : NULL;
+        if (row != NULL && shares_uidl(&truth, row))
+            wish->is_blurred = true;
+    }
+}
+
+void ledger_note_listing(uint32_t session)
+{
+    if (session == ledger.session || session == 0)
+        return;
+    /* Those that ended before popfs could tell of them count as well. */
+    for (uint32_t number = ledger.looked_at + 1; number <= session; number++)
+        note_rows(number);
+    ledger.looked_at = session;
+    ledger.session = session;
+}
+
+/* ---- what the user does ---- */
+
+static bool outlives_session(const struct sim_session_truth *truth, const struct sim_row *row)
+{
+    return !ledger.cache_off && row != NULL && is_plain(row) && !shares_uidl(truth, row);
+}
+
+void ledger_removed(uint64_t serial, const struct maildrop_message *message, enum fault fault)
+{
+    struct wish *wish = wish_of(serial);
+    if (fault == FAULT_DISK) {
+        /* Some of the line may have come to the disk. */
+        wish->is_unsure = true;
+        return;
+    }
+    if (fault != FAULT_NONE)
+        return;
+    struct sim_session_truth truth = sim_server_session(ledger.server, ledger.session);
+    const struct sim_row *row = row_of(&truth, serial);
+    set_state(wish, WISH_PENDING);
+    wish->outlives = outlives_session(&truth, row);
+    wish->is_blurred = !wish->outlives && !ledger.cache_off;
+    wish->is_reported = wish->is_announced = false;
+    struct maildrop_message *kept = (struct maildrop_message *)(uintptr_t)message;
+    wish->message = maildrop_message_ref(kept);
+}
+
+void ledger_restored(uint64_t serial, enum fault fault)
+{
+    struct wish *wish = wish_of(serial);
+    if (fault == FAULT_DISK)
+        wish->is_unsure = true;
+    if (fault == FAULT_NONE)
+        set_state(wish, WISH_TAKEN_BACK);
+}
+
+void ledger_restored_all(struct sync *sync)
+{
+    struct maildrop_snapshot *snapshot = sync_snapshot(sync);
+    for (size_t i = 0; i < maildrop_snapshot_count(snapshot); i++) {
+        const struct maildrop_message *message = maildrop_snapshot_at(snapshot, i);
+        uint64_t serial = ledger_serial(message);
+        if (serial != 0 && wish_of(serial)->state == WISH_PENDING &&
+            !maildrop_message_is_going(message))
+            set_state(wish_of(serial), WISH_TAKEN_BACK);
+    }
+    maildrop_snapshot_unref(snapshot);
+}
+
+/* ---- 1 and 5: what is deleted was to be ---- */
+
+static bool somebody_wished(struct slice uidl)
+{
+    for (uint64_t serial = 1; serial <= serial_count(); serial++)
+        if (wish_of(serial)->state == WISH_PENDING &&
+            slice_equal(sim_server_message(ledger.server, serial)->uidl, uidl))
+            return true;
+    return false;
+}
+
+void ledger_quit_heard(void *context, uint32_t session)
+{
+    (void)context;
+    struct sim_session_truth truth = sim_server_session(ledger.server, session);
+    for (size_t i = 0; i < truth.row_count; i++) {
+        const struct sim_row *row = &truth.rows[i];
+        bool asked = row->dele == SIM_DELE_MARKED || row->dele == SIM_DELE_COMMITTED ||
+                     row->dele == SIM_DELE_KEPT;
+        const struct wish *wish = wish_of(row->serial);
+        if (!asked || wish->state == WISH_PENDING || wish->is_unsure)
+            continue;
+        if (wish->state == WISH_TAKEN_BACK)
+            world_finding("1 deletes what was taken back", "session %u, serial %" PRIu64, session,
+                          row->serial);
+        if (wish->state == WISH_ENDED)
+            world_finding("1 deletes what it said it would not", "session %u, serial %" PRIu64,
+                          session, row->serial);
+        if (somebody_wished(row->uidl))
+            world_finding("5 deletes another message", "session %u, serial %" PRIu64, session,
+                          row->serial);
+        world_finding("1 deletes what nobody removed", "session %u, serial %" PRIu64, session,
+                      row->serial);
+    }
+}
+
+/* ---- 2: what is reported as deleted is ---- */
+
+/* The server said that it had deleted it, and had not. */
+static bool was_lied_about(uint64_t serial)
+{
+    for (uint32_t number = 1; number <= sim_server_session_count(ledger.server); number++) {
+        struct sim_session_truth truth = sim_server_session(ledger.server, number);
+        const struct sim_row *row = truth.quit == SIM_QUIT_OK ? row_of(&truth, serial) : NULL;
+        if (row != NULL && (row->dele == SIM_DELE_KEPT || row->dele == SIM_DELE_MARKED))
+            return true;
+        /* It says so, and does it later. */
+        if (row != NULL && row->dele == SIM_DELE_COMMITTED &&
+            sim_server_message(ledger.server, serial)->gone_ms > truth.ended_ms)
+            return true;
+    }
+    return false;
+}
+
+void ledger_heard(void *context, const char *line)
+{
+    (void)context;
+    if (strstr(line, "lists it again") != NULL)
+        ledger.said_again = true;
+}
+
+static void check_listed(uint64_t serial)
+{
+    struct wish *wish = wish_of(serial);
+    if (!wish->is_reported || wish->is_announced || !is_there(serial))
+        return;
+    wish->is_announced = true;
+    if (!ledger.said_again)
+        world_finding("2 reported as deleted, and listed again", "serial %" PRIu64, serial);
+}
+
+void ledger_check_commit(struct sync *sync)
+{
+    (void)sync;
+    for (uint64_t serial = 1; serial <= serial_count(); serial++) {
+        struct wish *wish = wish_of(serial);
+        if (wish->state == WISH_PENDING && wish->message != NULL &&
+            maildrop_message_is_gone(wish->message) && !wish->is_blurred)
+            wish->is_reported = true;
+    }
+    ledger.said_again = false;
+}
+
+void ledger_check_report(const struct sync_report *report, bool commit)
+{
+    if (!commit || report->failed_count > 0 || ledger.session == 0)
+        return;
+    ledger_note_listing(sim_server_session_count(ledger.server));
+    for (uint64_t serial = 1; serial <= serial_count(); serial++) {
+        const struct wish *wish = wish_of(serial);
+        if (wish->state == WISH_PENDING && is_there(serial) && !wish->is_blurred &&
+            !wish->is_unsure && !was_lied_about(serial))
+            world_finding("2 the end says all is deleted, and it is not",
+                          "serial %" PRIu64 ", reported as deleted: %zu", serial,
+                          report->removed_count);
+    }
+}
+
+/* ---- 3: what was removed stays so ---- */
+
+static void check_going(uint64_t serial, const struct maildrop_message *message)
+{
+    struct wish *wish = wish_of(serial);
+    bool going = maildrop_message_is_going(message);
+    check_listed(serial);
+    if (going == (wish->state == WISH_PENDING))
+        return;
+    if (going) {
+        if (!wish->is_unsure)
+            world_finding(wish->state == WISH_TAKEN_BACK ? "3 what was taken back is going again"
+                                                         : "1 going, and nobody removed it",
+                          "serial %" PRIu64, serial);
+        set_state(wish, WISH_PENDING);
+        wish->outlives = true;
+        return;
+    }
+    if (wish->is_unsure || was_lied_about(serial))
+        set_state(wish, WISH_NONE);
+    else if (wish->is_blurred)
+        set_state(wish, WISH_ENDED);
+    else
+        world_finding("3 a removal is lost", "serial %" PRIu64, serial);
+}
+
+void ledger_check_snapshot(struct sync *sync)
+{
+    struct maildrop_snapshot *snapshot = sync_snapshot(sync);
+    for (size_t i = 0; i < maildrop_snapshot_count(snapshot); i++) {
+        const struct maildrop_message *message = maildrop_snapshot_at(snapshot, i);
+        uint64_t serial = ledger_serial(message);
+        if (serial != 0 && !maildrop_message_is_gone(message))
+            check_going(serial, message);
+    }
+    maildrop_snapshot_unref(snapshot);
+}
+
+void ledger_process_began(void)
+{
+    for (uint64_t serial = 1; serial <= serial_count(); serial++)
+        wish_of(serial)->is_unsynced = false;
+}
+
+void ledger_process_ended(enum world_end end)
+{
+    for (uint64_t serial = 1; serial <= serial_count(); serial++) {
+        struct wish *wish = wish_of(serial);
+        /* Its memory may be that of a process that was killed: it is left where it is. */
+        wish->message = NULL;
+        if (wish->state == WISH_PENDING && !wish->outlives)
+            wish->state = WISH_ENDED;
+        bool lasts = wish->state != WISH_NONE && wish->outlives;
+        if (lasts && end != WORLD_GOES_ON && wish->changed_ms >= world_now_ms() - FLUSH_MS)
+            wish->is_unsynced = true;
+        if (lasts && end == WORLD_POWER_CUT && wish->is_unsynced)
+            wish->is_unsure = true;
+    }
+    ledger.session = 0;
+}
+
+/* ---- 4: octets ---- */
+
+/* As eol=lf keeps them. */
+static bool is_lf_image(struct slice sent, struct slice octets)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < sent.len; i++) {
+        if (sent.data[i] == '\r' && i + 1 < sent.len && sent.data[i + 1] == '\n')
+            continue;
+        if (at == octets.len || octets.data[at] != sent.data[i])
+            return false;
+        at++;
+    }
+    return at == octets.len;
+}
+
+static bool was_sent_as_lf(uint64_t serial, struct slice octets)
+{
+    for (const struct sim_sent *sent = sim_server_last_sent(ledger.server, serial); sent != NULL;
+         sent = sent->previous)
+        if (sent->verb == SIM_VERB_RETR && sent->is_ended && is_lf_image(sent->octets, octets))
+            return true;
+    return false;
+}
+
+void ledger_check_octets(uint64_t serial, uint64_t offset, struct slice octets, bool is_all)
+{
+    bool right = ledger.lf
+                     ? !is_all || was_sent_as_lf(serial, octets)
+                     : sim_server_has_sent(ledger.server, serial, offset, octets, is_all, !is_all);
+    if (!right)
+        world_finding(is_all ? "4 a body that the server did not send"
+                             : "4 part of a body that the server did not send",
+                      "serial %" PRIu64 ", %zu octets from %" PRIu64 " on", serial, octets.len,
+                      offset);
+}
+
+/* ---- 6: all comes to an end ---- */
+
+size_t ledger_pending_count(void)
+{
+    size_t count = 0;
+    for (uint64_t serial = 1; serial <= serial_count(); serial++)
+        count += wish_of(serial)->state == WISH_PENDING && is_there(serial);
+    return count;
+}
+
+void ledger_check_nothing_pending(void)
+{
+    for (uint64_t serial = 1; serial <= serial_count(); serial++) {
+        const struct wish *wish = wish_of(serial);
+        if (wish->state == WISH_PENDING && is_there(serial) && !wish->is_blurred)
+            world_finding("6 a commit leaves it pending", "serial %" PRIu64, serial);
+    }
+}
