@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # Makes a fresh Debian in a folder, runs demo.sh and check.sh in it on what is committed here, and takes it all away again.
+# Where this machine cannot execute its programs, emulate.sh does what check.sh --short would.
 #   fresh.sh RELEASE ARCH     by hand: check.sh --release RELEASE --arch ARCH
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -63,6 +64,14 @@ sources() {
         sed -nE "s/^Debian main ([^ ]+) $mine((-updates|-security)?)\$/deb \1 $release\2 main/p" | sort -u
 }
 
+# The kernel is among the packages of an emulated system.
+ask_for_kernel() {
+    ! grep -q 'Unable to locate package linux-image' "$logs/mmdebstrap.log" || {
+        echo "Debian has no kernel for $arch in $release: this system cannot be emulated, only run where a kernel executes its programs." >&2
+        exit 2
+    }
+}
+
 # inside COMMAND…: in the clone in the fresh system, with nothing of the caller's environment but what leads to the network.
 inside() {
     local name words=(HOME=/root LANG=C.UTF-8 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin)
@@ -73,7 +82,15 @@ inside() {
 }
 
 ./contrib/packages.sh fresh || give_up "The packages are not there."
-arch-test "$arch" >/dev/null || give_up "This kernel runs no programs for $arch, neither itself nor through qemu-user and binfmt_misc."
+# It has brought a small program of each, and starts it.
+if why=$(arch-test "$arch" 2>&1); then
+    variant=minbase packages=(ca-certificates) emulated=no
+else
+    [[ $arch == i386 ]] || give_up "This machine executes no programs for $arch, and emulate.sh knows only i386."
+    echo "Emulated, which takes long: a program for $arch was tried, and this machine does not execute it ($why)."
+    ./contrib/packages.sh emulate || give_up "The packages are not there."
+    variant=extract packages=("$(./contrib/packages.sh emulated)") emulated=yes
+fi
 mkdir -p build && chown --reference=. build
 rm -rf "$logs"
 mkdir -p "$logs" "$downloads"
@@ -83,24 +100,29 @@ chmod 755 "$system"
 mount --bind --make-private "$system" "$system"
 
 printf '\n== a fresh Debian: %s, %s\n' "$release" "$arch"
-mapfile -t lines < <(sources)
+# Mirrors may have old lists of the updates for other architectures, which then fit no signature.
+mapfile -t lines < <(sources | if [[ $emulated == yes ]]; then grep " $release main$"; else cat; fi)
 apt-config dump --no-empty | grep -E '^Acquire::(Check-|Retries|https?::)' >"$logs/apt.conf" || true
-run mmdebstrap --mode=root --variant=minbase --include=ca-certificates --architectures="$arch" --dpkgopt=force-unsafe-io \
-    --aptopt="$PWD/$logs/apt.conf" "$release" "$system" "${lines[@]}" >"$logs/mmdebstrap.log" 2>&1 ||
-    { tail -20 "$logs/mmdebstrap.log"; give_up "There is no fresh system."; }
-touch "$system/dev/fuse"
+run mmdebstrap --mode=root --variant="$variant" --include="${packages[*]}" --architectures="$arch" --dpkgopt=force-unsafe-io \
+    --skip=check/qemu --aptopt="$PWD/$logs/apt.conf" "$release" "$system" "${lines[@]}" >"$logs/mmdebstrap.log" 2>&1 ||
+    { tail -20 "$logs/mmdebstrap.log"; ask_for_kernel; give_up "There is no fresh system."; }
+mkdir -p "$system/srv/popfs"
+# The folder may be another user's, who called sudo.
+git -c safe.directory="$PWD" archive HEAD | tar -xC "$system/srv/popfs"
 printf '127.0.0.1 localhost\n::1 localhost\n' >"$system/etc/hosts"
 # What starts a system or a container makes this; fusermount3 of a user looks there.
 ln -s ../proc/self/mounts "$system/etc/mtab"
+if [[ $emulated == yes ]]; then
+    run ./contrib/emulate.sh "$system" "$logs"
+    exit
+fi
+
+touch "$system/dev/fuse"
 for path in /dev/fuse /dev/pts /proc; do
     mount --bind --make-private "$path" "$system$path"
 done
 # What was downloaded once is there the next time.
 mount --bind --make-private "$downloads" "$system/var/cache/apt/archives"
-mkdir "$system/srv/popfs"
-# The folder may be another user's, who called sudo.
-git -c safe.directory="$PWD" archive HEAD | tar -xC "$system/srv/popfs"
-
 if [[ $arch == "$(dpkg --print-architecture)" ]]; then
     inside ./contrib/demo.sh || give_up "The demo failed."
     inside ./contrib/check.sh

@@ -6,15 +6,16 @@
 #   packages.sh test   and to run every check
 #   packages.sh bench  and the peers that the benchmark measures popfs against
 #   packages.sh fresh  only to make a fresh system, which installs the rest in itself
+#   packages.sh emulate  and to build for it and run it where its programs cannot be executed
+#   packages.sh emulated installs nothing: says what such a system is made of
 set -euo pipefail
 
-packages=(
-    build-essential meson ninja-build pkg-config
-    libfuse3-dev libssl-dev libgsasl-dev libidn2-dev libgmime-3.0-dev libsqlite3-dev libjson-c-dev libmount-dev libseccomp-dev
-)
+libraries=(libfuse3-dev libssl-dev libgsasl-dev libidn2-dev libgmime-3.0-dev libsqlite3-dev libjson-c-dev libmount-dev libseccomp-dev)
+packages=(build-essential meson ninja-build pkg-config "${libraries[@]}")
 # Used where the release has it.
 extra=()
 try=(libcmocka-dev fuse3 mount util-linux openssl python3 dovecot-core dovecot-pop3d)
+fresh=(mmdebstrap arch-test debian-archive-keyring git)
 case ${1-} in
 build) ;;
 '') packages+=("${try[@]}") ;;
@@ -25,8 +26,15 @@ test)
     packages+=(rsync restic borgbackup libarchive-tools cpio less git ripgrep vim-tiny)
     extra=(clang-format-14)
     ;;
-fresh) packages=(mmdebstrap arch-test debian-archive-keyring git) ;;
-*) echo "usage: contrib/packages.sh [build|test|bench|fresh]" >&2; exit 2 ;;
+fresh) packages=("${fresh[@]}") ;;
+emulate) packages=("${fresh[@]}" meson ninja-build pkg-config gcc-i686-linux-gnu qemu-system-x86 cpio) ;;
+emulated)
+    # No package's script runs there, so what is essential elsewhere is named.
+    echo "${libraries[@]}" libcmocka-dev libc6-dev linux-image-686 base-files base-passwd bash coreutils dash findutils fuse3 grep kmod \
+        libc-bin mount netbase openssl python3 sed tzdata util-linux
+    exit
+    ;;
+*) echo "usage: contrib/packages.sh [build|test|bench|fresh|emulate|emulated]" >&2; exit 2 ;;
 esac
 
 missing=()
