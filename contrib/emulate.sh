@@ -15,7 +15,6 @@ give_up() { printf '%s\n0 passed, 1 failed\n' "$*" >&2; exit 1; }
 
 # What the packages' scripts would have done, had they been run.
 configure() {
-    local link
     cp "$system/usr/share/base-passwd/passwd.master" "$system/etc/passwd"
     cp "$system/usr/share/base-passwd/group.master" "$system/etc/group"
     cp "$system/usr/share/libc-bin/nsswitch.conf" "$system/etc/nsswitch.conf"
@@ -23,10 +22,6 @@ configure() {
     # So that a path of this machine is the same file in the emulated one.
     mkdir -p "$system${system%/*}"
     ln -s / "$system$system"
-    # The linker follows links from the root of this machine.
-    while read -r link; do
-        ln -snfr "$system$(readlink "$link")" "$link"
-    done < <(find "$system/lib" "$system/usr/lib" -type l -lname '/*lib/*')
 }
 
 cross_build() {
@@ -35,12 +30,11 @@ cross_build() {
 [binaries]
 c = 'i686-linux-gnu-gcc'
 ar = 'i686-linux-gnu-ar'
-strip = 'i686-linux-gnu-strip'
 pkgconfig = 'pkg-config'
 pkg-config = 'pkg-config'
 [built-in options]
 c_args = ['--sysroot=$system']
-c_link_args = ['--sysroot=$system']
+c_link_args = ['--sysroot=$system', '-Wl,--strip-debug']
 [properties]
 sys_root = '$system'
 pkg_config_libdir = '$pkgconfig'
@@ -55,7 +49,6 @@ END
         { tail -20 "$logs/build.log"; give_up "It does not configure."; }
     ninja -C "$build" >"$logs/build.log" 2>&1 ||
         { grep -A5 -E 'error|FAILED' "$logs/build.log" | head -60; give_up "It does not build."; }
-    find "$build" -type f -perm -100 -exec i686-linux-gnu-strip -g {} +
 }
 
 # What the kernel starts.
@@ -93,7 +86,7 @@ pack() {
 
 boot() {
     local code=0
-    timeout "$limit" qemu-system-i386 -machine pc -cpu max -accel tcg,thread=multi -smp 2 -m 2560 -display none -vga none -nic none \
+    timeout --foreground "$limit" qemu-system-i386 -machine pc -cpu max -accel tcg,thread=multi -smp 2 -m 2560 -display none -vga none -nic none \
         -no-reboot -serial stdio -serial "file:$logs/tests.json" -kernel "$(echo "$system"/boot/vmlinuz-*)" -initrd "$system/boot/ramdisk" \
         -append "console=ttyS0 quiet panic=-1 mitigations=off" </dev/null | tee "$logs/console.log" || code=$?
     ((code == 0)) || echo "The emulated machine was stopped after $limit, or failed (exit code $code)."
