@@ -58,10 +58,10 @@ def run(build, log):
     start_loopback()
     plan = planned(build)
     with open(log, "w") as rows, concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for row in pool.map(lambda test: run_one(test, build), plan[:-1]):
-            print(json.dumps(row), file=rows, flush=True)
-        # Alone: it has time limits of its own.
-        print(json.dumps(run_one(plan[-1], build)), file=rows, flush=True)
+        # The last one is alone: it has time limits of its own.
+        for some in plan[:-1], plan[-1:]:
+            for done in concurrent.futures.as_completed([pool.submit(run_one, test, build) for test in some]):
+                print(json.dumps(done.result()), file=rows, flush=True)
 
 
 def complete(line):
