@@ -86,6 +86,7 @@ pack() {
 
 boot() {
     local code=0
+    : >"$logs/tests.json"
     timeout --foreground "$limit" qemu-system-i386 -machine pc -cpu max -accel tcg,thread=multi -smp 2 -m 2560 -display none -vga none -nic none \
         -no-reboot -serial stdio -serial "file:$logs/tests.json" -kernel "$(echo "$system"/boot/vmlinuz-*)" -initrd "$system/boot/ramdisk" \
         -append "console=ttyS0 quiet panic=-1 mitigations=off" </dev/null | tee "$logs/console.log" || code=$?
