@@ -101,9 +101,10 @@ static enum fault erase(struct store *store)
 {
     if (!bodies_have_dead(store))
         return FAULT_NONE;
-    enum fault fault = index_set_state(&store->index, &store->state, NULL); /* to have a commit */
+    /* A commit would not do: one that changes nothing does not sync those before it. */
+    enum fault fault = index_commit(&store->index, NULL);
     if (fault == FAULT_NONE)
-        fault = index_commit(&store->index, NULL);
+        fault = index_checkpoint(&store->index, NULL);
     if (fault != FAULT_NONE)
         return fault;
     bodies_erase_dead(store);
