@@ -318,8 +318,9 @@ static int error_at(struct sim_disk *disk, enum sim_disk_call call, const char *
 bool sim_disk_may(struct sim_disk *disk, enum sim_disk_call call, const char *what,
                   const char *name)
 {
-    char line[400];
-    snprintf(line, sizeof(line), "%s %s", what, name);
+    char line[400] = "";
+    if (disk->watcher.fault != NULL || disk->watcher.change != NULL)
+        snprintf(line, sizeof(line), "%s %s", what, name);
     int error = error_at(disk, call, line);
     if (disk->watcher.change != NULL && (call & SIM_DISK_CHANGES) != 0 && !disk->is_out) {
         size_t len = strlen(line);
