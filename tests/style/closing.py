@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""The closing line of contrib/check.sh: what counts as passed, what as failed and what neither way. closing.py ROOT"""
+"""The closing line of contrib/check.sh: what counts as passed, what as failed and what neither way; also where an emulated machine was stopped
+before its end. closing.py ROOT"""
 
 import json
 import subprocess
@@ -33,9 +34,25 @@ CASES = {  # name of the file, what it holds -> the closing line
 }
 
 
+STOPPED = row("OK") + row("OK")[:9]  # while it wrote its second row
+PLAN = [{"name": "one", "suite": ["popfs:unit"]}, {"name": "two", "suite": ["popfs:fuzz"]}, {"name": "mount", "suite": ["popfs:mount"]}]
+
+
+def stopped_machine(root, folder):
+    """The log of a machine that was stopped early, after what emulate.sh does with it."""
+    (folder / "meson-info").mkdir()
+    (folder / "meson-info/intro-tests.json").write_text(json.dumps(PLAN))
+    log = folder / "stopped.json"
+    log.write_text(STOPPED)
+    subprocess.run([sys.executable, "-B", f"{root}/contrib/emulated.py", "close", folder, log], check=True, stdout=subprocess.DEVNULL)
+    return log.read_text()
+
+
 def main():
     wrong = []
     with tempfile.TemporaryDirectory() as folder:
+        # "two", and the mounts.
+        CASES["stopped-machine.json", stopped_machine(sys.argv[1], Path(folder))] = "1 passed, 2 failed"
         for (name, text), wanted in CASES.items():
             path = Path(folder) / name
             path.write_text(text)
