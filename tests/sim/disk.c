@@ -385,5 +385,5 @@ size_t sim_disk_shorten(struct sim_disk *disk, const struct sim_node *file, size
         return count;
     snprintf(line, sizeof(line), "write to %s", file->label);
     fire(disk, SIM_DISK_FAULT_SHORT_WRITE, line);
-    return 1 + sim_random_below(&disk->fault_random[SIM_DISK_FAULT_SHORT_WRITE], count - 1);
+    return 1 + (size_t)sim_random_below(&disk->fault_random[SIM_DISK_FAULT_SHORT_WRITE], count - 1);
 }

@@ -334,7 +334,7 @@ int disk_fallocate(int file, int mode, off_t offset, off_t octets)
     if ((uint64_t)(offset + octets) > node->octets)
         octets = (off_t)node->octets - offset;
     if (octets > 0)
-        written(node, offset, NULL, octets);
+        written(node, offset, NULL, (ssize_t)octets);
     return 0;
 }
 

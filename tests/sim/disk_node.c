@@ -315,8 +315,8 @@ void sim_node_written(struct sim_nodes *nodes, struct sim_node *file, uint64_t o
     if (count == 0)
         return;
     put_octets(file, offset, octets, count);
-    for (size_t page = offset / SIM_PAGE_OCTETS; page <= (offset + count - 1) / SIM_PAGE_OCTETS;
-         page++)
+    for (size_t page = (size_t)(offset / SIM_PAGE_OCTETS);
+         page <= (offset + count - 1) / SIM_PAGE_OCTETS; page++)
         freshen(file, page);
     if (offset + count > file->octets)
         set_octets(nodes, file, offset + count);
@@ -325,7 +325,7 @@ void sim_node_written(struct sim_nodes *nodes, struct sim_node *file, uint64_t o
 void sim_node_resized(struct sim_nodes *nodes, struct sim_node *file, uint64_t octets)
 {
     put_change(file, (struct sim_change){true, octets, 0, NULL});
-    for (size_t page = octets / SIM_PAGE_OCTETS; page < file->stale_count; page++)
+    for (size_t page = (size_t)(octets / SIM_PAGE_OCTETS); page < file->stale_count; page++)
         file->is_stale[page] = false;
     set_octets(nodes, file, octets);
 }
@@ -354,7 +354,7 @@ static uint64_t reach_of(const struct sim_node *file)
 static struct lasting lasting_of(const struct sim_node *file, size_t count)
 {
     struct lasting lasting = {.size_count = count};
-    lasting.sectors_count = (reach_of(file) + SIM_SECTOR_OCTETS - 1) / SIM_SECTOR_OCTETS;
+    lasting.sectors_count = (size_t)((reach_of(file) + SIM_SECTOR_OCTETS - 1) / SIM_SECTOR_OCTETS);
     lasting.counts = grow(NULL, (lasting.sectors_count + 1) * sizeof(size_t));
     for (size_t i = 0; i < lasting.sectors_count; i++)
         lasting.counts[i] = count;
@@ -380,9 +380,9 @@ static void change_sector(struct sim_node *file, const struct sim_change *change
     from = from < change->offset ? change->offset : from;
     to = to > end ? end : to;
     if (change->octets == NULL)
-        memset(file->durable + from, 0, to - from);
+        memset(file->durable + from, 0, (size_t)(to - from));
     else
-        memcpy(file->durable + from, change->octets + (from - change->offset), to - from);
+        memcpy(file->durable + from, change->octets + (from - change->offset), (size_t)(to - from));
 }
 
 /* Frees `lasting`. */
@@ -391,15 +391,15 @@ static void settle(struct sim_node *file, struct lasting lasting)
     uint64_t reach = reach_of(file), octets = size_after(file, lasting.size_count);
     if (reach > file->durable_capacity) {
         file->durable_capacity = reach + reach / 2;
-        file->durable = grow(file->durable, file->durable_capacity);
+        file->durable = grow(file->durable, (size_t)file->durable_capacity);
     }
     if (reach > file->durable_octets)
-        memset(file->durable + file->durable_octets, 0, reach - file->durable_octets);
+        memset(file->durable + file->durable_octets, 0, (size_t)(reach - file->durable_octets));
     for (size_t i = 0; i < file->changes_count; i++) {
         const struct sim_change *change = &file->changes[i];
         uint64_t end = change->is_size ? reach : change->offset + change->count;
-        for (size_t sector = change->offset / SIM_SECTOR_OCTETS; sector * SIM_SECTOR_OCTETS < end;
-             sector++)
+        for (size_t sector = (size_t)(change->offset / SIM_SECTOR_OCTETS);
+             sector * SIM_SECTOR_OCTETS < end; sector++)
             if (i < lasting.counts[sector])
                 change_sector(file, change, sector, end);
     }
@@ -442,8 +442,9 @@ void sim_node_not_synced(struct sim_node *node, struct sim_random *random)
     bool is_all = sim_random_chance(random, 500);
     for (size_t i = 0; i < node->changes_count; i++) {
         const struct sim_change *change = &node->changes[i];
-        size_t end = (change->offset + change->count + SIM_PAGE_OCTETS - 1) / SIM_PAGE_OCTETS;
-        for (size_t page = change->offset / SIM_PAGE_OCTETS; page < end; page++) {
+        size_t end =
+            (size_t)((change->offset + change->count + SIM_PAGE_OCTETS - 1) / SIM_PAGE_OCTETS);
+        for (size_t page = (size_t)(change->offset / SIM_PAGE_OCTETS); page < end; page++) {
             if (!is_all && !sim_random_chance(random, 500))
                 continue;
             set_page(&lasting, page, 0);
@@ -464,7 +465,7 @@ static size_t draw_count(size_t count, struct sim_random *random)
     case 1:
         return count;
     default:
-        return sim_random_below(random, count + 1);
+        return (size_t)sim_random_below(random, count + 1);
     }
 }
 
@@ -497,7 +498,7 @@ static void cut_file(struct sim_node *file, struct sim_random *random)
         file->is_stale[i] = false;
     ssize_t count = -1;
     if (ftruncate(file->file, 0) == 0)
-        count = pwrite(file->file, file->durable, file->durable_octets, 0);
+        count = pwrite(file->file, file->durable, (size_t)file->durable_octets, 0);
     need(count == (ssize_t)file->durable_octets, "pwrite");
 }
 

@@ -175,8 +175,8 @@ static void put_body_line(struct sim_random *random, uint64_t serial, uint32_t l
         len = snprintf(tag, sizeof(tag), "[%llu/%u] ", (unsigned long long)serial, line);
     put(out, (struct slice){tag, (size_t)len});
     uint64_t drawn = sim_random_next(random);
-    size_t octets = drawn % 77;
-    size_t from = (drawn >> 8) % (sizeof(POOL) - 1 - octets);
+    size_t octets = (size_t)(drawn % 77);
+    size_t from = (size_t)((drawn >> 8) % (sizeof(POOL) - 1 - octets));
     put(out, (struct slice){POOL + from, octets});
     put(out, SLICE_LITERAL("\r\n"));
 }
@@ -191,8 +191,8 @@ static void put_long_line(struct sim_random *random, struct buffer *out)
 static size_t body_octets(struct sim_random *random)
 {
     if (sim_random_chance(random, 25))
-        return sim_random_below(random, 100000);
-    return sim_random_skewed(random, 8192);
+        return (size_t)sim_random_below(random, 100000);
+    return (size_t)sim_random_skewed(random, 8192);
 }
 
 static void put_body(struct sim_random *random, uint64_t serial, struct buffer *out)

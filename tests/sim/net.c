@@ -99,7 +99,7 @@ static size_t piece(size_t count)
 {
     if (net.piece_octets == 0 || count <= 1)
         return count;
-    size_t most = 1 + sim_random_below(&net.random, net.piece_octets);
+    size_t most = 1 + (size_t)sim_random_below(&net.random, net.piece_octets);
     return count < most ? count : most;
 }
 

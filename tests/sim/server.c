@@ -372,7 +372,7 @@ static struct slice write_mail(struct sim_server *server, uint64_t *ret_twin)
     *ret_twin = 0;
     if (model != NULL && kind < COPY_PER_MILLE) {
         *ret_twin = model->truth.serial;
-        return (struct slice){model->truth.octets.data, model->truth.stored_octets};
+        return (struct slice){model->truth.octets.data, (size_t)model->truth.stored_octets};
     }
     if (model != NULL) {
         size_t header = sim_mail_header_octets(model->truth.octets);

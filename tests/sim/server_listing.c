@@ -99,7 +99,7 @@ static struct sim_row *other_row(struct sim_session *session, enum sim_fault fau
 static struct slice overlong(struct sim_session *session)
 {
     struct sim_random *random = fault_random(session->server, SIM_FAULT_UIDL_OVERLONG);
-    size_t octets = 501 + sim_random_skewed(random, 12000);
+    size_t octets = 501 + (size_t)sim_random_skewed(random, 12000);
     char *text = sim_arena_take(&session->server->arena, octets);
     memset(text, 'L', octets);
     return (struct slice){text, octets};

@@ -86,11 +86,11 @@ static void note_fault(const struct user *user, enum fault fault)
 /* All octets of an extent, the caller's to free. */
 static char *read_extent(struct extent body)
 {
-    char *octets = malloc(body.octets + 1);
+    char *octets = malloc((size_t)body.octets + 1);
     uint64_t have = 0;
     while (octets != NULL && have < body.octets) {
-        ssize_t count =
-            pread(body.descriptor, octets + have, body.octets - have, (off_t)(body.offset + have));
+        ssize_t count = pread(body.descriptor, octets + have, (size_t)(body.octets - have),
+                              (off_t)(body.offset + have));
         if (count <= 0) {
             free(octets);
             return NULL;
@@ -108,7 +108,7 @@ static void check_body(const struct user *user, struct extent body)
     if (octets == NULL)
         return; /* EIO, or ESTALE: the bytes may have been erased meanwhile */
     if (user->serial != 0)
-        ledger_check_octets(user->serial, 0, (struct slice){octets, body.octets}, true);
+        ledger_check_octets(user->serial, 0, (struct slice){octets, (size_t)body.octets}, true);
     uint64_t shown = maildrop_message_octets(user->request.message, &exact);
     if (!exact || shown != body.octets)
         world_finding("4 another size than is shown",
@@ -175,9 +175,9 @@ static void read_stream(struct user *user)
     uint64_t upto = available < user->wanted ? available : user->wanted;
     if (upto <= user->have)
         return;
-    user->octets = realloc(user->octets, user->wanted + 1);
+    user->octets = realloc(user->octets, (size_t)user->wanted + 1);
     ssize_t count = pread(sync_stream_descriptor(user->stream), user->octets + user->have,
-                          upto - user->have, (off_t)user->have);
+                          (size_t)(upto - user->have), (off_t)user->have);
     if (count <= 0)
         return;
     sync_stream_note_read(user->stream);
@@ -198,7 +198,7 @@ static bool stream_goes_on(struct user *user)
     read_stream(user);
     if (user->have >= user->wanted) {
         if (user->have == all && user->serial != 0)
-            ledger_check_octets(user->serial, 0, (struct slice){user->octets, all}, true);
+            ledger_check_octets(user->serial, 0, (struct slice){user->octets, (size_t)all}, true);
         return true;
     }
     user->request.want = SYNC_WANT_OCTETS;
@@ -335,7 +335,7 @@ static void restore_one(struct maildrop_snapshot *snapshot, size_t from)
 static void act_on(const struct action *action, struct maildrop_snapshot *snapshot)
 {
     size_t count = maildrop_snapshot_count(snapshot);
-    size_t at = count == 0 ? 0 : action->draw % count;
+    size_t at = count == 0 ? 0 : (size_t)(action->draw % count);
     struct maildrop_message *message = count == 0 ? NULL : maildrop_snapshot_at(snapshot, at);
     if (message == NULL)
         return;
@@ -370,7 +370,7 @@ static void act_on(const struct action *action, struct maildrop_snapshot *snapsh
 static void cancel(uint64_t draw)
 {
     size_t count = users_waiting_count();
-    size_t skip = count == 0 ? 0 : draw % count;
+    size_t skip = count == 0 ? 0 : (size_t)(draw % count);
     for (struct user *user = users.first; user != NULL && count > 0; user = user->next)
         if (user->waits && skip-- == 0) {
             world_trace("user  cancels %s of %" PRIu64, want_name(user->request.want),
