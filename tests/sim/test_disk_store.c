@@ -173,7 +173,7 @@ static size_t body_octets(size_t i)
 static void fill_body(size_t i, char *octets)
 {
     for (size_t at = 0; at < body_octets(i); at += sizeof(uint64_t)) {
-        uint64_t word = (i + 1) << 32 | at;
+        uint64_t word = (uint64_t)(i + 1) << 32 | at;
         memcpy(octets + at, &word, sizeof(word));
     }
 }
