@@ -438,8 +438,8 @@ static bool blame_pipelined_listing(struct sync *sync, enum fault fault)
     bool told = fault == FAULT_BUSY || fault == FAULT_LOGIN; /* why, by the server itself */
     bool listing = first != NULL &&
                    (first->kind == JOB_STAT || first->kind == JOB_UIDL || first->kind == JOB_LIST);
-    /* It may have answered the first of them before it hung up. */
-    bool several = sync->jobs.in_flight.count > 1 || sync->pipelined_count > 0;
+    /* It may have answered STAT before it hung up or fell silent. */
+    bool several = sync->jobs.in_flight.count > 1 || (listing && first->kind != JOB_STAT);
     if (!listing || told || !several || sync->listing_alone)
         return false;
     sync->listing_alone = true;
