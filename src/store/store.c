@@ -253,6 +253,9 @@ enum fault store_begin(struct store *store, char ret_notice[FAILURE_TEXT_OCTETS]
     enum fault fault = open_repairing(store, ret_notice, ret_failure);
     if (fault == FAULT_NONE)
         fault = journal_open(&store->journal, store->place.folder, ret_failure);
+    /* The popfs that noted these wishes may have been killed before it synced the names. */
+    if (fault == FAULT_NONE && store->has_wishes && !store->is_temporary)
+        store->is_named = place_sync(&store->place, NULL) == FAULT_NONE;
     store->has_begun = fault == FAULT_NONE;
     return fault;
 }
