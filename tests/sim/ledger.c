@@ -17,12 +17,13 @@ enum wish_state {
 struct wish {
     enum wish_state state;
     int64_t changed_ms;
-    bool outlives;     /* the session, so the process as well */
-    bool is_unsynced;  /* its process was killed before the journal was synced */
-    bool is_unsure;    /* it may have been lost: popfs says next what it is */
-    bool is_blurred;   /* a listing since then had its UIDL for another one as well */
-    bool is_reported;  /* as deleted */
-    bool is_announced; /* popfs said aloud that it is still there */
+    bool outlives;             /* the session, so the process as well */
+    bool is_unsynced;          /* its process was killed before the journal was synced */
+    bool is_unsure;            /* it may have been lost: popfs says next what it is */
+    bool is_blurred;           /* a listing since then had its UIDL for another one as well */
+    bool is_reported;          /* as deleted */
+    bool is_announced;         /* popfs said aloud that it is still there */
+    uint32_t restored_session; /* whose listing popfs had when it was taken back */
     struct maildrop_message *message; /* of this process; one reference */
 };
 
@@ -176,6 +177,14 @@ void ledger_note_listing(uint32_t session)
     ledger.session = session;
 }
 
+void ledger_note_start(void)
+{
+    uint32_t number = sim_server_session_count(ledger.server);
+    while (number > 0 && sim_server_session(ledger.server, number).listed_ms < 0)
+        number--;
+    ledger_note_listing(number);
+}
+
 /* ---- what the user does ---- */
 
 static bool outlives_session(const struct sim_session_truth *truth, const struct sim_row *row)
@@ -183,10 +192,18 @@ static bool outlives_session(const struct sim_session_truth *truth, const struct
     return !ledger.cache_off && row != NULL && is_plain(row) && !shares_uidl(truth, row);
 }
 
+/* A wish that could not be written down does not count, for anybody who looks. */
+static void check_unchanged(uint64_t serial, const struct maildrop_message *message, bool going)
+{
+    if (maildrop_message_is_going(message) != going)
+        world_finding("3 a wish counts that could not be noted", "serial %" PRIu64, serial);
+}
+
 void ledger_removed(uint64_t serial, const struct maildrop_message *message, enum fault fault)
 {
     struct wish *wish = wish_of(serial);
     if (fault == FAULT_DISK) {
+        check_unchanged(serial, message, false);
         /* Some of the line may have come to the disk. */
         wish->is_unsure = true;
         return;
@@ -197,32 +214,53 @@ void ledger_removed(uint64_t serial, const struct maildrop_message *message, enu
     const struct sim_row *row = row_of(&truth, serial);
     set_state(wish, WISH_PENDING);
     wish->outlives = outlives_session(&truth, row);
-    wish->is_blurred = !wish->outlives && !ledger.cache_off;
+    wish->is_blurred = row == NULL || !is_plain(row) || shares_uidl(&truth, row);
     wish->is_reported = wish->is_announced = false;
     struct maildrop_message *kept = (struct maildrop_message *)(uintptr_t)message;
     wish->message = maildrop_message_ref(kept);
 }
 
-void ledger_restored(uint64_t serial, enum fault fault)
+static void take_back(struct wish *wish)
 {
-    struct wish *wish = wish_of(serial);
-    if (fault == FAULT_DISK)
-        wish->is_unsure = true;
-    if (fault == FAULT_NONE)
-        set_state(wish, WISH_TAKEN_BACK);
+    set_state(wish, WISH_TAKEN_BACK);
+    wish->restored_session = ledger.session;
 }
 
-void ledger_restored_all(struct sync *sync)
+void ledger_restored(uint64_t serial, const struct maildrop_message *message, enum fault fault)
+{
+    struct wish *wish = wish_of(serial);
+    if (fault == FAULT_DISK) {
+        check_unchanged(serial, message, true);
+        wish->is_unsure = true;
+    }
+    if (fault == FAULT_NONE)
+        take_back(wish);
+}
+
+void ledger_restored_all(struct sync *sync, bool all, enum fault fault)
 {
     struct maildrop_snapshot *snapshot = sync_snapshot(sync);
     for (size_t i = 0; i < maildrop_snapshot_count(snapshot); i++) {
         const struct maildrop_message *message = maildrop_snapshot_at(snapshot, i);
         uint64_t serial = ledger_serial(message);
-        if (serial != 0 && wish_of(serial)->state == WISH_PENDING &&
-            !maildrop_message_is_going(message))
-            set_state(wish_of(serial), WISH_TAKEN_BACK);
+        if (serial == 0 || maildrop_message_is_gone(message))
+            continue;
+        if (!maildrop_message_is_going(message)) {
+            if (wish_of(serial)->state == WISH_PENDING && !wish_of(serial)->is_unsure)
+                take_back(wish_of(serial));
+        } else if (all && (fault == FAULT_NONE || fault == FAULT_BUSY) &&
+                   !maildrop_message_is_leaving(message)) {
+            world_finding("3 not taken back, and no QUIT is about it", "serial %" PRIu64, serial);
+        }
     }
     maildrop_snapshot_unref(snapshot);
+}
+
+void ledger_unsure(uint64_t serial)
+{
+    for (uint64_t other = 1; other <= serial_count(); other++)
+        if (serial == 0 || other == serial)
+            wish_of(other)->is_unsure |= wish_of(other)->state == WISH_PENDING;
 }
 
 /* ---- 1 and 5: what is deleted was to be ---- */
@@ -296,14 +334,48 @@ static void check_listed(uint64_t serial)
         world_finding("2 reported as deleted, and listed again", "serial %" PRIu64, serial);
 }
 
-void ledger_check_commit(struct sync *sync)
+/* What has been taken back since the last listing is deleted all the same. */
+static void check_taken_back(void)
 {
-    (void)sync;
+    for (uint64_t serial = 1; serial <= serial_count(); serial++) {
+        const struct sim_message *message = sim_server_message(ledger.server, serial);
+        const struct wish *wish = wish_of(serial);
+        if (wish->state == WISH_TAKEN_BACK && message->gone_by == SIM_GONE_DELE &&
+            message->gone_session >= wish->restored_session && !wish->is_unsure)
+            world_finding("1 deletes what was taken back", "serial %" PRIu64 ", while QUIT was out",
+                          serial);
+    }
+}
+
+/* A later session has listed the maildrop since the QUIT that deleted it. */
+static bool is_proven(uint64_t serial)
+{
+    const struct sim_message *message = sim_server_message(ledger.server, serial);
+    uint32_t number = sim_server_session_count(ledger.server);
+    if (message->gone_by != SIM_GONE_DELE)
+        return true;
+    while (number > message->gone_session &&
+           sim_server_session(ledger.server, number).listed_ms < 0)
+        number--;
+    return number > message->gone_session;
+}
+
+void ledger_check_commit(void)
+{
+    bool delays = sim_server_has_trait(ledger.server, SIM_FAULT_LOGIN_DELAY);
     for (uint64_t serial = 1; serial <= serial_count(); serial++) {
         struct wish *wish = wish_of(serial);
         if (wish->state == WISH_PENDING && wish->message != NULL &&
-            maildrop_message_is_gone(wish->message) && !wish->is_blurred)
+            maildrop_message_is_gone(wish->message) && !wish->is_blurred) {
             wish->is_reported = true;
+            /* Another session can prove it, unless the server will not have one so soon. */
+            if (is_there(serial) && !delays)
+                world_finding("2 a commit says that it is deleted, and it is there",
+                              "serial %" PRIu64, serial);
+            if (!is_proven(serial) && !delays)
+                world_finding("2 a commit is done that no session has proven", "serial %" PRIu64,
+                              serial);
+        }
     }
     ledger.said_again = false;
 }
@@ -330,7 +402,7 @@ static void check_going(uint64_t serial, const struct maildrop_message *message)
     struct wish *wish = wish_of(serial);
     bool going = maildrop_message_is_going(message);
     check_listed(serial);
-    if (going == (wish->state == WISH_PENDING))
+    if (going == (wish->state == WISH_PENDING) || !is_there(serial))
         return;
     if (going) {
         if (!wish->is_unsure)
@@ -351,6 +423,7 @@ static void check_going(uint64_t serial, const struct maildrop_message *message)
 
 void ledger_check_snapshot(struct sync *sync)
 {
+    check_taken_back();
     struct maildrop_snapshot *snapshot = sync_snapshot(sync);
     for (size_t i = 0; i < maildrop_snapshot_count(snapshot); i++) {
         const struct maildrop_message *message = maildrop_snapshot_at(snapshot, i);
@@ -375,6 +448,8 @@ void ledger_process_ended(enum world_end end)
         wish->message = NULL;
         if (wish->state == WISH_PENDING && !wish->outlives)
             wish->state = WISH_ENDED;
+        /* Another process cannot know what this one was told. */
+        wish->is_reported = wish->is_reported && !was_lied_about(serial);
         bool lasts = wish->state != WISH_NONE && wish->outlives;
         if (lasts && end != WORLD_GOES_ON && wish->changed_ms >= world_now_ms() - FLUSH_MS)
             wish->is_unsynced = true;
@@ -435,7 +510,8 @@ void ledger_check_nothing_pending(void)
 {
     for (uint64_t serial = 1; serial <= serial_count(); serial++) {
         const struct wish *wish = wish_of(serial);
-        if (wish->state == WISH_PENDING && is_there(serial) && !wish->is_blurred)
+        if (wish->state == WISH_PENDING && is_there(serial) && !wish->is_blurred &&
+            !was_lied_about(serial))
             world_finding("6 a commit leaves it pending", "serial %" PRIu64, serial);
     }
 }

@@ -18,15 +18,20 @@ void ledger_begin(struct sim_server *server, bool cache_off, bool lf);
 
 /* popfs has read the listing of this session of the server. */
 void ledger_note_listing(uint32_t session);
+/* A mount has begun: the last listing is the one that it began with. */
+void ledger_note_start(void);
 /* The serial of a message of popfs by that listing; 0: the ledger cannot tell. */
 uint64_t ledger_serial(const struct maildrop_message *message);
 
 /* ---- what the user does ---- */
 
 void ledger_removed(uint64_t serial, const struct maildrop_message *message, enum fault fault);
-void ledger_restored(uint64_t serial, enum fault fault);
-/* A request to restore all was answered: what is not going any more has been taken back. */
-void ledger_restored_all(struct sync *sync);
+void ledger_restored(uint64_t serial, const struct maildrop_message *message, enum fault fault);
+/* A request to restore one or all was answered: what is not going any more has been taken back. */
+void ledger_restored_all(struct sync *sync, bool all, enum fault fault);
+
+/* popfs was killed before it had answered whether this, or all (0), has been taken back. */
+void ledger_unsure(uint64_t serial);
 
 /* ---- what is checked ---- */
 
@@ -41,7 +46,7 @@ void ledger_check_octets(uint64_t serial, uint64_t offset, struct slice octets, 
 /* The mount has ended in an orderly way. */
 void ledger_check_report(const struct sync_report *report, bool commit);
 /* A commit that was answered well, while mounted. */
-void ledger_check_commit(struct sync *sync);
+void ledger_check_commit(void);
 /* The server behaves, and a commit was answered well: nothing is left. */
 void ledger_check_nothing_pending(void);
 /* Whether a removal is pending as far as the user knows. */

@@ -220,6 +220,7 @@ enum fault net_connection_read(struct net_connection *connection, char *data, si
     *ret_count = sim_session_take(connection->session, now_ms, data, piece(capacity));
     note_quit(connection);
     if (*ret_count > 0) {
+        world_note_progress();
         connection->is_blocked = false;
         return FAULT_NONE;
     }

@@ -18,7 +18,7 @@ static const char *const action_names[ACTION_KINDS_COUNT] = {
 
 /* How often each kind is drawn, of their sum. */
 static const uint32_t weights[ACTION_KINDS_COUNT] = {
-    [ACTION_READ] = 22,    [ACTION_OPEN] = 12,         [ACTION_STAT] = 6,    [ACTION_REMOVE] = 18,
+    [ACTION_READ] = 22,    [ACTION_OPEN] = 18,         [ACTION_STAT] = 6,    [ACTION_REMOVE] = 18,
     [ACTION_RESTORE] = 8,  [ACTION_RESTORE_ASKED] = 5, [ACTION_COMMIT] = 10, [ACTION_REFRESH] = 6,
     [ACTION_PREFETCH] = 2, [ACTION_DROP] = 1,          [ACTION_CANCEL] = 2,  [ACTION_SUSPEND] = 1,
     [ACTION_DELIVER] = 6,  [ACTION_OTHER_DELETES] = 3,
@@ -99,6 +99,7 @@ static void make_mount(struct plan_mount *mount, struct sim_random random, bool 
 static void draw_options(struct plan *plan, struct sim_random random)
 {
     static const int64_t timeouts_s[] = {60, 60, 30, 10, 120};
+    static const uint64_t lazy_octets[] = {500, 500, 500, 4096, 1048576, 0};
     plan->tls = sim_random_chance(&random, 800);
     plan->noquit = sim_random_chance(&random, 100);
     plan->strict = sim_random_chance(&random, 100);
@@ -115,9 +116,7 @@ static void draw_options(struct plan *plan, struct sim_random random)
                       : sim_random_chance(&random, 500) ? 20
                                                         : 0;
     plan->idle_s = sim_random_chance(&random, 200) ? 30 : 0;
-    plan->lazy_octets = sim_random_chance(&random, 500)   ? 4096
-                        : sim_random_chance(&random, 500) ? 1048576
-                                                          : 0;
+    plan->lazy_octets = lazy_octets[sim_random_below(&random, 6)];
     plan->cache_octets_max = sim_random_chance(&random, 200) ? 65536 : 0;
 }
 

@@ -50,6 +50,9 @@ void users_begin(struct sim_server *server, struct sync *sync)
 
 void users_forget(void)
 {
+    for (const struct user *user = users.first; user != NULL; user = user->next)
+        if (user->waits && user->request.want == SYNC_WANT_RESTORE)
+            ledger_unsure(user->serial);
     users.first = NULL;
     users.sync = NULL;
 }
@@ -127,6 +130,11 @@ static void answered(struct sync_request *request, enum fault fault, struct exte
     world_trace("user  %s of %" PRIu64 ": %s", want_name(request->want), user->serial,
                 fault_name(fault));
     note_fault(user, fault);
+    if (request->want == SYNC_WANT_OCTETS && fault == FAULT_NONE &&
+        sync_stream_available(user->stream) < request->upto)
+        world_finding("4 less of a stream than it was said to have",
+                      "serial %" PRIu64 ": %" PRIu64 " octets of %" PRIu64, user->serial,
+                      sync_stream_available(user->stream), request->upto);
     if (request->want == SYNC_WANT_OPEN && fault == FAULT_NONE)
         user->stream = request->stream;
     if (body.descriptor >= 0)
@@ -217,9 +225,9 @@ static void user_goes_on(struct user *user)
     if (user->stream != NULL && !stream_goes_on(user))
         return;
     if (user->request.want == SYNC_WANT_COMMIT && user->fault == FAULT_NONE)
-        ledger_check_commit(users.sync);
+        ledger_check_commit();
     if (user->request.want == SYNC_WANT_RESTORE)
-        ledger_restored_all(users.sync);
+        ledger_restored_all(users.sync, user->request.message == NULL, user->fault);
     if (user->is_final_commit) {
         users.commit_is_answered = true;
         users.commit_fault = user->fault;
@@ -329,7 +337,7 @@ static void restore_one(struct maildrop_snapshot *snapshot, size_t from)
     uint64_t serial = ledger_serial(message);
     enum fault fault = sync_restore(users.sync, message);
     world_trace("user  takes back %" PRIu64 ": %s", serial, fault_name(fault));
-    ledger_restored(serial, fault);
+    ledger_restored(serial, message, fault);
 }
 
 static void act_on(const struct action *action, struct maildrop_snapshot *snapshot)

@@ -86,6 +86,11 @@ void world_report_to(int descriptor)
 
 /* ---- time and chance ---- */
 
+void world_note_progress(void)
+{
+    world.steps_at_once = 0;
+}
+
 int64_t world_now_ms(void)
 {
     return world.now_ms;

@@ -13,6 +13,8 @@ struct coroutine;
 int64_t world_wall_ns(void);
 int64_t world_slept_ms(void);
 void world_draw(void *memory, size_t octets);
+/* Octets have moved: it does not go round in circles. */
+void world_note_progress(void);
 void world_log(const char *line);
 
 /* Number of a new coroutine, which runs when the world gets to it. */

@@ -1,0 +1,45 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Runs the simulation as a test. seeds.py SIM fixed|random|replay
+
+fixed     the same seeds each time, for 20 s
+random    other seeds each time, for ten minutes; with POPFS_LONG=1 alone
+replay    some seeds twice: both traces are the same, octet by octet
+"""
+
+import os
+import subprocess
+import sys
+import time
+
+SKIPPED = 77
+FIXED_SECONDS, RANDOM_SECONDS, REPLAYED_SEEDS = "20", "600", 25
+
+
+def trace(sim, seed):
+    return subprocess.run([sim, "--seed", str(seed), "--trace"], capture_output=True, check=False).stdout
+
+
+def replay(sim):
+    for seed in range(1, 1 + REPLAYED_SEEDS):
+        first, second = trace(sim, seed), trace(sim, seed)
+        if first != second or not first:
+            sys.exit(f"seed {seed} was another history the second time, or has no trace")
+    print(f"{REPLAYED_SEEDS} seeds were the same twice")
+
+
+def main():
+    sim, what = sys.argv[1:]
+    if what == "replay":
+        replay(sim)
+    elif what == "fixed":
+        sys.exit(subprocess.run([sim, "--first", "1", "--seconds", FIXED_SECONDS], check=False).returncode)
+    elif "POPFS_LONG" not in os.environ:
+        sys.exit(SKIPPED)
+    else:
+        first = str(int(time.time()) * 1000)
+        sys.exit(subprocess.run([sim, "--first", first, "--seconds", RANDOM_SECONDS], check=False).returncode)
+
+
+if __name__ == "__main__":
+    main()
