@@ -258,8 +258,12 @@ static enum fault account_open(struct place *place, const struct store_options *
     place->path = account_path(options->folder, options->account);
     if (place->path == NULL)
         return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
-    if (disk_mkdirat(AT_FDCWD, place->path, 0700) != 0 && errno != EEXIST)
+    /* A popfs that made the folder above may have been killed before it synced its name. */
+    bool is_new = disk_mkdirat(AT_FDCWD, place->path, 0700) == 0;
+    if (!is_new && errno != EEXIST)
         return disk_failure(ret_failure, "make", place->path);
+    if (is_new && !sync_parent(options->folder))
+        return disk_failure(ret_failure, "sync what holds", options->folder);
     place->folder =
         disk_openat(AT_FDCWD, place->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
     if (place->folder < 0)

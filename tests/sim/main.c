@@ -41,6 +41,7 @@ static const struct {
     {"pipelining-kills", "16"},
     {"dele-limit", "16"},
     {"framing", "17"},
+    {"garbled-answer", "17"},
     {"drip", "18"},
     /* clang-format on */
 };
