@@ -267,7 +267,9 @@ enum fault engine_commit(struct sync *sync, int64_t now_ms)
                                                ? sync->last_failure.text
                                                : "the server took too long");
         engine_commit_conclude(sync, FAULT_TIMEOUT);
-        sync->phase = ENGINE_OVER;
+        /* What was removed since this one began is in the last one, which ends at once as well. */
+        if (sync->stop_committed || !sync->stop_commits)
+            sync->phase = ENGINE_OVER;
         return FAULT_NONE;
     }
     if (is_to_prove_again(sync, now_ms))
