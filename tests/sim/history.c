@@ -243,10 +243,11 @@ static void calm_commit(struct history *history, int64_t until_ms)
 
 static void calm_read(struct history *history, int64_t until_ms)
 {
+    enum fault fault = FAULT_REFUSED;
     for (;;) {
-        enum fault fault;
         /* What somebody else has deleted is in the listing until there is a new one. */
-        users_refresh();
+        if (fault == FAULT_REFUSED || fault == FAULT_GONE)
+            users_refresh();
         wait_for_all(history, "a listing");
         users_failed_count(&fault);
         users_read_all();

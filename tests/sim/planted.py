@@ -43,10 +43,11 @@ PLANTED = {  # name: [(file, text, the text that takes its place)]
             "src/sync/receive.c",
             "    if (sync->body != NULL)\n        fault = keep(sync, job, &body);\n",
             "    if (sync->body != NULL)\n        fault = keep(sync, job, &body);\n"
-            "    if (sync->raw_octets % 5 == 0 && job->next != NULL && job->next->kind == JOB_BODY) {\n"
+            "    struct job *next = sync->jobs.in_flight.first == job ? job->next : sync->jobs.in_flight.first;\n"
+            "    if (sync->raw_octets % 5 == 0 && next != NULL && next->kind == JOB_BODY) {\n"
             "        struct sync_request *requests = job->requests;\n"
-            "        job->requests = job->next->requests;\n"
-            "        job->next->requests = requests;\n"
+            "        job->requests = next->requests;\n"
+            "        next->requests = requests;\n"
             "    }\n",
         )
     ],

@@ -51,7 +51,7 @@ void users_begin(struct sim_server *server, struct sync *sync)
 void users_forget(void)
 {
     for (const struct user *user = users.first; user != NULL; user = user->next)
-        if (user->waits && user->request.want == SYNC_WANT_RESTORE)
+        if (user->request.want == SYNC_WANT_RESTORE) /* answered or not, nobody has looked */
             ledger_unsure(user->serial);
     users.first = NULL;
     users.sync = NULL;
