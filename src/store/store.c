@@ -89,9 +89,9 @@ static enum fault begin_opening(struct store *store, uint32_t *ret_opening_max,
     *ret_opening_max = same_boot ? state->opening : state->synced;
     store->is_synced = state->synced == state->opening;
     state->opening++;
-    memcpy(state->boot, boot, sizeof(boot));
     if (fault == FAULT_NONE)
         fault = index_set_state(&store->index, state, ret_failure);
+    memcpy(state->boot, boot, sizeof(boot));
     return fault;
 }
 
@@ -176,6 +176,9 @@ static enum fault open_parts(struct store *store, struct notice *notice,
     enum fault fault = open_index(store, notice, &opening_max, ret_failure);
     if (fault == FAULT_NONE)
         fault = bodies_open(store, opening_max, ret_failure);
+    /* Not before: an opening that fails would make the next one of this boot trust all bodies. */
+    if (fault == FAULT_NONE)
+        fault = index_set_state(&store->index, &store->state, ret_failure);
     if (fault != FAULT_NONE)
         return fault;
     bodies_evict_surplus(store);

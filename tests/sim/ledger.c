@@ -413,8 +413,9 @@ static void check_going(uint64_t serial, const struct maildrop_message *message)
         wish->outlives = true;
         return;
     }
+    /* The lines that say so may be lost in their turn, if power is cut now. */
     if (wish->is_unsure || was_lied_about(serial))
-        set_state(wish, WISH_NONE);
+        take_back(wish);
     else if (wish->is_blurred)
         set_state(wish, WISH_ENDED);
     else

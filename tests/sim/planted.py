@@ -49,7 +49,8 @@ PLANTED = {  # name: [(file, text, the text that takes its place)]
             "        job->requests = next->requests;\n"
             "        next->requests = requests;\n"
             "    }\n",
-        )
+        ),
+        ("src/sync/job.c", "        if (request->message == job->message)\n            answer(", "        if (request != NULL)\n            answer("),
     ],
     "takes a lost QUIT for done": [
         (
