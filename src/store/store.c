@@ -147,17 +147,11 @@ static enum fault read_last_id(struct store *store, struct failure *ret_failure)
     return FAULT_NONE;
 }
 
-static enum fault open_index(struct store *store, struct notice *notice, uint32_t *ret_opening_max,
-                             struct failure *ret_failure)
+static enum fault open_removals(struct store *store, struct notice *notice,
+                                struct failure *ret_failure)
 {
     bool is_tidy;
-    store->has_wishes = true; /* until the journal has been folded */
-    enum fault fault =
-        index_open(&store->index, store->place.path, store->is_temporary, ret_failure);
-    if (fault == FAULT_NONE)
-        fault = begin_opening(store, ret_opening_max, ret_failure);
-    if (fault == FAULT_NONE)
-        fault = removals_fold(store, notice, &is_tidy, ret_failure);
+    enum fault fault = removals_fold(store, notice, &is_tidy, ret_failure);
     if (fault == FAULT_NONE)
         fault = index_commit(&store->index, ret_failure);
     if (fault == FAULT_NONE && !is_tidy)
@@ -173,12 +167,20 @@ static enum fault open_parts(struct store *store, struct notice *notice,
                              struct failure *ret_failure)
 {
     uint32_t opening_max = 0;
-    enum fault fault = open_index(store, notice, &opening_max, ret_failure);
+    store->has_wishes = true; /* until the journal has been folded */
+    enum fault fault =
+        index_open(&store->index, store->place.path, store->is_temporary, ret_failure);
+    if (fault == FAULT_NONE)
+        fault = begin_opening(store, &opening_max, ret_failure);
+    /* First: a wish whose message has no row gets one, and its id may be that of a body whose row
+     * was never committed. */
     if (fault == FAULT_NONE)
         fault = bodies_open(store, opening_max, ret_failure);
     /* Not before: an opening that fails would make the next one of this boot trust all bodies. */
     if (fault == FAULT_NONE)
         fault = index_set_state(&store->index, &store->state, ret_failure);
+    if (fault == FAULT_NONE)
+        fault = open_removals(store, notice, ret_failure);
     if (fault != FAULT_NONE)
         return fault;
     bodies_evict_surplus(store);

@@ -413,7 +413,11 @@ static void act_outside(const struct action *action)
         ask(SYNC_WANT_REFRESH, NULL, 0);
         break;
     case ACTION_PREFETCH:
-        ask(SYNC_WANT_PREFETCH, NULL, 0);
+        /* Names that last for a session make each refresh begin anew, and a slow line never gets so
+         * far. */
+        if (!sim_server_has_trait(users.server, SIM_FAULT_NO_UIDL) ||
+            !sim_server_has_trait(users.server, SIM_FAULT_SLOW_LINE))
+            ask(SYNC_WANT_PREFETCH, NULL, 0);
         break;
     case ACTION_CANCEL:
         cancel(action->draw);
