@@ -47,7 +47,9 @@ struct fs {
 
     /* The FUSE thread's own. */
     struct inodes inodes;
-    bool keeps; /* the end of the mount is to delete nothing */
+    bool keeps;         /* the end of the mount is to delete nothing */
+    int64_t stopped_ns; /* when a signal asked for the end, on the monotonic clock; 0: none has.
+                           From then on no removal is accepted. */
     uint64_t commands_ino_last;
     struct mountwatch mountwatch;
     struct handle *handles;

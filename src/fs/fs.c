@@ -22,7 +22,11 @@ enum {
      * time of `grep -r`. */
     LINGER_NS = 20000,
     BURST_COUNT_MAX = 64, /* requests before the other descriptors are looked at */
+    NS_PER_MS = 1000000,
 };
+
+/* How long popfs goes on serving after a signal: see quiet_left_ms(). */
+static const int64_t quiet_ns = 200 * NS_PER_MS, quiet_ns_max = 2000LL * NS_PER_MS;
 
 /* ---- creation ---- */
 
@@ -273,17 +277,42 @@ static bool is_unmounting(struct fs *fs)
     return mountwatch_state(&fs->mountwatch) == MOUNTWATCH_UNMOUNTED;
 }
 
+/*
+ * How long to wait for another request after a signal; 0: the mount can end.
+ *
+ * A program may have removed a file in order to replace it, and its create may wait in the kernel's
+ * queue or not have been sent yet. The commit would delete that message. So popfs serves until no
+ * request has come for quiet_ns. Readers can keep it busy: it ends after quiet_ns_max in any case.
+ * A request that waits for the network has been received before, and delays nothing.
+ */
+static int quiet_left_ms(struct fs *fs)
+{
+    struct sync_status status;
+    sync_status(fs->sync, &status);
+    if (status.going_count == 0)
+        return 0;
+    int64_t busy_ns = fs->served_ns > fs->stopped_ns ? fs->served_ns : fs->stopped_ns;
+    int64_t end_ns = busy_ns + quiet_ns;
+    if (end_ns > fs->stopped_ns + quiet_ns_max)
+        end_ns = fs->stopped_ns + quiet_ns_max;
+    int64_t left_ns = end_ns - clock_now_ns();
+    return left_ns > 0 ? (int)(left_ns / NS_PER_MS) + 1 : 0;
+}
+
 enum fault fs_run(struct fs *fs, int stop_descriptor, bool *ret_may_commit,
                   struct failure *ret_failure)
 {
-    bool is_stopped = false;
     *ret_may_commit = false;
     for (;;) {
         int error = 0;
         int timeout_ms = wait_ms(fs);
+        bool is_stopped = fs->stopped_ns != 0;
         if (is_stopped && !is_unmounting(fs)) {
-            *ret_may_commit = was_ended_in_order(fs, true);
-            return FAULT_NONE;
+            timeout_ms = quiet_left_ms(fs);
+            if (timeout_ms == 0) {
+                *ret_may_commit = was_ended_in_order(fs, true);
+                return FAULT_NONE;
+            }
         }
         switch (fs_serve(fs, is_stopped ? -1 : stop_descriptor, timeout_ms, &error)) {
         case SERVE_GOES_ON:
@@ -292,7 +321,7 @@ enum fault fs_run(struct fs *fs, int stop_descriptor, bool *ret_may_commit,
             *ret_may_commit = was_ended_in_order(fs, false);
             return FAULT_NONE;
         case SERVE_STOPPED:
-            is_stopped = true;
+            fs->stopped_ns = clock_now_ns();
             break;
         case SERVE_BROKEN:
             return failure_set(ret_failure, FAULT_DISK, "lost the connection to the kernel: %s",

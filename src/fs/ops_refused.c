@@ -5,8 +5,11 @@
  *
  * cp -f, install, tar and vim remove a file in order to put another in its place. popfs refuses
  * the other one, so the user has removed nothing: the removal of that name is taken back, whoever
- * made it. The sync thread does so, as for undelete: the kernel must be told of the name before the
- * program is answered, and listener.c tells it on that thread.
+ * made it. That holds for what the kernel asks popfs. It refuses link() and rename() from another
+ * file system by itself: the removal that `cp -al --remove-destination` made before stays pending.
+ *
+ * The sync thread takes a removal back, as for undelete: the kernel must be told of the name before
+ * the program is answered, and listener.c tells it on that thread.
  */
 #include "errors.h"
 #include "ops.h"

@@ -22,6 +22,18 @@ static void reply_moved(fuse_req_t req, struct fs *fs, struct maildrop_message *
     fuse_reply_err(req, errno_from_fault_of_removal(fault, fs->owner.read_only));
 }
 
+/*
+ * Refused after a signal: the mount ends soon, and may not hear any more of a file that is to
+ * replace the removed one.
+ */
+static void remove_message(fuse_req_t req, struct fs *fs, struct maildrop_message *message)
+{
+    if (fs->stopped_ns != 0)
+        fuse_reply_err(req, EBUSY);
+    else
+        reply_moved(req, fs, message, sync_remove(fs->sync, message));
+}
+
 void ops_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
     struct fs *fs = fuse_req_userdata(req);
@@ -32,7 +44,10 @@ void ops_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
         return;
     }
     struct maildrop_message *message = place_find(fs, place, text);
-    reply_moved(req, fs, message, message == NULL ? FAULT_GONE : sync_remove(fs->sync, message));
+    if (message == NULL)
+        fuse_reply_err(req, ENOENT);
+    else
+        remove_message(req, fs, message);
     maildrop_message_unref(message);
 }
 
@@ -51,10 +66,10 @@ static void move(fuse_req_t req, struct fs *fs, enum place from, struct slice na
         fuse_reply_err(req, ENOENT);
     else if (is_taken(fs, to, name))
         fuse_reply_err(req, EEXIST);
+    else if (to == PLACE_TRASH)
+        remove_message(req, fs, message);
     else
-        reply_moved(req, fs, message,
-                    to == PLACE_TRASH ? sync_remove(fs->sync, message)
-                                      : sync_restore(fs->sync, message));
+        reply_moved(req, fs, message, sync_restore(fs->sync, message));
     maildrop_message_unref(message);
 }
 

@@ -83,7 +83,7 @@ void kernel_done(struct kernel *kernel)
     close(kernel->descriptor);
 }
 
-uint64_t kernel_send(struct kernel *kernel, uint32_t opcode, uint64_t ino, struct slice payload)
+uint64_t kernel_queue(struct kernel *kernel, uint32_t opcode, uint64_t ino, struct slice payload)
 {
     struct fuse_in_header header = {.len = (uint32_t)(sizeof(header) + payload.len),
                                     .opcode = opcode,
@@ -96,9 +96,15 @@ uint64_t kernel_send(struct kernel *kernel, uint32_t opcode, uint64_t ino, struc
     if (payload.len > 0)
         memcpy(message + sizeof(header), payload.data, payload.len);
     assert_int_equal(send(kernel->descriptor, message, header.len, 0), header.len);
+    return header.unique;
+}
+
+uint64_t kernel_send(struct kernel *kernel, uint32_t opcode, uint64_t ino, struct slice payload)
+{
+    uint64_t unique = kernel_queue(kernel, opcode, ino, payload);
     int error = 0;
     assert_int_equal(fs_serve(kernel->fs, -1, 0, &error), SERVE_GOES_ON);
-    return header.unique;
+    return unique;
 }
 
 bool kernel_receive(struct kernel *kernel, struct reply *reply)

@@ -40,6 +40,8 @@ struct reply {
     };
 };
 
+/* Sends a request, which waits until the fs is served; returns its number. */
+uint64_t kernel_queue(struct kernel *kernel, uint32_t opcode, uint64_t ino, struct slice payload);
 /* Sends a request and has the fs work on it; returns its number. */
 uint64_t kernel_send(struct kernel *kernel, uint32_t opcode, uint64_t ino, struct slice payload);
 /* The next thing that the fs has said; false if it has said nothing. */

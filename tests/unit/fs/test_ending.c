@@ -7,6 +7,11 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -20,7 +25,10 @@ struct fixture {
     struct kernel kernel;
     int table;
     int stop;
+    _Atomic bool is_over;
 };
+
+static struct reply reply;
 
 /* Mounted, as far as the table says. */
 static int set_up(void **state)
@@ -171,6 +179,131 @@ static void a_mount_that_became_writable_again_commits(void **state)
     assert_true(may_commit(fixture));
 }
 
+/* ---- a signal while removals are pending ---- */
+
+static const char replaced[] = "replaced.eml", other[] = "other.eml";
+
+static void have_mail(struct fixture *fixture)
+{
+    const struct maildrop_row rows[] = {{SLICE_LITERAL("replaced"), 100},
+                                        {SLICE_LITERAL("other"), 200}};
+    fake_sync_list(fixture->kernel.sync, rows, 2);
+    while (kernel_receive(&fixture->kernel, &reply))
+        assert_int_equal(reply.unique, 0);
+}
+
+static void remove_one(struct fixture *fixture)
+{
+    kernel_ask(&fixture->kernel, FUSE_UNLINK, FUSE_ROOT_ID,
+               (struct slice){replaced, sizeof(replaced)}, &reply);
+    assert_int_equal(reply.error, 0);
+}
+
+static void expect_reply(struct fixture *fixture, uint64_t unique, int error)
+{
+    assert_true(kernel_receive(&fixture->kernel, &reply));
+    assert_int_equal(reply.unique, unique);
+    assert_int_equal(reply.error, error);
+}
+
+static void a_create_that_waits_when_a_signal_comes_takes_the_removal_back(void **state)
+{
+    struct fixture *fixture = *state;
+    have_mail(fixture);
+    remove_one(fixture);
+    struct {
+        struct fuse_create_in in;
+        char name[sizeof(replaced)];
+    } create = {.in = {.flags = O_WRONLY | O_CREAT, .mode = 0600}};
+    memcpy(create.name, replaced, sizeof(replaced));
+    uint64_t unique = kernel_queue(
+        &fixture->kernel, FUSE_CREATE, FUSE_ROOT_ID,
+        (struct slice){(char *)&create, offsetof(__typeof__(create), name) + sizeof(replaced)});
+    assert_int_equal(eventfd_write(fixture->stop, 1), 0);
+    assert_true(may_commit(fixture));
+    struct sync_request *request = fake_sync_take(fixture->kernel.sync);
+    assert_non_null(request);
+    assert_int_equal(request->want, SYNC_WANT_RESTORE);
+    request->answer(request, FAULT_NONE, EXTENT_NONE);
+    expect_reply(fixture, unique, EPERM);
+}
+
+/* By rm, and by mv into the trash. */
+static void after_a_signal_no_removal_is_accepted(void **state)
+{
+    struct fixture *fixture = *state;
+    have_mail(fixture);
+    remove_one(fixture);
+    struct {
+        struct fuse_rename2_in in;
+        char names[2 * sizeof(other)];
+    } move = {.in = {.newdir = TREE_TRASH_INO}};
+    memcpy(move.names, other, sizeof(other));
+    memcpy(move.names + sizeof(other), other, sizeof(other));
+    uint64_t unlinked = kernel_queue(&fixture->kernel, FUSE_UNLINK, FUSE_ROOT_ID,
+                                     (struct slice){other, sizeof(other)});
+    uint64_t moved = kernel_queue(
+        &fixture->kernel, FUSE_RENAME2, FUSE_ROOT_ID,
+        (struct slice){(char *)&move, offsetof(__typeof__(move), names) + sizeof(move.names)});
+    assert_int_equal(eventfd_write(fixture->stop, 1), 0);
+    assert_true(may_commit(fixture));
+    expect_reply(fixture, unlinked, EBUSY);
+    expect_reply(fixture, moved, EBUSY);
+    assert_false(maildrop_message_is_going(fake_sync_message(fixture->kernel.sync, 1)));
+}
+
+static int64_t ms_until_the_end(struct fixture *fixture)
+{
+    int64_t begun_ms = clock_now_ms();
+    fixture->kernel.fs->stopped_ns = 0;
+    assert_int_equal(eventfd_write(fixture->stop, 1), 0);
+    assert_true(may_commit(fixture));
+    eventfd_t count;
+    assert_int_equal(eventfd_read(fixture->stop, &count), 0);
+    return clock_now_ms() - begun_ms;
+}
+
+/* The machine may be busy: one of several attempts has to be quick. */
+static void a_signal_waits_for_quiet_only_while_removals_are_pending(void **state)
+{
+    struct fixture *fixture = *state;
+    have_mail(fixture);
+    remove_one(fixture);
+    assert_true(ms_until_the_end(fixture) >= 200);
+    fake_sync_restore(fixture->kernel.sync, NULL);
+    size_t tries = 0;
+    while (ms_until_the_end(fixture) >= 100)
+        assert_true(++tries < 10);
+}
+
+static void *ask_all_the_time(void *argument)
+{
+    struct fixture *fixture = argument;
+    static struct reply answer;
+    while (!fixture->is_over) {
+        uint64_t unique =
+            kernel_queue(&fixture->kernel, FUSE_STATFS, FUSE_ROOT_ID, (struct slice){"", 0});
+        while (!fixture->is_over &&
+               !(kernel_receive(&fixture->kernel, &answer) && answer.unique == unique))
+            sched_yield();
+    }
+    return NULL;
+}
+
+static void requests_without_end_do_not_hold_up_the_end_for_long(void **state)
+{
+    struct fixture *fixture = *state;
+    have_mail(fixture);
+    remove_one(fixture);
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, ask_all_the_time, fixture), 0);
+    assert_true(ms_until_the_end(fixture) >= 200);
+    fixture->is_over = true;
+    pthread_join(thread, NULL);
+}
+
+/* ---- the place ---- */
+
 static size_t unmounts;
 
 static void count_unmount(void *context)
@@ -217,6 +350,10 @@ int main(void)
         TEST(a_signal_to_a_mount_that_was_moved_or_covered_commits),
         TEST(a_mount_that_became_read_only_does_not_however_it_ends),
         TEST(a_mount_that_became_writable_again_commits),
+        TEST(a_create_that_waits_when_a_signal_comes_takes_the_removal_back),
+        TEST(after_a_signal_no_removal_is_accepted),
+        TEST(a_signal_waits_for_quiet_only_while_removals_are_pending),
+        TEST(requests_without_end_do_not_hold_up_the_end_for_long),
         TEST(only_a_connection_that_stands_is_unmounted),
         TEST(a_mount_that_has_left_the_table_is_not_unmounted),
     };

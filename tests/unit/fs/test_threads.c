@@ -18,7 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 enum { ROUNDS = 2000, ASKED_AT_ONCE = 8 };
@@ -63,20 +62,6 @@ static void *answer(void *argument)
     return NULL;
 }
 
-static void put(struct kernel *kernel, uint32_t opcode, uint64_t ino, struct slice payload)
-{
-    struct fuse_in_header header = {.len = (uint32_t)(sizeof(header) + payload.len),
-                                    .opcode = opcode,
-                                    .unique = ++kernel->unique_last,
-                                    .nodeid = ino};
-    struct iovec iov[] = {{&header, sizeof(header)}, {NULL, payload.len}};
-    char copy[128];
-    assert_true(payload.len <= sizeof(copy));
-    memcpy(copy, payload.data, payload.len);
-    iov[1].iov_base = copy;
-    assert_int_equal(writev(kernel->descriptor, iov, 2), header.len);
-}
-
 /* Waits for the reply to one of `first` to `last`; false: it was interrupted, or what was asked for
  * is not there just now. */
 static bool take_reply(struct kernel *kernel, uint64_t first, uint64_t last, struct reply *reply)
@@ -93,7 +78,7 @@ static bool take_reply(struct kernel *kernel, uint64_t first, uint64_t last, str
 static void ask(struct kernel *kernel, uint32_t opcode, uint64_t ino, struct slice payload,
                 struct reply *reply)
 {
-    put(kernel, opcode, ino, payload);
+    kernel_queue(kernel, opcode, ino, payload);
     assert_true(take_reply(kernel, kernel->unique_last, kernel->unique_last, reply));
 }
 
@@ -104,11 +89,11 @@ static void ask_interrupt_and_collect(struct kernel *kernel, uint64_t ino, struc
     const struct fuse_open_in open = {.flags = O_RDONLY};
     uint64_t first = kernel->unique_last + 1;
     for (int i = 0; i < ASKED_AT_ONCE; i++)
-        put(kernel, FUSE_OPEN, ino, PAYLOAD(open));
+        kernel_queue(kernel, FUSE_OPEN, ino, PAYLOAD(open));
     uint64_t last = kernel->unique_last;
     for (uint64_t unique = first; unique <= last; unique += 2) {
         const struct fuse_interrupt_in interrupt = {.unique = unique};
-        put(kernel, FUSE_INTERRUPT, 0, PAYLOAD(interrupt));
+        kernel_queue(kernel, FUSE_INTERRUPT, 0, PAYLOAD(interrupt));
     }
     for (int i = 0; i < ASKED_AT_ONCE; i++)
         if (take_reply(kernel, first, last, reply))
@@ -121,7 +106,7 @@ static void ask_interrupt_and_collect(struct kernel *kernel, uint64_t ino, struc
 static void look_around(struct kernel *kernel, struct reply *reply)
 {
     const struct fuse_open_in open = {0};
-    put(kernel, FUSE_LOOKUP, FUSE_ROOT_ID, SLICE_LITERAL("b.eml\0"));
+    kernel_queue(kernel, FUSE_LOOKUP, FUSE_ROOT_ID, SLICE_LITERAL("b.eml\0"));
     (void)take_reply(kernel, kernel->unique_last, kernel->unique_last, reply);
     ask(kernel, FUSE_OPENDIR, FUSE_ROOT_ID, PAYLOAD(open), reply);
     const struct fuse_read_in read_in = {.fh = reply->open.fh, .size = 4096};
