@@ -5,15 +5,18 @@ import contextlib
 import ctypes
 import errno
 import os
+import resource
 import shutil
+import signal
 import socket
 import stat
+import subprocess
 import threading
 import time
 
 import mailbox
 import pytest
-from mounting import wait_until
+from mounting import is_mounted, wait_until
 from others import OTHER, as_other
 from reading import cat, control, error_of, names, outcome_of, run, status
 from scripted import Script
@@ -23,6 +26,7 @@ SIX = mailbox.many(6, octets=300)
 UIDLS = {mail.name for mail in SIX}
 TRUTH = {f"{mail.name}.eml": mail.data for mail in SIX}
 ONE = "m00001.eml"
+TAKEN_BACK = "is not to be deleted any more"  # as the log says it
 LIBC = ctypes.CDLL(None, use_errno=True)
 AT_FDCWD, AT_SYMLINK_FOLLOW = -100, 0x400
 
@@ -100,10 +104,17 @@ def each(*command):
 
 WHOLE = {
     "tar": tar(), "tar --unlink-first": tar("--unlink-first"), "tar --recursive-unlink": tar("--recursive-unlink"),
-    "tar --overwrite": tar("--overwrite"), "bsdtar": bsdtar(), "bsdtar -U": bsdtar("-U"), "cpio -iu": cpio_in, "cpio -pu": cpio_pass,
-    "borg extract": borg, "rsync": rsync(), "rsync --inplace": rsync("--inplace"), "cp -f": each("cp", "-f"),
-    "cp --remove-destination": each("cp", "--remove-destination"), "install": each("install", "-m", "600"), "mv -f": each("mv", "-f"),
-    "ln -f": each("ln", "-f"), "ln -sf": each("ln", "-sf"),
+    "bsdtar": bsdtar(), "bsdtar -U": bsdtar("-U"), "cpio -iu": cpio_in, "cpio -pu": cpio_pass, "borg extract": borg,
+    "cp -f": each("cp", "-f"), "cp --remove-destination": each("cp", "--remove-destination"),
+    "install": each("install", "-m", "600"), "mv -f": each("mv", "-f"),
+}
+# These meet their refusal before they would remove anything.
+HARMLESS = {
+    "tar --overwrite": tar("--overwrite"), "rsync": rsync(), "rsync --inplace": rsync("--inplace"),
+    "cp -lf": each("cp", "-lf"), "ln -f": each("ln", "-f"), "ln -sf": each("ln", "-sf"),
+    "ln -f of another message": lambda mount, backup: run("ln", "-f", mount.path / "m00006.eml", mount.path / ONE, check=False),
+    "mv of another message": lambda mount, backup: run("mv", "-f", mount.path / "m00006.eml", mount.path / ONE, check=False),
+    "sed -i": lambda mount, backup: run("sed", "-i", "s/a/b/", *[mount.path / name for name in TRUTH], check=False),
 }
 
 
@@ -112,8 +123,18 @@ def test_restoring_a_backup_onto_its_own_mailbox_deletes_nothing(tool, serve, on
     server = serve(Script(SIX))
     with on_script(server, "refresh=0") as mount:
         assert WHOLE[tool](mount, backup).returncode != 0
+        assert TAKEN_BACK in mount.log(), f"{tool} removes nothing: it is of the other kind"
         assert_whole(server, mount)
     assert left(server) == UIDLS and dele_count(server) == 0
+
+
+@pytest.mark.parametrize("tool", HARMLESS)
+def test_a_tool_that_removes_nothing_before_it_is_refused_deletes_nothing(tool, serve, on_script, backup):
+    server = serve(Script(SIX))
+    with on_script(server, "refresh=0") as mount:
+        assert HARMLESS[tool](mount, backup).returncode != 0
+        assert TAKEN_BACK not in mount.log(), f"{tool} removes first: it is of the other kind"
+        assert_whole(server, mount)
 
 
 def test_restoring_a_backup_deletes_nothing_on_dovecot(account, on_dovecot, backup):
@@ -156,6 +177,11 @@ def other_of(path):
     return path.parent / "m00006.eml"
 
 
+def status_of(path):
+    """A file of the same file system that is no message."""
+    return path.parent / ".popfs/status"
+
+
 def link_other(path):
     os.link(other_of(path), path)
 
@@ -188,11 +214,12 @@ OPERATIONS = {
     "link": link_other,
     "linkat": link_nameless,
     "rename": lambda path: os.rename(other_of(path), path),
+    "link of no message": lambda path: os.link(status_of(path), path),
+    "rename of no message": lambda path: os.rename(status_of(path), path),
+    "rename of a folder": lambda path: os.rename(status_of(path).parent, path),
 }
 ONE_FILE = {
     "vim :w!": vim("set backupcopy=auto"), "vim :w! with a copy": vim("set backupcopy=yes"), "vim :w! with a backup": vim("set backup"),
-    "sed -i": lambda path: run("sed", "-i", "s/a/b/", path, check=False),
-    "mv of another message": lambda path: run("mv", "-f", other_of(path), path, check=False),
     **{f"unlink, {name}": unlink_and(make) for name, make in OPERATIONS.items()},
 }
 
@@ -202,6 +229,7 @@ def test_replacing_a_message_deletes_nothing(how, serve, on_script):
     server = serve(Script(SIX))
     with on_script(server, "refresh=0") as mount:
         ONE_FILE[how](mount.path / ONE)
+        assert mount.log().count(f"{ONE} {TAKEN_BACK}") == 1, "has removed nothing"
         assert_whole(server, mount)
 
 
@@ -234,6 +262,50 @@ def test_a_removal_of_an_earlier_mount_is_taken_back_for_good(how, serve, on_scr
 
 
 # ---- what takes nothing back
+
+def hard_link_backup(mount, backup):
+    return run("cp", "-al", "--remove-destination", f"{backup}/.", mount.path, check=False)
+
+
+def replace_each_by(make):
+    """make(source, path) gives the errno of the kernel, which does not ask popfs."""
+    def replace(mount, backup):
+        for name in TRUTH:
+            os.unlink(mount.path / name)
+            assert outcome_of(make, backup / name, mount.path / name) != 0
+
+    return replace
+
+
+def open_without_a_free_descriptor(source, path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        os.open(path, os.O_CREAT | os.O_WRONLY)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+UNHEARD = {
+    "cp -al --remove-destination": hard_link_backup,
+    "cp -l --remove-destination": each("cp", "-l", "--remove-destination"),
+    "link": replace_each_by(os.link),
+    "rename": replace_each_by(os.rename),
+    "open without a free descriptor": replace_each_by(open_without_a_free_descriptor),
+}
+
+
+@pytest.mark.parametrize("how", UNHEARD)
+def test_what_the_kernel_refuses_by_itself_leaves_removals_that_rollback_takes_back(how, serve, on_script, backup):
+    """The source is on another disk, so popfs never hears of the replacement. The manual says so."""
+    server = serve(Script(SIX))
+    with on_script(server, "refresh=0") as mount:
+        UNHEARD[how](mount, backup)
+        assert set(names(mount.path / ".popfs/trash")) == set(TRUTH) and names(mount.path) == []
+        assert status(mount)["pending_removal_count"] == len(SIX) and TAKEN_BACK not in mount.log()
+        control(mount, "rollback")
+        assert_whole(server, mount)
+
 
 def test_a_refusal_of_another_name_takes_nothing_back(serve, on_script, backup):
     server = serve(Script(SIX))
@@ -391,3 +463,96 @@ def test_a_removal_is_taken_back_while_the_server_is_away(serve, on_script):
         assert time.monotonic() - begun < 2 and ONE in names(mount.path)
         server.script.refuse_connections = False
     assert left(server) == UIDLS
+
+
+# ---- while a signal ends the mount
+
+@contextlib.contextmanager
+def signal_after(mount, number, call, *args):
+    """popfs stands still while call(*args) is asked for, and then finds it and the signal. Gives a list for its outcome."""
+    outcome = []
+    caller = threading.Thread(target=lambda: outcome.append(outcome_of(call, *args)))
+    mount.kill(signal.SIGSTOP)
+    try:
+        caller.start()
+        time.sleep(0.3)
+        mount.kill(number)
+    finally:
+        mount.kill(signal.SIGCONT)
+    try:
+        yield outcome
+    finally:
+        caller.join(30)
+
+
+@pytest.mark.parametrize("how", OPERATIONS)
+def test_a_replacement_that_is_under_way_when_sigterm_comes_deletes_nothing(how, serve, on_script):
+    server = serve(Script(SIX))
+    with on_script(server, "refresh=0") as mount:
+        os.unlink(mount.path / ONE)
+        with signal_after(mount, signal.SIGTERM, OPERATIONS[how], mount.path / ONE) as outcome:
+            assert mount.wait_end() == 0
+        assert outcome == [errno.EPERM]
+    assert left(server) == UIDLS and dele_count(server) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_replacement_that_is_under_way_at_another_signal_keeps_its_message_alone(number, serve, on_script):
+    server = serve(Script(SIX))
+    with on_script(server, "refresh=0") as mount:
+        run("rm", mount.path / ONE, mount.path / "m00002.eml")
+        with signal_after(mount, number, OPERATIONS["open"], mount.path / ONE) as outcome:
+            assert mount.wait_end() == 0
+        assert outcome == [errno.EPERM]
+    assert left(server) == UIDLS - {"m00002"}
+
+
+def test_sigterm_amid_the_restoring_of_a_backup_deletes_nothing(serve, on_script, place):
+    """popfs stands still for a moment each time, so that tar waits for an unlink, a create or something else."""
+    mails = mailbox.many(1000, octets=100)
+    server = serve(Script(mails))
+    (place.folder / "backup").mkdir()
+    for mail in mails:
+        (place.folder / f"backup/{mail.name}.eml").write_bytes(b"X-Changed: yes\r\n" + mail.data)
+    run("tar", "-cf", place.folder / "all.tar", "-C", place.folder / "backup", ".")
+    for attempt in range(8):
+        with on_script(server, "refresh=0") as mount:
+            restoring = subprocess.Popen(["tar", "-C", mount.path, "-xf", place.folder / "all.tar"], stderr=subprocess.DEVNULL)
+            wait_until("the first refusal", lambda: TAKEN_BACK in mount.log())
+            time.sleep(0.01 * attempt)
+            mount.kill(signal.SIGSTOP)
+            time.sleep(0.05)
+            mount.kill(signal.SIGTERM)
+            mount.kill(signal.SIGCONT)
+            assert mount.wait_end() == 0
+            assert restoring.wait(60) != 0
+    assert left(server) == {mail.name for mail in mails} and dele_count(server) == 0
+
+
+def move_into_the_trash(path):
+    os.rename(path, path.parent / ".popfs/trash" / path.name)
+
+
+@pytest.mark.parametrize("remove", [os.unlink, move_into_the_trash])
+def test_after_a_signal_nothing_more_is_removed(remove, serve, on_script):
+    server = serve(Script(SIX))
+    with on_script(server, "refresh=0") as mount:
+        os.unlink(mount.path / ONE)
+        with signal_after(mount, signal.SIGTERM, remove, mount.path / "m00002.eml") as outcome:
+            assert mount.wait_end() == 0
+    # popfs may read a request before it sees the signal: then the removal counts. The unit test has no such race.
+    assert (outcome[0], left(server)) in [(errno.EBUSY, UIDLS - {"m00001"}), (0, UIDLS - {"m00001", "m00002"})]
+
+
+def test_a_reader_that_waits_for_the_server_does_not_hold_up_the_end(serve, on_script):
+    server = serve(Script(SIX, hold_retr={"m00002": 10}))
+    with on_script(server, "refresh=0") as mount:
+        os.unlink(mount.path / ONE)
+        reader = threading.Thread(target=run, args=("cat", mount.path / "m00002.eml"), kwargs={"check": False})
+        reader.start()
+        wait_until("RETR", lambda: server.commands("RETR"))
+        mount.kill(signal.SIGTERM)
+        wait_until("the end of the mount", lambda: not is_mounted(mount.path), 10)
+        server.release.set()
+        mount.wait_end()
+        reader.join(30)
