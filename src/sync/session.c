@@ -448,7 +448,8 @@ static bool blame_pipelined_listing(struct sync *sync, enum fault fault)
 
 /*
  * The login failed before what was said together with CAPA was taken, and that may be why, unless
- * the server says why. Then once more at once, and this time CAPA is waited for. After a second
+ * the server says why. Then once more at once, and this time CAPA is waited for; but no secret that
+ * was refused is said again here, because it would count twice towards a lockout. After a second
  * such failure every login of this account waits: two backends may offer different logins, and
  * something between us and the server may lose or refuse what comes early.
  */
@@ -462,8 +463,7 @@ static bool blame_anticipation(struct sync *sync, enum fault fault)
     sync->login_known = POP3_AUTH_AUTO;
     sync->login_losses++;
     engine_index_login(sync);
-    return fault == FAULT_OFFLINE || fault == FAULT_TIMEOUT || fault == FAULT_GARBLED ||
-           fault == FAULT_LOGIN;
+    return fault == FAULT_OFFLINE || fault == FAULT_TIMEOUT || fault == FAULT_GARBLED;
 }
 
 /*
