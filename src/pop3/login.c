@@ -83,7 +83,7 @@ enum fault pop3_login_outage(const struct pop3_login *login, const struct pop3_r
 {
     enum fault fault = pop3_reply_fault(reply, codeless);
     bool nothing_said =
-        login->step <= POP3_LOGIN_UTF8 || login->anticipation == POP3_ANTICIPATION_OPEN;
+        !login_has_said_secret(login) || login->anticipation == POP3_ANTICIPATION_OPEN;
     return fault == FAULT_LOGIN && nothing_said ? FAULT_OFFLINE : fault;
 }
 
@@ -95,9 +95,7 @@ static enum pop3_login_verdict login_refused(struct pop3_login *login,
     snprintf(what, sizeof(what), "the server refused the %s%s%s",
              complaint[0] == '\0' ? "login" : "token (", complaint,
              complaint[0] == '\0' ? "" : ")");
-    return login_fail_with(
-        login, pop3_reply_fault(reply, login_has_said_secret(login) ? FAULT_LOGIN : FAULT_OFFLINE),
-        what, reply);
+    return login_fail_with(login, pop3_login_outage(login, reply, FAULT_LOGIN), what, reply);
 }
 
 static void line_add(struct pop3_login_line *line, struct slice part)
@@ -141,7 +139,7 @@ static enum pop3_login_verdict login_user(struct pop3_login *login)
     line_add_shown(&login->line, " ");
     line_add_shown(&login->line, login->options.user);
     if (line_octets(&login->line) > POP3_COMMAND_OCTETS_MAX)
-        return login_fail(login, FAULT_LOGIN, "the user name is too long for POP3");
+        return login_fail(login, FAULT_OFFLINE, "the user name is too long for POP3");
     return POP3_LOGIN_SEND;
 }
 
@@ -166,7 +164,7 @@ static enum pop3_login_verdict login_apop(struct pop3_login *login)
     line_add_shown(&login->line, " ");
     line_add(&login->line, slice_from_string(login->digest));
     if (line_octets(&login->line) > POP3_COMMAND_OCTETS_MAX)
-        return login_fail(login, FAULT_LOGIN, "the user name is too long for POP3");
+        return login_fail(login, FAULT_OFFLINE, "the user name is too long for POP3");
     return POP3_LOGIN_SEND;
 }
 
@@ -236,19 +234,20 @@ static struct pop3_capabilities login_offer(const struct pop3_login *login)
     return offer;
 }
 
+/* A server may offer less for a while, one of several backends may offer less always: an outage. */
 static enum pop3_login_verdict login_nothing_to_choose(struct pop3_login *login)
 {
     const struct pop3_capabilities *set = &login->capabilities;
     enum pop3_auth wanted = login->options.auth;
     if (wanted == POP3_AUTH_AUTO && (set->sasl_xoauth2 || set->sasl_oauthbearer))
-        return login_fail(login, FAULT_LOGIN,
+        return login_fail(login, FAULT_OFFLINE,
                           set->sasl_xoauth2
                               ? "the server wants an access token: auth=xoauth2 and passcmd="
                               : "the server wants an access token: auth=oauthbearer and passcmd=");
     if (wanted == POP3_AUTH_AUTO)
-        return login_fail(login, FAULT_LOGIN,
+        return login_fail(login, FAULT_OFFLINE,
                           "the server offers no login that popfs can do (try auth=)");
-    failure_set(&login->failure, FAULT_LOGIN, "the server does not offer auth=%s%s",
+    failure_set(&login->failure, FAULT_OFFLINE, "the server does not offer auth=%s%s",
                 pop3_mechanism(wanted)->word,
                 wanted == POP3_AUTH_APOP ? ": its greeting holds no time stamp" : "");
     return POP3_LOGIN_FAILED;
@@ -266,7 +265,7 @@ static enum pop3_login_verdict login_begin(struct pop3_login *login, enum pop3_a
     login->chosen = auth;
     login->mechanism = pop3_mechanism(auth);
     if (login->mechanism->binds && login->binding.kind == NULL)
-        return login_fail(login, FAULT_LOGIN,
+        return login_fail(login, FAULT_OFFLINE,
                           login->tls ? "this TLS connection has nothing that a login could be "
                                        "bound to; try auth=scram-sha-256"
                                      : "without TLS there is nothing that a login could be bound "
@@ -410,8 +409,9 @@ static enum pop3_login_verdict login_hear_greeting(struct pop3_login *login,
 static enum pop3_login_verdict login_hear_stls(struct pop3_login *login,
                                                const struct pop3_reply *reply)
 {
+    bool for_now = reply->code == POP3_CODE_SYS_TEMP || reply->code == POP3_CODE_IN_USE;
     if (reply->kind != POP3_REPLY_OK)
-        return login_fail_with(login, FAULT_UNTRUSTED,
+        return login_fail_with(login, for_now ? FAULT_BUSY : FAULT_UNTRUSTED,
                                "the server refused STLS, so the password was not sent", reply);
     login->step = POP3_LOGIN_HANDSHAKE;
     return POP3_LOGIN_SECURE;

@@ -85,8 +85,8 @@ void pop3_login_done(struct pop3_login *login);
 enum pop3_login_verdict pop3_login_hear(struct pop3_login *login, const struct pop3_reply *reply);
 enum pop3_login_verdict pop3_login_learn(struct pop3_login *login,
                                          const struct pop3_capabilities *set);
-/* What an -ERR means that answers no part of the login itself, or nothing at all. Before a user was
- * named it is an outage, whatever its code says of accounts. */
+/* What an -ERR means, also one that answers nothing. Before a secret was said it is an outage,
+ * whatever its code says of accounts (POP3.md rule 35). */
 enum fault pop3_login_outage(const struct pop3_login *login, const struct pop3_reply *reply,
                              enum fault codeless);
 enum pop3_binding_state pop3_login_binding(const struct pop3_login *login);
