@@ -234,6 +234,12 @@ static bool is_locked_out(const struct sync *sync, int64_t now_ms)
            !sync->fetching && sync->retry_ms > patience_ends_ms(sync, now_ms);
 }
 
+/* The password was refused, and there is no other one. */
+static bool is_refused_for_good(const struct sync *sync)
+{
+    return sync->link == NULL && sync->refused == REFUSED_FOR_GOOD && !sync->fetching;
+}
+
 /* Of what a QUIT was about the next listing has to tell first. */
 static bool has_nothing_to_do(const struct sync *sync)
 {
@@ -285,7 +291,7 @@ enum fault engine_commit(struct sync *sync, int64_t now_ms)
         engine_commit_conclude(sync, FAULT_BUSY);
         return FAULT_NONE;
     }
-    if (is_locked_out(sync, now_ms)) {
+    if (is_locked_out(sync, now_ms) || is_refused_for_good(sync)) {
         engine_removals_fail_pending(sync, sync->last_failure.text);
         engine_commit_conclude(sync, sync->last_failure.fault);
         return FAULT_NONE;

@@ -210,13 +210,16 @@ static void answer_all(struct sync *sync, enum fault fault)
     waiters_answer(&sync->prefetch_waiters, fault);
 }
 
-/* A commit that is under way goes on, with an end to it. */
+/* A commit that is under way goes on, with an end to it. What was refused keeps its pause. */
 static void begin_stop(struct sync *sync, bool commit, int64_t now_ms)
 {
     sync->phase = sync->started ? ENGINE_STOPPING : ENGINE_OVER;
     sync->stop_commits = commit && atomic_load(&sync->going_count) > 0;
     answer_all(sync, FAULT_CANCELED);
-    sync->retry_ms = 0;
+    if (sync->refused == REFUSED_NOT)
+        sync->retry_ms = 0;
+    else if (sync->stop_commits && sync->link == NULL)
+        engine_password_fetch_last(sync);
     if (commit)
         engine_commit_hurry(sync, now_ms);
     else

@@ -429,6 +429,9 @@ int64_t engine_index_at_ms(const struct sync *sync);
 /* Begins to fetch the password anew, if that is possible: sync->fetching. There must be no link,
  * which would look at the password meanwhile. */
 void engine_password_fetch(struct sync *sync);
+/* The same for the commit at the end of the mount: what was refused is not said again unless it is
+ * another one. */
+void engine_password_fetch_last(struct sync *sync);
 /* What came of that; told once. */
 enum password_news engine_password_news(struct sync *sync);
 /* Waits for it, for a minute at most: what it writes to is about to go. */

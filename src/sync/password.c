@@ -33,6 +33,13 @@ void engine_password_fetch(struct sync *sync)
         log_write(LOG_LEVEL_ERROR, "cannot start a thread: %s", strerror(error));
 }
 
+void engine_password_fetch_last(struct sync *sync)
+{
+    engine_password_fetch(sync);
+    if (sync->fetching && sync->refused == REFUSED_FOR_GOOD)
+        sync->refused = REFUSED_UNLESS_NEW;
+}
+
 enum password_news engine_password_news(struct sync *sync)
 {
     if (!sync->fetching)
