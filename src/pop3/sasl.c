@@ -238,6 +238,21 @@ static void challenge_show(const struct pop3_sasl *sasl, struct slice challenge,
     gsasl_free(message);
 }
 
+/* RFC 5802, 7: "e=invalid-proof" in place of the server's proof; some have it in place of the salt,
+ * where nothing has been proven yet. Asked of the challenge itself: the veil may cover the "e=". */
+static bool challenge_refuses(const struct pop3_sasl *sasl, struct slice challenge)
+{
+    char *message = NULL;
+    size_t octets = 0;
+    if (!sasl->mechanism->proves_server || sasl->step_count == 0 ||
+        gsasl_base64_from(challenge.data, challenge.len, &message, &octets) != GSASL_OK)
+        return false;
+    bool refuses = octets >= 2 && memcmp(message, "e=", 2) == 0;
+    secret_wipe(message, octets);
+    gsasl_free(message);
+    return refuses;
+}
+
 static enum fault step_failure(const struct pop3_sasl *sasl, int code, struct slice challenge,
                                struct failure *ret_failure)
 {
@@ -246,11 +261,10 @@ static enum fault step_failure(const struct pop3_sasl *sasl, int code, struct sl
     if (code == GSASL_MALLOC_ERROR)
         return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
     challenge_show(sasl, challenge, said, sizeof(said));
-    /* RFC 5802, 7: "e=invalid-proof" in place of the server's proof; some have it in place of the
-     * salt, where nothing has been proven yet. */
-    if (sasl->mechanism->proves_server && sasl->step_count > 0 && strncmp(said, "e=", 2) == 0)
+    if (challenge_refuses(sasl, challenge))
         return failure_set(ret_failure, sasl->step_count == 1 ? FAULT_OFFLINE : FAULT_LOGIN,
-                           "the server refused the login: %s", said + 2);
+                           "the server refused the login: %s",
+                           said + (strncmp(said, "e=", 2) == 0 ? 2 : 0));
     if (sasl->mechanism->proves_server && sasl->step_count == 2)
         return failure_set(ret_failure, FAULT_UNTRUSTED,
                            "the server did not prove that it knows the password (%s)", name);
