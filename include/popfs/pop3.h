@@ -104,7 +104,8 @@ enum pop3_anticipation {
 enum pop3_binding_state {
     POP3_BINDING_OF_NO_MATTER, /* not wanted or not to be had, asked for by name, or taken */
     POP3_BINDING_OPEN,         /* -PLUS was begun; the server has neither refused nor gone on */
-    POP3_BINDING_GIVEN_UP,     /* it refused, or pop3_session_forgo_binding(): without it */
+    POP3_BINDING_REFUSED,      /* by the server: without it */
+    POP3_BINDING_FORGONE,      /* as pop3_session_forgo_binding() was told: without it */
 };
 
 /* Borrowed until POP3_EVENT_LOGGED_IN or POP3_EVENT_FAILED, but for the password. */

@@ -439,7 +439,7 @@ enum pop3_binding_state pop3_login_binding(const struct pop3_login *login)
     if (login->mechanism == NULL || login->options.auth != POP3_AUTH_AUTO)
         return POP3_BINDING_OF_NO_MATTER;
     if (login->unbound && login->chosen == POP3_AUTH_SCRAM_SHA_256)
-        return POP3_BINDING_GIVEN_UP;
+        return login->binding_refused ? POP3_BINDING_REFUSED : POP3_BINDING_FORGONE;
     if (login->mechanism->binds && !login_has_said_secret(login) &&
         login->capabilities.sasl_scram_sha_256)
         return POP3_BINDING_OPEN;
@@ -465,6 +465,7 @@ static enum pop3_login_verdict login_unbind(struct pop3_login *login)
     login->sasl = NULL;
     login->failure = (struct failure){0};
     login->unbound = true;
+    login->binding_refused = true;
     return login_begin(login, POP3_AUTH_SCRAM_SHA_256);
 }
 

@@ -70,7 +70,8 @@ struct pop3_login {
     struct pop3_capabilities offered; /* before the assumption */
     bool response_held;               /* the first response did not fit into the AUTH line */
     unsigned response_count;          /* of this SASL exchange, that have been said */
-    bool unbound; /* under auto, -PLUS is no choice where the form without it is offered */
+    bool unbound;         /* under auto, -PLUS is no choice where the form without it is offered */
+    bool binding_refused; /* by the server, in this session: why it is unbound */
     struct slice response;
     struct pop3_login_line line;
     struct failure failure;

@@ -113,6 +113,14 @@ enum refusal {
     REFUSED_FOR_GOOD,   /* until the user asks for a session */
 };
 
+/* What the next login does with SCRAM-SHA-256-PLUS, under auto, where it can do without. */
+enum binding_use {
+    BINDING_TRIED,
+    BINDING_SPARED, /* in the next session alone: the link was lost while it was asked for */
+    BINDING_SPARED_IN_MOUNT,
+    BINDING_REFUSED, /* by the server, as the index knows */
+};
+
 /* What engine_password_news() has to tell. */
 enum password_news {
     PASSWORD_AS_BEFORE,   /* nothing has been fetched since */
@@ -211,8 +219,8 @@ struct sync {
     bool pipelining_known;      /* the last session's CAPA had all that a listing in one go needs */
     enum pop3_auth login_known; /* that the next session may expect; AUTO: it waits for CAPA */
     size_t login_losses;        /* logins in a row that failed when begun together with CAPA */
-    bool unbound;               /* under auto, the next login does without -PLUS where it can */
-    int64_t unbound_at_s;       /* wall: when the index was told so; 0: it was not */
+    enum binding_use binding_use;
+    bool binding_was_lost; /* a link, while -PLUS was asked for; since then none was bound */
 
     struct jobs jobs;
     struct waiters refresh_waiters; /* for a listing that has not begun */
@@ -417,7 +425,7 @@ void engine_index_top_differs(struct sync *sync);
 void engine_index_pipelining(struct sync *sync, bool known);
 /* sync->login_known and sync->login_losses. */
 void engine_index_login(struct sync *sync);
-/* sync->unbound_at_s. */
+/* The server refused -PLUS just now. */
 void engine_index_unbound(struct sync *sync);
 void engine_index_flush(struct sync *sync);
 /* Flushes if it is time. */

@@ -90,8 +90,7 @@ static void load_unbound(struct sync *sync)
     int64_t at_s;
     if (!store_fact(sync->store, fact_unbound, &at_s) || at_s > now_s || at_s < now_s - UNBOUND_S)
         return;
-    sync->unbound = true;
-    sync->unbound_at_s = at_s;
+    sync->binding_use = BINDING_REFUSED;
 }
 
 static void load_facts(struct sync *sync)
@@ -272,7 +271,7 @@ void engine_index_login(struct sync *sync)
 
 void engine_index_unbound(struct sync *sync)
 {
-    write_fact(sync, fact_unbound, (size_t)sync->unbound_at_s);
+    write_fact(sync, fact_unbound, (size_t)(sync->turn_wall_ns / 1000000000));
 }
 
 void engine_index_flush(struct sync *sync)

@@ -61,7 +61,7 @@ static enum pop3_security security(enum sync_tls tls)
 
 void engine_anticipate(struct sync *sync)
 {
-    if (sync->link != NULL && sync->unbound)
+    if (sync->link != NULL && sync->binding_use != BINDING_TRIED)
         link_forgo_binding(sync->link);
     if (sync->link == NULL || !sync->pipelining_known || sync->pipeline_off || sync->listing_alone)
         return;
@@ -219,23 +219,29 @@ static bool knows_messages(const struct sync *sync)
     return count > 0;
 }
 
-static void note_unbound(struct sync *sync)
+static void note_binding(struct sync *sync, enum pop3_binding_state state)
 {
-    if (pop3_session_binding(link_session(sync->link)) != POP3_BINDING_GIVEN_UP ||
-        sync->unbound_at_s != 0)
-        return;
-    sync->unbound = true;
-    sync->unbound_at_s = sync->turn_wall_ns / 1000000000;
-    engine_index_unbound(sync);
-    log_write(LOG_LEVEL_INFO, "the server lists SCRAM-SHA-256-PLUS, but does not take it: logins "
-                              "are not bound to the TLS connection any more");
+    if (state == POP3_BINDING_REFUSED) {
+        sync->binding_use = BINDING_REFUSED;
+        engine_index_unbound(sync);
+        log_write(LOG_LEVEL_INFO, "the server lists SCRAM-SHA-256-PLUS, but does not take it: "
+                                  "logins are not bound to the TLS connection any more");
+    }
+    if (sync->binding_use == BINDING_SPARED)
+        sync->binding_use = BINDING_TRIED;
+    if (state == POP3_BINDING_OF_NO_MATTER)
+        sync->binding_was_lost = false;
 }
 
 /* What the next session may begin with. */
 static void note_login(struct sync *sync)
 {
     const struct pop3_session *session = link_session(sync->link);
-    note_unbound(sync);
+    enum pop3_binding_state binding = pop3_session_binding(session);
+    bool spared = binding == POP3_BINDING_FORGONE && sync->binding_use != BINDING_REFUSED;
+    note_binding(sync, binding);
+    if (spared)
+        return; /* the next mount asks for the binding again */
     enum pop3_auth auth = pop3_session_repeatable_auth(session);
     bool proven = pop3_session_anticipation(session) == POP3_ANTICIPATION_PROVEN;
     if (auth == sync->login_known && !(proven && sync->login_losses > 0))
@@ -468,14 +474,16 @@ static bool blame_anticipation(struct sync *sync, enum fault fault)
 
 /*
  * Some server or something before it hangs up, or says no more, where it should refuse -PLUS. Then
- * once more at once, without. Whether that was why, the outcome tells.
+ * once more at once, without: in one session, because any link may be lost; in the rest of the
+ * mount when that has happened again. Not once a proof was said: that may have been refused so.
  */
 static bool blame_binding(struct sync *sync, enum fault fault)
 {
-    if (sync->link == NULL || sync->unbound || (fault != FAULT_OFFLINE && fault != FAULT_TIMEOUT) ||
-        pop3_session_binding(link_session(sync->link)) == POP3_BINDING_OF_NO_MATTER)
+    if (sync->link == NULL || (fault != FAULT_OFFLINE && fault != FAULT_TIMEOUT) ||
+        pop3_session_binding(link_session(sync->link)) != POP3_BINDING_OPEN)
         return false;
-    sync->unbound = true;
+    sync->binding_use = sync->binding_was_lost ? BINDING_SPARED_IN_MOUNT : BINDING_SPARED;
+    sync->binding_was_lost = true;
     return true;
 }
 

@@ -308,7 +308,7 @@ def mechanisms_tried(server):
 
 
 @pytest.mark.parametrize("how", ["tls", "stls"])
-@pytest.mark.parametrize("way", WAYS_TO_REFUSE)
+@pytest.mark.parametrize("way", ["auth", "codeless", "challenge"])
 def test_a_binding_that_is_refused_before_any_proof_is_given_up_and_that_is_remembered(way, how, serve, place, authority, certificate):
     server, scram = server_without_binding(serve, certificate, how, way)
     options = script_options(place, server, f"cafile={authority.cert}", tls="")
@@ -319,8 +319,71 @@ def test_a_binding_that_is_refused_before_any_proof_is_given_up_and_that_is_reme
             assert b"SCRAM-SHA-256" in cat(mount.path / ".popfs" / "status")
     assert mechanisms_tried(server) == ["SCRAM-SHA-256-PLUS"] + ["SCRAM-SHA-256"] * 3
     assert scram.headers == ["n,,"] * 3 and server.violations() == []
-    assert len(server.sessions) == (4 if way == "hang-up" else 3)
-    assert server.sessions[-1].behind_first_capa == 1
+    assert len(server.sessions) == 3 and server.sessions[-1].behind_first_capa == 1
+
+
+def new_session(mount, server):
+    server.drop_all()
+    control(mount, "refresh")
+
+
+PLUS, UNBOUND = "SCRAM-SHA-256-PLUS", "SCRAM-SHA-256"
+
+
+def test_a_server_that_hangs_up_on_a_binding_is_logged_in_to_without_one_in_this_mount_alone(serve, place, authority, certificate):
+    server, _ = server_without_binding(serve, certificate, "tls", "hang-up")
+    options = script_options(place, server, f"refresh=0,cafile={authority.cert}", tls="")
+    for _ in range(2):
+        before = len(mechanisms_tried(server))
+        with mounted(place, script_source(server, "pops"), options) as mount:
+            for _ in range(3):
+                new_session(mount, server)
+        assert mechanisms_tried(server)[before:] == [PLUS, UNBOUND] * 2 + [UNBOUND] * 2
+
+
+def test_a_link_that_is_lost_once_while_a_binding_is_asked_for_costs_one_session_its_binding(serve, place, authority, certificate):
+    server, scram = plus_server(serve, certificate, "tls")
+    mechanisms = server.script.mechanisms
+    mechanisms[UNBOUND] = scram
+    options = script_options(place, server, f"refresh=0,cafile={authority.cert}", tls="")
+
+    def hang_up_once(session, _initial):
+        mechanisms[PLUS] = scram
+        session.hang_up()
+
+    for _ in range(2):
+        before, mechanisms[PLUS] = len(mechanisms_tried(server)), hang_up_once
+        with mounted(place, script_source(server, "pops"), options) as mount:
+            new_session(mount, server)
+        # What goes out together with CAPA is to blame first.
+        assert mechanisms_tried(server)[before:] in ([PLUS, UNBOUND, PLUS], [PLUS, PLUS, PLUS])
+    assert scram.headers.count("n,,") >= 1
+
+
+def test_a_server_that_hangs_up_on_a_wrong_proof_does_not_get_it_again_at_once(serve, place, authority, certificate):
+    class HangsUp(Scram256):
+        def __call__(self, session, initial):
+            return super().__call__(session, initial) or session.hang_up()
+
+    server, _ = server_without_binding(serve, certificate, "tls", "auth")
+    server.script.mechanisms[UNBOUND] = HangsUp("another")
+    place.refused(place.command(script_source(server, "pops"), script_options(place, server, f"cafile={authority.cert}", tls="")))
+    assert mechanisms_tried(server) == [PLUS, UNBOUND]
+
+
+@pytest.mark.parametrize("password", ["e", "oof", "invalid-"])
+def test_a_refused_proof_is_a_refusal_whatever_the_password_is(password, serve, place, authority, certificate):
+    def refuse(session, initial):
+        nonce = base64.b64decode(initial).decode().rsplit("r=", 1)[1]
+        session.challenge(f"r={nonce}xyz,s=QSXCR+Q6sek8bf92,i=4096".encode())
+        session.challenge(b"e=invalid-proof")
+        return False
+
+    server = serve(Script(sasl=UNBOUND, mechanisms={UNBOUND: refuse}), certificate=certificate, implicit_tls=True)
+    options = script_options(place, server, f"cafile={authority.cert}", tls="")
+    place.passfile(password)
+    done = place.refused(place.command(script_source(server, "pops"), options))
+    assert "the server refused the login" in done.stderr and password not in done.stderr.rpartition("login")[2], done.stderr
 
 
 @pytest.mark.parametrize("way", WAYS_TO_REFUSE)
@@ -366,13 +429,19 @@ def test_a_login_that_is_another_now_is_not_the_old_one(how, serve, place, autho
 # ---- refusals before any credential was said
 
 
-OUTAGES = {  # switch, what it is set to, what a reader gets
-    "greeting": ("greeting", b"-ERR closed for today\r\n", errno.EIO),
-    "greeting-auth": ("greeting", b"-ERR [AUTH] closed for today\r\n", errno.EIO),
-    "greeting-sys-perm": ("greeting", b"-ERR [SYS/PERM] closed for today\r\n", errno.EIO),
-    "greeting-sys-temp": ("greeting", b"-ERR [SYS/TEMP] closed for today\r\n", errno.EBUSY),
-    "capa": ("garbled", {"CAPA": b"-ERR [SYS/PERM] closed for today\r\n"}, errno.EIO),
-    "user": ("garbled", {"USER": b"-ERR closed for today\r\n"}, errno.EIO),
+OUTAGES = {  # switch, what it is set to, what a reader gets, auth=
+    "greeting": ("greeting", b"-ERR closed for today\r\n", errno.EIO, "user"),
+    "greeting-auth": ("greeting", b"-ERR [AUTH] closed for today\r\n", errno.EIO, "user"),
+    "greeting-sys-perm": ("greeting", b"-ERR [SYS/PERM] closed for today\r\n", errno.EIO, "user"),
+    "greeting-sys-temp": ("greeting", b"-ERR [SYS/TEMP] closed for today\r\n", errno.EBUSY, "user"),
+    "greeting-without-stamp": ("greeting", b"+OK no stamp today\r\n", errno.EIO, "apop"),
+    "capa": ("garbled", {"CAPA": b"-ERR [SYS/PERM] closed for today\r\n"}, errno.EIO, "user"),
+    "capa-without-mechanism": ("sasl", "LOGIN", errno.EIO, "cram-md5"),
+    "user": ("garbled", {"USER": b"-ERR closed for today\r\n"}, errno.EIO, "user"),
+    "user-auth": ("garbled", {"USER": b"-ERR [AUTH] closed for today\r\n"}, errno.EIO, "user"),
+    "user-sys-perm": ("garbled", {"USER": b"-ERR [SYS/PERM] closed for today\r\n"}, errno.EIO, "user"),
+    "sasl-auth": ("garbled", {"AUTH": b"-ERR [AUTH] closed for today\r\n"}, errno.EIO, "cram-md5"),
+    "sasl-sys-perm": ("garbled", {"AUTH": b"-ERR [SYS/PERM] closed for today\r\n"}, errno.EIO, "cram-md5"),
 }
 
 
@@ -389,12 +458,12 @@ def refusals(server):
 
 @pytest.mark.parametrize("what", OUTAGES)
 def test_a_refusal_before_any_credential_was_said_is_an_outage(what, serve, place):
-    switch, said, number = OUTAGES[what]
-    server = serve(Script(messages=[*ONE, mailbox.plain("two")], sasl=""))
+    switch, said, number, auth = OUTAGES[what]
+    server = serve(Script(messages=[*ONE, mailbox.plain("two")]))
     usual = getattr(server.script, switch)
     passcmd, fetched = passcmd_that_counts(place, server.script.password)
     attempts = 2 if number == errno.EBUSY else 3
-    with mounted(place, script_source(server), f"tls=off,auth=user,refresh=0,timeout=2,{passcmd}") as mount:
+    with mounted(place, script_source(server), f"tls=off,auth={auth},refresh=0,timeout=2,{passcmd}") as mount:
         setattr(server.script, switch, said)
         server.drop_all()
         assert error_of(open, mount.path / "one.eml", "rb") == number
@@ -409,6 +478,15 @@ def test_a_greeting_that_refuses_is_quoted_on_mounting(serve, place):
     server = serve(Script(greeting=b"-ERR closed \x1b[2J today\r\n"))
     done = place.refused(place.command(script_source(server), script_options(place, server)))
     assert done.returncode == 32 and "the server refused the connection: closed \\x1b[2J today" in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("code", ["SYS/TEMP", "IN-USE"])
+def test_a_server_that_cannot_do_tls_for_a_while_is_waited_for(code, serve, place, authority, certificate):
+    server = serve(Script(messages=ONE, garbled={"STLS": f"-ERR [{code}] later\r\n".encode()}, garbled_times=1), certificate=certificate)
+    options = script_options(place, server, f"timeout=20,cafile={authority.cert}", tls="")
+    with mounted(place, script_source(server), options) as mount:
+        assert cat(mount.path / "one.eml") == ONE[0].data
+    assert [session.secured for session in server.sessions] == [False, True]
 
 
 # ---- a password that was changed
@@ -478,6 +556,49 @@ def test_a_password_that_was_refused_by_a_code_and_is_the_same_is_not_tried_unti
         (place.folder / "secret").write_text("another\n")
         control(mount, what)
         assert cat(mount.path / "one.eml") == ONE[0].data and len(refusals(server)) == 2
+
+
+@pytest.mark.parametrize("secret", ["same", "changed"])
+@pytest.mark.parametrize("said", ["-ERR wrong user or password", "-ERR [AUTH] wrong"])
+def test_a_refused_password_that_went_out_with_capa_is_not_said_again_at_once(said, secret, serve, place):
+    server = serve(Script(messages=ONE, pipelining_early=True, wrong_said=said))
+    passcmd, _ = passcmd_that_counts(place, server.script.password)
+    with mounted(place, script_source(server), f"tls=off,auth=plain,refresh=0,timeout=10,{passcmd}") as mount:
+        server.script.password = "another"
+        if secret == "changed":
+            (place.folder / "secret").write_text("another\n")
+        server.drop_all()
+        assert (error_of(control, mount, "refresh") == errno.EACCES) if secret == "same" else (control(mount, "refresh") is None)
+        tried = server.commands("AUTH")
+    assert refusals(server)[0].behind_first_capa == 1 and len(refusals(server)) == 1
+    assert len(tried) == (2 if secret == "same" else 3) and len(set(tried)) == len(tried) - 1
+
+
+@pytest.mark.parametrize("said, secret", [("-ERR [AUTH] wrong", "same"), ("-ERR [AUTH] wrong", "changed"), ("-ERR wrong", "changed")])
+def test_the_commit_at_the_end_of_a_mount_fetches_a_refused_password_anew(said, secret, serve, place):
+    server = serve(Script(messages=[*ONE, mailbox.plain("two")], wrong_said=said))
+    passcmd, fetched = passcmd_that_counts(place, server.script.password)
+    with mounted(place, script_source(server), f"tls=off,refresh=0,timeout=10,{passcmd}", expect_exit=None) as mount:
+        server.drop_all()
+        server.script.password = "another"
+        assert error_of(control, mount, "refresh") == errno.EACCES
+        os.unlink(mount.path / "two.eml")
+        if secret == "changed":
+            (place.folder / "secret").write_text("another\n")
+    assert len(refusals(server)) == 1 and fetched() == 3
+    assert [mail.name for mail in server.script.messages] == (["one"] if secret == "changed" else ["one", "two"])
+
+
+def test_the_commit_at_the_end_of_a_mount_does_not_say_a_password_again_that_is_not_to_be_had_anew(serve, place):
+    server = serve(Script(messages=[*ONE, mailbox.plain("two")]))
+    passcmd, _ = passcmd_that_counts(place, server.script.password)
+    with mounted(place, script_source(server), f"tls=off,refresh=0,timeout=10,{passcmd}", expect_exit=None) as mount:
+        server.drop_all()
+        server.script.password = "another"
+        (place.folder / "secret").unlink()
+        assert error_of(control, mount, "refresh") == errno.EACCES
+        os.unlink(mount.path / "two.eml")
+    assert len(refusals(server)) == 1
 
 
 def test_a_refusal_that_is_not_about_the_password_does_not_fetch_it(serve, place):
