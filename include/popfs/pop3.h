@@ -140,8 +140,9 @@ enum pop3_event_type {
 
 /*
  * `text` lives until the next call of pop3_session_next_event(). Where it is the server's words for
- * people (STATUS, BAD_ROW, FAILED, TRACE) *** stands for each secret of the login that the server
- * repeats, raw or in base64; bodies and UIDLs are as they are.
+ * people (STATUS without ok, FAILED, TRACE) *** stands for each secret of the login that the server
+ * repeats, raw or in base64; all else, a BAD_ROW too, is as it was sent, and is to be shown by
+ * pop3_session_show() alone.
  */
 struct pop3_event {
     enum pop3_event_type type;
@@ -193,6 +194,10 @@ void pop3_session_free(struct pop3_session *session);
 void pop3_session_feed(struct pop3_session *session, struct slice bytes);
 enum pop3_event_type pop3_session_next_event(struct pop3_session *session,
                                              struct pop3_event *ret_event);
+/* What the server said, as text_escape() has it, with *** for each secret; returns `out`. It may
+ * take a millisecond. */
+const char *pop3_session_show(struct pop3_session *session, struct slice text, char *out,
+                              size_t capacity);
 /* The TLS handshake asked for by POP3_EVENT_SECURE is done; all learnt in the clear is forgotten.
  */
 void pop3_session_secured(struct pop3_session *session);

@@ -82,7 +82,8 @@ static void bad_row(struct sync *sync, const struct pop3_event *event)
     char text[256];
     if (++sync->bad_rows_count <= BAD_ROWS_LOGGED_MAX)
         log_write(LOG_LEVEL_WARNING, "skipped a row of %s that makes no sense: %s",
-                  pop3_command_name(event->command), text_escape(event->text, text, sizeof(text)));
+                  pop3_command_name(event->command),
+                  link_show(sync->link, event->text, text, sizeof(text)));
 }
 
 void engine_answer_abandon(struct sync *sync)

@@ -324,3 +324,8 @@ const struct pop3_session *link_session(const struct link *link)
 {
     return link->session;
 }
+
+const char *link_show(struct link *link, struct slice text, char *out, size_t capacity)
+{
+    return pop3_session_show(link->session, text, out, capacity);
+}

@@ -62,5 +62,7 @@ int64_t link_active_ms(const struct link *link);
 uint64_t link_received_octets(const struct link *link);
 struct net_connection *link_connection(struct link *link);
 const struct pop3_session *link_session(const struct link *link);
+/* As pop3_session_show(). */
+const char *link_show(struct link *link, struct slice text, char *out, size_t capacity);
 
 #endif

@@ -621,6 +621,24 @@ static void states_and_commands_have_names(void **state)
     pop3_session_free(session);
 }
 
+/* Looking for secrets costs: a million bad rows, of which five are logged, took an hour. */
+static void only_what_is_shown_is_looked_through_for_secrets(void **state)
+{
+    char out[40];
+    (void)state;
+    struct pop3_session *session = logged_in(true);
+    assert_int_equal(issue(session, POP3_UIDL, 0), FAULT_NONE);
+    send_all(session);
+    struct pop3_event event = after(session, "+OK secret\r\nsecret\r\n.\r\n");
+    assert_int_equal(event.type, POP3_EVENT_STATUS);
+    assert_true(slice_equal(event.text, SLICE_LITERAL("secret")));
+    event = next(session);
+    assert_int_equal(event.type, POP3_EVENT_BAD_ROW);
+    assert_true(slice_equal(event.text, SLICE_LITERAL("secret")));
+    assert_string_equal(pop3_session_show(session, event.text, out, sizeof(out)), "***");
+    pop3_session_free(session);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -653,6 +671,7 @@ int main(void)
         cmocka_unit_test(a_listing_of_more_than_a_million_rows_is_an_error),
         cmocka_unit_test(a_line_of_ten_mebibytes_inside_a_mail_is_data),
         cmocka_unit_test(feeding_before_all_is_used_up_is_an_error_not_a_loss),
+        cmocka_unit_test(only_what_is_shown_is_looked_through_for_secrets),
         cmocka_unit_test(states_and_commands_have_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
