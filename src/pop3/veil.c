@@ -15,9 +15,9 @@ enum {
     /* Longer secrets are tokens: of those only the beginning is looked for, which a server that
      * cuts its line short leaves. */
     PIECES_OF_OCTETS = 256,
-    /* Of a shorter password stars would tell where in the text it stood, and so which letter it is.
-     */
-    STARRED_OCTETS_LEAST = 4,
+    /* Of a shorter password, or of a piece of one, stars would tell which word of a well-known text
+     * it is. */
+    STARRED_OCTETS_LEAST = 8,
     /* Of what was said: shorter is no proof of anything ("=", "AQ=="). */
     WORD_OCTETS_LEAST = 16,
 };
@@ -38,9 +38,12 @@ struct reader {
     uint16_t from[POP3_VEIL_OCTETS_MAX + 1];
 };
 
+/* In a text. */
+enum found { FOUND_NOTHING, FOUND_PIECE, FOUND_WHOLE };
+
 struct pop3_veil_work {
     struct reader outer, decoded, inner; /* the text; of it, base64; of that, once more */
-    bool marks[POP3_VEIL_OCTETS_MAX];    /* octets of the text that are to be covered */
+    char marks[POP3_VEIL_OCTETS_MAX];    /* enum found: of which secrets the octets are */
 };
 
 /* ---- secrets ---- */
@@ -230,68 +233,87 @@ static size_t piece_octets(struct slice text, struct slice secret)
     return most;
 }
 
-/* True if the secret is there; marks where, unless that is of no interest. */
-static bool find_secret(const struct reader *reader, struct slice secret, bool *marks)
+static enum found more(enum found a, enum found b)
 {
-    bool found = false;
+    return a > b ? a : b;
+}
+
+static void mark(char *marks, size_t from, size_t end, enum found found)
+{
+    for (size_t i = from; i < end; i++)
+        marks[i] = (char)more((enum found)marks[i], found);
+}
+
+/* Marks where the secret is, unless that is of no interest. */
+static enum found find_secret(const struct reader *reader, struct slice secret, bool pieces_tell,
+                              char *marks)
+{
+    enum found found = FOUND_NOTHING;
     for (size_t i = 0; i < reader->len; i++) {
         size_t count = piece_octets((struct slice){reader->octets + i, reader->len - i}, secret);
+        enum found here = count < secret.len && pieces_tell ? FOUND_PIECE : FOUND_WHOLE;
         if (count == 0)
             continue;
-        found = true;
-        if (marks == NULL)
-            return true;
-        memset(marks + reader->from[i], 1, (size_t)(reader->from[i + count] - reader->from[i]));
+        found = more(found, here);
+        if (marks != NULL)
+            mark(marks, reader->from[i], reader->from[i + count], here);
     }
     return found;
 }
 
-static bool find_secrets(const struct pop3_veil *veil, const struct reader *reader, bool *marks)
+static enum found find_secrets(const struct pop3_veil *veil, const struct reader *reader,
+                               char *marks)
 {
-    bool found = find_secret(reader, veil->password, marks);
+    enum found found = find_secret(reader, veil->password, true, marks);
+    /* A proof is no word that anybody knows: a piece of it tells nothing. */
     for (const struct pop3_veil_word *word = veil->words; word != NULL; word = word->next)
-        found |= find_secret(reader, (struct slice){word->text, word->len}, marks);
+        found =
+            more(found, find_secret(reader, (struct slice){word->text, word->len}, false, marks));
     return found;
 }
 
-static bool holds_secret(const struct pop3_veil *veil, struct slice text)
+static enum found holds_secret(const struct pop3_veil *veil, struct slice text)
 {
     struct reader *reader = &veil->work->inner;
+    enum found found = FOUND_NOTHING;
     for (enum reading reading = READING_PLAIN; text.len > 0 && reading < READINGS_COUNT;
          reading++) {
         if (!reading_matters(reading, text))
             continue;
         reader_read(reader, reading, text);
-        if (find_secrets(veil, reader, NULL))
-            return true;
+        found = more(found, find_secrets(veil, reader, NULL));
     }
-    return false;
+    return found;
 }
 
 /* Characters of base64 in a row may begin with some that do not belong to it. */
-static bool base64_holds_secret(const struct pop3_veil *veil, struct slice base64)
+static enum found base64_holds_secret(const struct pop3_veil *veil, struct slice base64)
 {
     struct reader *decoded = &veil->work->decoded;
+    enum found found = FOUND_NOTHING;
     for (size_t i = 0; i < 4; i++) {
         reader_decode(decoded, slice_skip(base64, i));
-        if (holds_secret(veil, (struct slice){decoded->octets, decoded->len}))
-            return true;
+        found = more(found, holds_secret(veil, (struct slice){decoded->octets, decoded->len}));
     }
-    return false;
+    return found;
 }
 
-static bool find_base64(const struct pop3_veil *veil, const struct reader *reader, bool *marks)
+static enum found find_base64(const struct pop3_veil *veil, const struct reader *reader,
+                              char *marks)
 {
-    bool found = false;
+    enum found found = FOUND_NOTHING;
     for (size_t at = 0, len; at < reader->len; at += len + 1) {
         for (len = 0; at + len < reader->len && base64_value(reader->octets[at + len]) >= 0;)
             len++;
-        if (len < 2 || !base64_holds_secret(veil, (struct slice){reader->octets + at, len}))
+        if (len < 2)
             continue;
-        found = true;
+        enum found held = base64_holds_secret(veil, (struct slice){reader->octets + at, len});
+        if (held == FOUND_NOTHING)
+            continue;
+        found = more(found, held);
         while (at + len < reader->len && reader->octets[at + len] == '=')
             len++;
-        memset(marks + reader->from[at], 1, (size_t)(reader->from[at + len] - reader->from[at]));
+        mark(marks, reader->from[at], reader->from[at + len], held);
     }
     return found;
 }
@@ -307,16 +329,16 @@ static void wipe_work(struct pop3_veil_work *work, size_t octets)
     memset(work->marks, 0, octets);
 }
 
-static bool mark_secrets(struct pop3_veil *veil, struct slice text)
+static enum found mark_secrets(struct pop3_veil *veil, struct slice text)
 {
     struct reader *reader = &veil->work->outer;
-    bool found = false;
+    enum found found = FOUND_NOTHING;
     for (enum reading reading = READING_PLAIN; reading < READINGS_COUNT; reading++) {
         if (!reading_matters(reading, text))
             continue;
         reader_read(reader, reading, text);
-        found |= find_secrets(veil, reader, veil->work->marks);
-        found |= find_base64(veil, reader, veil->work->marks);
+        found = more(found, find_secrets(veil, reader, veil->work->marks));
+        found = more(found, find_base64(veil, reader, veil->work->marks));
     }
     return found;
 }
@@ -324,7 +346,7 @@ static bool mark_secrets(struct pop3_veil *veil, struct slice text)
 /* In `covered`. False for want of memory. */
 static bool put_stars(struct pop3_veil *veil, struct slice text)
 {
-    const bool *marks = veil->work->marks;
+    const char *marks = veil->work->marks;
     veil->covered.len = 0;
     for (size_t at = 0, len; at < text.len; at += len) {
         for (len = 1; at + len < text.len && marks[at + len] == marks[at];)
@@ -342,8 +364,11 @@ struct slice pop3_veil_over(struct pop3_veil *veil, struct slice text)
         return text;
     if (text.len > POP3_VEIL_OCTETS_MAX)
         text.len = POP3_VEIL_OCTETS_MAX;
-    bool found = mark_secrets(veil, text);
-    bool stars = found && veil->password.len >= STARRED_OCTETS_LEAST && put_stars(veil, text);
+    bool found = mark_secrets(veil, text) != FOUND_NOTHING;
+    /* A piece that is no part of a whole one. */
+    bool piece = memchr(veil->work->marks, FOUND_PIECE, text.len) != NULL;
+    bool stars =
+        found && !piece && veil->password.len >= STARRED_OCTETS_LEAST && put_stars(veil, text);
     wipe_work(veil->work, text.len);
     if (!found)
         return text;
@@ -386,7 +411,7 @@ bool pop3_veil_add(struct pop3_veil *veil, struct slice said)
         slice_equal(slice_trim(said), veil->password))
         return true;
     struct reader *decoded = &veil->work->decoded;
-    bool added = base64_holds_secret(veil, said);
+    bool added = base64_holds_secret(veil, said) != FOUND_NOTHING;
     if (!added) {
         reader_decode(decoded, said);
         added = add_word(veil, said) &&

@@ -34,8 +34,9 @@ void pop3_veil_done(struct pop3_veil *veil);
 bool pop3_veil_add(struct pop3_veil *veil, struct slice said);
 
 /*
- * The text with *** in place of each secret, or all of it gone behind one *** where the password is
- * so short that stars among the rest would tell it. Valid until the next call for this veil; the
+ * The text with *** in place of each secret, or all of it gone behind one *** where stars among the
+ * rest would tell something: for a piece of the password, which may be a word of a well-known text,
+ * and for a password of less than eight octets. Valid until the next call for this veil; the
  * text itself where there is nothing to hide. At most POP3_VEIL_OCTETS_MAX octets of it are looked
  * at, and the rest is dropped.
  *
