@@ -12,9 +12,9 @@
 enum {
     /* Of a secret in a row: less of it may be chance, and tells little. */
     PIECE_OCTETS = 8,
-    /* Longer secrets are tokens: of those only the beginning is looked for, which a server that
-     * cuts its line short leaves. */
+    /* Longer secrets are tokens: their pieces are longer, and looked for by their hashes. */
     PIECES_OF_OCTETS = 256,
+    TOKEN_PIECE_OCTETS = 16,
     /* Of a shorter password, or of a piece of one, stars would tell which word of a well-known text
      * it is. */
     STARRED_OCTETS_LEAST = 8,
@@ -48,6 +48,50 @@ struct pop3_veil_work {
 
 /* ---- secrets ---- */
 
+static char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+}
+
+static bool same_piece(const char *a, const char *b)
+{
+    size_t i = 0;
+    while (i < TOKEN_PIECE_OCTETS && lower(a[i]) == lower(b[i]))
+        i++;
+    return i == TOKEN_PIECE_OCTETS;
+}
+
+static size_t piece_hash(const char *octets)
+{
+    uint64_t hash = 0;
+    for (size_t i = 0; i < TOKEN_PIECE_OCTETS; i++)
+        hash = (hash ^ (unsigned char)lower(octets[i])) * 0x9e3779b97f4a7c15u;
+    return (size_t)(hash >> 32);
+}
+
+/* Of the same pieces at several places the first one is enough. */
+static bool index_pieces(struct pop3_veil *veil)
+{
+    size_t count = veil->password.len - TOKEN_PIECE_OCTETS + 1;
+    size_t room = 1;
+    while (room < 2 * count)
+        room *= 2;
+    veil->pieces = calloc(room, sizeof(veil->pieces[0]));
+    if (veil->pieces == NULL)
+        return false;
+    veil->pieces_mask = room - 1;
+    for (size_t i = 0; i < count; i++) {
+        const char *piece = veil->password.data + i;
+        size_t at = piece_hash(piece) & veil->pieces_mask;
+        while (veil->pieces[at] != 0 &&
+               !same_piece(veil->password.data + veil->pieces[at] - 1, piece))
+            at = (at + 1) & veil->pieces_mask;
+        if (veil->pieces[at] == 0)
+            veil->pieces[at] = (uint32_t)i + 1;
+    }
+    return true;
+}
+
 bool pop3_veil_init(struct pop3_veil *veil, const char *password)
 {
     /* A server may drop blanks at its ends. */
@@ -55,7 +99,7 @@ bool pop3_veil_init(struct pop3_veil *veil, const char *password)
     if (veil->password.len == 0)
         return true;
     veil->work = calloc(1, sizeof(*veil->work));
-    return veil->work != NULL;
+    return veil->work != NULL && (veil->password.len <= PIECES_OF_OCTETS || index_pieces(veil));
 }
 
 void pop3_veil_done(struct pop3_veil *veil)
@@ -66,6 +110,9 @@ void pop3_veil_done(struct pop3_veil *veil)
         secret_wipe(word->text, word->len);
         free(word);
     }
+    if (veil->pieces != NULL)
+        secret_wipe(veil->pieces, (veil->pieces_mask + 1) * sizeof(veil->pieces[0]));
+    free(veil->pieces);
     free(veil->work);
     buffer_done(&veil->covered);
     *veil = (struct pop3_veil){0};
@@ -204,11 +251,6 @@ static void reader_decode(struct reader *reader, struct slice base64)
 
 /* ---- finding ---- */
 
-static char lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
-}
-
 /* How many octets the two have in common at their fronts, but for their case. */
 static size_t common_octets(struct slice a, struct slice b)
 {
@@ -244,6 +286,35 @@ static void mark(char *marks, size_t from, size_t end, enum found found)
         marks[i] = (char)more((enum found)marks[i], found);
 }
 
+/* The same for a password that is a token. */
+static size_t token_octets(const struct pop3_veil *veil, struct slice text)
+{
+    if (text.len < TOKEN_PIECE_OCTETS)
+        return 0;
+    size_t at = piece_hash(text.data) & veil->pieces_mask;
+    for (; veil->pieces[at] != 0; at = (at + 1) & veil->pieces_mask) {
+        size_t count = common_octets(text, slice_skip(veil->password, veil->pieces[at] - 1));
+        if (count >= TOKEN_PIECE_OCTETS)
+            return count;
+    }
+    return 0;
+}
+
+/* Marks where a piece of the token is; nobody knows a word of it, so it tells nothing. */
+static enum found find_token(const struct pop3_veil *veil, const struct reader *reader, char *marks)
+{
+    enum found found = FOUND_NOTHING;
+    for (size_t i = 0; i < reader->len; i++) {
+        size_t count = token_octets(veil, (struct slice){reader->octets + i, reader->len - i});
+        if (count == 0)
+            continue;
+        found = FOUND_WHOLE;
+        if (marks != NULL)
+            mark(marks, reader->from[i], reader->from[i + count], found);
+    }
+    return found;
+}
+
 /* Marks where the secret is, unless that is of no interest. */
 static enum found find_secret(const struct reader *reader, struct slice secret, bool pieces_tell,
                               char *marks)
@@ -264,7 +335,8 @@ static enum found find_secret(const struct reader *reader, struct slice secret, 
 static enum found find_secrets(const struct pop3_veil *veil, const struct reader *reader,
                                char *marks)
 {
-    enum found found = find_secret(reader, veil->password, true, marks);
+    enum found found = veil->pieces != NULL ? find_token(veil, reader, marks)
+                                            : find_secret(reader, veil->password, true, marks);
     /* A proof is no word that anybody knows: a piece of it tells nothing. */
     for (const struct pop3_veil_word *word = veil->words; word != NULL; word = word->next)
         found =

@@ -19,6 +19,8 @@ struct pop3_veil {
     struct slice password;        /* borrowed: no copy outlives the login */
     struct pop3_veil_word *words; /* what was said that proves it; wiped */
     struct pop3_veil_work *work;  /* room to read a text in; wiped after each */
+    uint32_t *pieces; /* of a token, by their hashes: where each begins, plus 1; 0: none */
+    size_t pieces_mask;
     struct buffer covered;
 };
 
@@ -35,14 +37,16 @@ bool pop3_veil_add(struct pop3_veil *veil, struct slice said);
 
 /*
  * The text with *** in place of each secret, or all of it gone behind one *** where stars among the
- * rest would tell something: for a piece of the password, which may be a word of a well-known text,
+ * rest would tell something: for a piece of the password, which may be a word of a well-known text
+ * (one of a token is not),
  * and for a password of less than eight octets. Valid until the next call for this veil; the
  * text itself where there is nothing to hide. At most POP3_VEIL_OCTETS_MAX octets of it are looked
  * at, and the rest is dropped.
  *
  * A secret is found as it was said, in any case; with its octets written as %41, \x41, \u0041, \101
  * or behind a backslash; within base64 of either alphabet, whatever stands around it there; and if
- * the server cut it short or broke it up, as any eight octets of it in a row.
+ * the server cut it short or broke it up, as any eight octets of it in a row, or sixteen of one
+ * that has more than 256.
  */
 struct slice pop3_veil_over(struct pop3_veil *veil, struct slice text);
 

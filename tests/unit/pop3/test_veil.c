@@ -108,6 +108,23 @@ static void a_token_is_found_without_looking_for_all_its_pieces(void **state)
     expect(token, text, "***");
 }
 
+static void any_piece_of_a_token_is_starred(void **state)
+{
+    char token[4097], text[200];
+    uint32_t random = 1;
+    (void)state;
+    for (size_t i = 0; i < sizeof(token) - 1; i++) {
+        random = random * 1664525 + 1013904223;
+        token[i] = (char)('a' + (random >> 16) % 26);
+    }
+    token[sizeof(token) - 1] = '\0';
+    for (size_t at = 0; at + 40 <= 4096; at += 13) {
+        snprintf(text, sizeof(text), "bad token ending in %.40s, no", token + at);
+        expect(token, text, "bad token ending in ***, no");
+    }
+    expect(token, token + 4096 - 16, "***");
+}
+
 static void a_text_that_holds_a_very_short_password_is_not_shown_at_all(void **state)
 {
     (void)state;
@@ -178,6 +195,7 @@ int main(void)
         cmocka_unit_test(what_base64_holds_is_read_like_any_text),
         cmocka_unit_test(a_text_that_holds_a_piece_of_a_password_is_not_shown_at_all),
         cmocka_unit_test(a_token_is_found_without_looking_for_all_its_pieces),
+        cmocka_unit_test(any_piece_of_a_token_is_starred),
         cmocka_unit_test(a_text_that_holds_a_very_short_password_is_not_shown_at_all),
         cmocka_unit_test(what_was_said_is_starred_and_so_is_what_it_holds),
         cmocka_unit_test(a_line_of_the_greatest_length_is_read_to_its_end),
