@@ -16,6 +16,7 @@
 #include "journal.h"
 
 #include "disk.h"
+#include "place.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -292,7 +293,7 @@ enum fault journal_replace(int folder, struct slice lines, struct failure *ret_f
 {
     if (write_new(folder, lines) &&
         disk_renameat(folder, JOURNAL_NEW_NAME, folder, JOURNAL_NAME) == 0 &&
-        disk_fsync(folder) == 0)
+        place_sync_folder(folder))
         return FAULT_NONE;
     enum fault fault = journal_failure(ret_failure, "replace");
     disk_unlinkat(folder, JOURNAL_NEW_NAME, 0);

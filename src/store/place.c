@@ -116,6 +116,13 @@ static void sweep_temporaries(int parent)
 
 /* ---- the folder of all accounts ---- */
 
+bool place_sync_folder(int folder)
+{
+    if (disk_fsync(folder) == 0)
+        return true;
+    return errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP;
+}
+
 /* A folder that may not be read cannot be synced either. */
 static bool sync_parent(const char *path)
 {
@@ -125,7 +132,7 @@ static bool sync_parent(const char *path)
     if (parent == NULL)
         return false;
     CLEANUP_CLOSE int folder = disk_openat(AT_FDCWD, parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-    return folder < 0 ? errno == EACCES : disk_fsync(folder) == 0;
+    return folder < 0 ? errno == EACCES : place_sync_folder(folder);
 }
 
 /* All that is in a new folder would be lost with its name. */
@@ -339,7 +346,7 @@ enum fault place_open(const struct store_options *options, struct place *ret_pla
 
 enum fault place_sync(const struct place *place, struct failure *ret_failure)
 {
-    if (disk_fsync(place->folder) == 0 && (place->parent < 0 || disk_fsync(place->parent) == 0))
+    if (place_sync_folder(place->folder) && (place->parent < 0 || place_sync_folder(place->parent)))
         return FAULT_NONE;
     return disk_failure(ret_failure, "sync", place->path);
 }

@@ -21,6 +21,10 @@ void place_close(struct place *place);
 /* Makes the name of the folder, and the names in it, outlive a power cut. FAULT_DISK. */
 enum fault place_sync(const struct place *place, struct failure *ret_failure);
 
+/* fsync() of a folder; false with errno. Some file systems cannot do that for a folder and say
+ * EINVAL (9p of older kernels, vboxsf): they keep names as they can, and no more can be had. */
+bool place_sync_folder(int folder);
+
 /* Removes what is in a folder, and in the folders in it, but not deeper. */
 void place_empty(int folder);
 /* Removes the folders in `folder` whose names begin with `prefix`, but for `except` (or NULL). */

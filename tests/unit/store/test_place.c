@@ -7,7 +7,32 @@
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+
+/* What the kernel would say to a sync of a folder, and of a file; 0: what it says. */
+static int folder_error, file_error;
+
+static int sync_of(long number, int descriptor)
+{
+    struct stat stat;
+    if (fstat(descriptor, &stat) == 0)
+        errno = S_ISDIR(stat.st_mode) ? folder_error : file_error;
+    return errno != 0 ? -1 : (int)syscall(number, descriptor);
+}
+
+/* In place of libc's. */
+int fsync(int descriptor)
+{
+    errno = 0;
+    return sync_of(SYS_fsync, descriptor);
+}
+
+int fdatasync(int descriptor)
+{
+    errno = 0;
+    return sync_of(SYS_fdatasync, descriptor);
+}
 
 static void a_second_opener_is_told_who_has_the_account(void **state)
 {
@@ -156,6 +181,51 @@ static void a_folder_that_cannot_be_made_is_a_disk_fault_with_its_name(void **st
     store_must_refuse(f, "/proc/popfs/cache");
 }
 
+/* ---- file systems that cannot sync all that popfs asks for ---- */
+
+static bool note_and_flush(struct fixture *f)
+{
+    return note(f->store, "a", 3, true) && store_flush(f->store, NULL) == FAULT_NONE;
+}
+
+static void a_file_system_that_cannot_sync_a_folder_will_do(void **state)
+{
+    struct fixture *f = *state;
+    static const int errors[] = {EINVAL, ENOSYS, EOPNOTSUPP};
+    char folder[3][90];
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(folder[i], sizeof(folder[i]), "%s/new%zu", f->folder, i);
+        f->options.folder = folder[i];
+        folder_error = errors[i];
+        store_must_open(f);
+        assert_true(add(f->store, 1, "a", 3));
+        assert_true(note_and_flush(f));
+        store_must_reopen(f);
+        assert_loads(f->store, "a+ ");
+        folder_error = 0;
+        store_must_close(f);
+    }
+}
+
+static void an_error_of_a_disk_is_one_of_a_folder_too(void **state)
+{
+    struct fixture *f = *state;
+    assert_true(add(f->store, 1, "a", 3));
+    folder_error = EIO;
+    assert_false(note_and_flush(f));
+    folder_error = 0;
+}
+
+static void a_file_must_be_synced_whatever_the_file_system(void **state)
+{
+    struct fixture *f = *state;
+    assert_true(add(f->store, 1, "a", 3));
+    file_error = EINVAL;
+    assert_false(note_and_flush(f));
+    file_error = 0;
+    assert_int_equal(store_flush(f->store, NULL), FAULT_NONE);
+}
+
 /* ---- mounts that keep nothing ---- */
 
 static void nothing_is_left_of_a_temporary_store(void **state)
@@ -247,6 +317,9 @@ int main(void)
         TEST(a_link_is_followed_if_it_is_ours),
         TEST(links_in_our_folder_are_not_followed),
         TEST_CLOSED(a_folder_that_cannot_be_made_is_a_disk_fault_with_its_name),
+        TEST_CLOSED(a_file_system_that_cannot_sync_a_folder_will_do),
+        TEST(an_error_of_a_disk_is_one_of_a_folder_too),
+        TEST(a_file_must_be_synced_whatever_the_file_system),
         TEST_CLOSED(nothing_is_left_of_a_temporary_store),
         TEST_CLOSED(two_temporary_stores_of_one_account_go_side_by_side),
         TEST_CLOSED(a_temporary_store_of_a_dead_popfs_is_swept_and_that_of_a_living_one_is_not),
