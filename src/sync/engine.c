@@ -127,6 +127,14 @@ static bool take_without_job(struct sync *sync, struct sync_request *request, in
     return false;
 }
 
+/* A date that is not to be had now. Without a session it is worth one when it is time. */
+static bool is_date_that_waits(const struct sync *sync, const struct sync_request *request,
+                               int64_t now_ms)
+{
+    return request->want == SYNC_WANT_TIME && engine_header_waits(sync, request->message) &&
+           (sync->session_phase == SESSION_ONLINE || now_ms < sync->top_again_ms);
+}
+
 /* True if the request needs no job of its own. */
 static bool take_at_once(struct sync *sync, struct sync_request *request, int64_t now_ms)
 {
@@ -139,6 +147,8 @@ static bool take_at_once(struct sync *sync, struct sync_request *request, int64_
                engine_body_open(sync, request->message, &body) == FAULT_NONE) {
         /* It came whole between the look and the request. */
         request->answer(request, FAULT_NONE, body);
+    } else if (is_date_that_waits(sync, request, now_ms)) {
+        request->answer(request, FAULT_BUSY, EXTENT_NONE);
     } else if (engine_is_away(sync, now_ms)) {
         request->answer(request, sync->last_failure.fault, EXTENT_NONE);
     } else {

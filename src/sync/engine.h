@@ -30,6 +30,7 @@
 #include "job.h"
 #include "link.h"
 #include "listing.h"
+#include "outage.h"
 #include "popfs/store.h"
 #include "popfs/sync.h"
 #include "recent.h"
@@ -47,6 +48,7 @@ enum {
     COMMIT_ATTEMPTS_MAX = 3,
     COMMIT_RETRY_MS = 1000,
     ITEM_ATTEMPTS_MAX = 3, /* links that may break under one message (POP3.md 17) */
+    OUTAGES_BORNE = 2,     /* by one message, before it is not asked for but by a reader */
 };
 
 /* Which part of the listing is to be asked for next. */
@@ -238,13 +240,19 @@ struct sync {
     bool looks_on;            /* there is more to do now, in a turn of its own */
     uint64_t header_octets;   /* of a header, on average */
     unsigned tops_refused;    /* in a row */
-    bool top_useless;       /* refused so often that it is not asked for any more in this session */
-    uint64_t top_suspect;   /* the message whose TOP was owed when the link broke; 0: none */
-    unsigned top_losses;    /* links in a row that broke under it */
-    bool top_given_up;      /* for one message, and no header has come since */
-    bool top_off;           /* for the rest of the mount */
-    int64_t sole_issued_ms; /* when a command was issued with nothing else owed; -1: taken */
-    uint64_t received_before; /* by earlier links */
+    bool top_useless;     /* refused so often that it is not asked for any more in this session */
+    uint64_t top_suspect; /* the message whose TOP was owed when the link broke; 0: none */
+    unsigned top_losses;  /* links in a row that broke under it */
+    bool top_given_up;    /* for one message, and no header has come since */
+    bool top_off;         /* for the rest of the mount */
+    unsigned tops_out; /* sessions in a row that ended under TOP with [SYS/TEMP], no header since */
+    bool top_rests;    /* because of them: not asked for until a session from `top_again_ms` on */
+    int64_t top_again_ms;
+    struct backoff top_backoff;
+    struct outages top_outages;  /* since TOP was asked for again */
+    struct outages retr_outages; /* in this mount */
+    int64_t sole_issued_ms;      /* when a command was issued with nothing else owed; -1: taken */
+    uint64_t received_before;    /* by earlier links */
 
     struct listing *listing; /* while SESSION_LISTING */
     enum listing_step listing_next;
@@ -332,8 +340,13 @@ void engine_receive_end(struct sync *sync, struct job *job);
 /* sync->body_failure says why what is arriving is no good; the answer is read to its end all the
  * same, and thrown away. */
 void engine_receive_failed(struct sync *sync);
-/* The link broke while this answer was the next to come. */
-void engine_receive_lost(struct sync *sync, const struct job *job);
+/* The link broke while this answer was the next to come; may finish the job. */
+void engine_receive_lost(struct sync *sync, struct job *job, enum fault fault, int64_t now_ms);
+/* The server says [SYS/TEMP] to TOP, for this message or for any: its date is not asked for, and
+ * stays unknown, so that nobody keeps the one that stands in for it. */
+bool engine_header_waits(const struct sync *sync, const struct maildrop_message *message);
+/* A session begins: what engine_header_waits() said is over if it is time, or the user's wish. */
+void engine_headers_again(struct sync *sync, bool user_asks, int64_t now_ms);
 void engine_receive_refused(struct sync *sync, struct job *job, const char *why);
 /* Forgets what was arriving; a stream keeps what it has. */
 void engine_receive_abandon(struct sync *sync);

@@ -14,7 +14,8 @@ enum {
 bool engine_has_top(const struct sync *sync)
 {
     const struct pop3_capabilities *has = pop3_session_capabilities(link_session(sync->link));
-    return sync->account.top && !sync->top_useless && !sync->top_off && (has->top || !has->known);
+    return sync->account.top && !sync->top_useless && !sync->top_off && !sync->top_rests &&
+           (has->top || !has->known);
 }
 
 uint32_t engine_msgnum(const struct sync *sync, const struct maildrop_message *message)
@@ -103,6 +104,7 @@ static bool needs_header(const struct sync *sync, const struct maildrop_message 
 {
     int64_t seconds;
     return !maildrop_message_time(message, &seconds) && !maildrop_message_is_going(message) &&
+           !engine_header_waits(sync, message) &&
            jobs_find(&sync->jobs, JOB_HEADER, message) == NULL;
 }
 
@@ -244,12 +246,23 @@ static bool keepalive_is_due(const struct sync *sync, int64_t now_ms)
            now_ms - link_active_ms(sync->link) >= sync->account.keepalive_ms;
 }
 
+/* A session ended under it: what is asked together with it might be lost with the next one. */
+static bool is_asked_alone(const struct sync *sync, const struct job *job)
+{
+    if (job == NULL || job->message == NULL)
+        return false;
+    uint64_t id = maildrop_message_id(job->message);
+    return (job->kind == JOB_HEADER && outages_of(&sync->top_outages, id) > 0) ||
+           (job->kind == JOB_BODY && outages_of(&sync->retr_outages, id) > 0);
+}
+
 /* Jobs that nobody waits for are made only when their turn has come, so a million headers are not a
  * million jobs. */
 static enum schedule_class next_class(struct sync *sync, int64_t now_ms)
 {
     struct jobs *jobs = &sync->jobs;
-    bool careful = sync->careful_count > 0 && jobs->in_flight.count > 0;
+    bool careful = jobs->in_flight.count > 0 &&
+                   (sync->careful_count > 0 || is_asked_alone(sync, jobs->in_flight.last));
     bool not_at_all;
     bool draining = engine_is_draining(sync, now_ms, &not_at_all);
     struct schedule_view view = {
@@ -283,6 +296,8 @@ static bool settle_without_asking(struct sync *sync, struct job *job)
         jobs_finish(&sync->jobs, job, FAULT_NONE, EXTENT_NONE);
     else if (engine_msgnum(sync, job->message) == 0)
         jobs_finish(&sync->jobs, job, FAULT_GONE, EXTENT_NONE);
+    else if (job->kind == JOB_HEADER && engine_header_waits(sync, job->message))
+        jobs_finish(&sync->jobs, job, FAULT_BUSY, EXTENT_NONE);
     else if (job->kind == JOB_HEADER && !engine_has_top(sync))
         engine_header_missing(sync, job);
     else
@@ -303,6 +318,8 @@ enum fault engine_issue(struct sync *sync, int64_t now_ms, struct failure *ret_f
             return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
         if (settle_without_asking(sync, job))
             continue;
+        if (sync->jobs.in_flight.count > 0 && is_asked_alone(sync, job))
+            break;
         enum fault fault = engine_ask(sync, job, now_ms);
         if (fault != FAULT_NONE)
             return failure_set(ret_failure, fault, "cannot send a command");

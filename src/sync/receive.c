@@ -11,6 +11,7 @@
 enum {
     LISTED_TIMES_MAX = 4, /* a body may be so many times as large as LIST said */
     TOPS_REFUSED_MAX = 3, /* in a row: then the server has no TOP, whatever CAPA says */
+    TOPS_OUT_MAX = 3,     /* sessions in a row: then TOP rests */
 };
 
 #define BODY_OCTETS_LEAST (UINT64_C(64) << 20)  /* a body may always be so large */
@@ -284,6 +285,7 @@ static void header_complete(struct sync *sync, struct job *job)
     sync->header_octets += sync->header.bytes.len / 8;
     sync->header_octets -= sync->header_octets / 8;
     sync->tops_refused = 0;
+    sync->tops_out = 0;
     sync->top_given_up = false;
     sync->top_suspect = 0;
     if (learn_header(sync, job->message))
@@ -324,17 +326,51 @@ static void top_refused(struct sync *sync)
               "the server refuses TOP; dates are when popfs first saw a message");
 }
 
+bool engine_header_waits(const struct sync *sync, const struct maildrop_message *message)
+{
+    return sync->top_rests ||
+           outages_of(&sync->top_outages, maildrop_message_id(message)) >= OUTAGES_BORNE;
+}
+
+void engine_headers_again(struct sync *sync, bool user_asks, int64_t now_ms)
+{
+    if (user_asks)
+        backoff_succeeded(&sync->top_backoff);
+    else if (now_ms < sync->top_again_ms)
+        return;
+    sync->top_rests = false;
+    outages_forget(&sync->top_outages);
+}
+
+/*
+ * The server itself says that it cannot now, so that nothing is decided for the mount. Each such
+ * answer costs a session: one message is passed over after two, all after three without a header
+ * between them. Whoever waits for the date gets the substitute.
+ */
+static void header_is_out(struct sync *sync, struct job *job, int64_t now_ms)
+{
+    bool again =
+        outages_note(&sync->top_outages, maildrop_message_id(job->message)) >= OUTAGES_BORNE;
+    bool rests = ++sync->tops_out >= TOPS_OUT_MAX || outages_are_many(&sync->top_outages);
+    sync->top_again_ms = now_ms + backoff_failed(&sync->top_backoff, FAULT_BUSY, 0);
+    if (!again && !rests)
+        return;
+    if (rests && !sync->top_rests)
+        log_write(LOG_LEVEL_WARNING, "the server cannot answer TOP now; until a later session "
+                                     "dates are when popfs first saw a message");
+    sync->top_rests |= rests;
+    jobs_finish(&sync->jobs, job, FAULT_BUSY, EXTENT_NONE);
+}
+
 /*
  * A server may be unable to answer TOP for one message, or for any, and fall silent or hang up
  * instead. The sweep would ask for the same header first in each new session, and whatever comes
  * after it in the schedule would never have its turn. It may be the line's fault all the same, so
  * the next mount asks again.
  */
-void engine_receive_lost(struct sync *sync, const struct job *job)
+static void header_is_lost(struct sync *sync, const struct job *job)
 {
-    uint64_t id = job->kind == JOB_HEADER ? maildrop_message_id(job->message) : 0;
-    if (id == 0)
-        return;
+    uint64_t id = maildrop_message_id(job->message);
     if (id != sync->top_suspect)
         sync->top_losses = 0;
     sync->top_suspect = id;
@@ -347,6 +383,14 @@ void engine_receive_lost(struct sync *sync, const struct job *job)
         return;
     log_write(LOG_LEVEL_WARNING, "the server does not answer TOP and breaks off; from now on dates "
                                  "are when popfs first saw a message");
+}
+
+void engine_receive_lost(struct sync *sync, struct job *job, enum fault fault, int64_t now_ms)
+{
+    if (job->kind == JOB_HEADER && fault == FAULT_BUSY)
+        header_is_out(sync, job, now_ms);
+    else if (job->kind == JOB_HEADER)
+        header_is_lost(sync, job);
 }
 
 void engine_receive_refused(struct sync *sync, struct job *job, const char *why)

@@ -100,6 +100,7 @@ enum fault engine_list(struct sync *sync, int64_t now_ms)
     sync->session_phase = SESSION_LISTING;
     sync->session_count++;
     sync->dele_sent = false;
+    engine_headers_again(sync, sync->refresh_waiters.count > 0, now_ms);
     waiters_move(&sync->refresh_served, &sync->refresh_waiters);
     sync->listing_total = 0;
     sync->guess_next = sync->guess_count = 0;
@@ -168,7 +169,7 @@ void engine_start_is_over(struct sync *sync, const struct failure *failure)
 static void settle_times(struct sync *sync)
 {
     int64_t seconds;
-    if (engine_has_top(sync))
+    if (engine_has_top(sync) || sync->top_rests)
         return;
     for (size_t i = 0; i < maildrop_snapshot_count(sync->listed); i++) {
         struct maildrop_message *message = maildrop_snapshot_at(sync->listed, i);
@@ -412,12 +413,12 @@ static void judge_prefetch(struct sync *sync, enum fault fault)
  * of their queues and in their old order; the rest is dropped. Only the first is suspected of
  * having broken the link.
  */
-static void recover_jobs(struct sync *sync, enum fault fault)
+static void recover_jobs(struct sync *sync, enum fault fault, int64_t now_ms)
 {
     struct jobs *jobs = &sync->jobs;
     if (jobs->in_flight.first != NULL) {
         jobs->in_flight.first->attempts++;
-        engine_receive_lost(sync, jobs->in_flight.first);
+        engine_receive_lost(sync, jobs->in_flight.first, fault, now_ms);
     }
     while (jobs->in_flight.last != NULL) {
         struct job *job = jobs->in_flight.last;
@@ -651,7 +652,7 @@ void engine_link_lost(struct sync *sync, const struct failure *failure, int64_t 
     if (had_session)
         waiters_wait_from(&sync->prefetch_waiters, now_ms);
     engine_link_drop(sync);
-    recover_jobs(sync, failure->fault);
+    recover_jobs(sync, failure->fault, now_ms);
     waiters_move(&sync->refresh_waiters, &sync->refresh_served);
     if (!had_session && !once_more)
         login_failed(sync, failure, code, now_ms);

@@ -310,6 +310,64 @@ def test_a_message_whose_retr_is_a_temporary_error_each_time_holds_no_other_back
         assert len(set(seconds_of(mount, mails).values())) == 6
 
 
+def refresh(mount):
+    run(os.environ["POPFSCTL"], "refresh", mount.path)
+
+
+@pytest.mark.parametrize("line", TEMPORARY[:2])
+def test_dates_come_right_when_the_server_can_answer_top_again(line, serve, on_script):
+    mails = mailbox.many(12)
+    with on_script(serve(Script(messages=mails))) as mount:
+        truth = seconds_of(mount, mails)
+    server = serve(Script(messages=mails, garbled={"TOP": line}))
+    with on_script(server) as mount:
+        begin = time.monotonic()
+        substitutes = seconds_of(mount, mails)
+        assert not set(substitutes.values()) & set(truth.values())
+        assert time.monotonic() - begin < 20
+        server.script.garbled = {}
+        refresh(mount)
+        assert seconds_of(mount, mails) == truth
+    with on_script(server) as mount:
+        assert seconds_of(mount, mails) == truth
+
+
+def test_one_header_that_is_a_temporary_error_takes_no_other_date(serve, on_script):
+    mails = mailbox.many(12)
+    with on_script(serve(Script(messages=mails))) as mount:
+        truth = seconds_of(mount, mails)
+    server = serve(Script(messages=mails, garbled={"TOP 5 0": TEMPORARY[0]}))
+    with on_script(server) as mount:
+        wrong = {name for name, seconds in seconds_of(mount, mails).items() if seconds != truth[name]}
+        assert wrong == {"m00005"}
+        assert server.logins() <= 5, [s.commands for s in server.sessions]
+        server.script.garbled = {}
+        refresh(mount)
+        assert seconds_of(mount, mails) == truth
+
+
+def test_a_body_brings_the_date_that_top_could_not(serve, on_script):
+    mails = mailbox.many(3)
+    server = serve(Script(messages=mails, garbled={"TOP": TEMPORARY[0]}))
+    with on_script(server) as mount:
+        seconds_of(mount, mails)
+        assert cat(mount.path / "m00002.eml") == mails[1].data
+        seconds = seconds_of(mount, mails)
+        assert seconds["m00002"] < seconds["m00001"] - 86400
+
+
+def test_a_server_that_is_always_out_at_top_is_not_logged_in_to_for_ever(serve, on_script):
+    mails = mailbox.many(12, octets=3000)
+    server = serve(Script(messages=mails, garbled={"TOP": TEMPORARY[0]}))
+    with on_script(server) as mount:
+        for _ in range(3):
+            seconds_of(mount, mails)
+        for mail in mails:
+            assert cat(mount.path / f"{mail.name}.eml") == mail.data
+            time.sleep(0.5)
+        assert len(server.sessions) <= 5
+
+
 def test_a_lost_connection_is_made_anew_and_remapped_by_uidl(serve, on_script):
     server = serve(Script(messages=MAILS))
     with on_script(server) as mount:
