@@ -372,6 +372,8 @@ void engine_stream_give_up(struct sync *sync, const struct maildrop_message *mes
 bool engine_stream_is_cut(struct sync *sync);
 /* The start that TOP gave has come. */
 void engine_stream_start_complete(struct sync *sync, struct job *job);
+/* The server says [SYS/TEMP] to TOP: RETR from now on, in this mount. */
+void engine_stream_start_out(struct sync *sync, struct job *job);
 /* All has come, and the store has taken the body: was the size right? Answers who waits. */
 void engine_stream_complete(struct sync *sync, uint64_t octets);
 /* Makes what has arrived available; if the disk does not take it, that fails. */

@@ -144,10 +144,12 @@ static bool has_body_probably(const struct sync *sync, const struct maildrop_mes
     return exact && store_body_is_kept(sync->store, maildrop_message_id(message), octets);
 }
 
-/* A body that has not been asked for. */
+/* A body that has not been asked for, and that nobody has to wait for to be worth it. */
 static bool is_wanted(const struct sync *sync, const struct maildrop_message *message)
 {
-    return !maildrop_message_is_going(message) && jobs_find(&sync->jobs, JOB_BODY, message) == NULL;
+    return !maildrop_message_is_going(message) &&
+           outages_of(&sync->retr_outages, maildrop_message_id(message)) < OUTAGES_BORNE &&
+           jobs_find(&sync->jobs, JOB_BODY, message) == NULL;
 }
 
 /* What is read ahead must be there still when it is opened. */

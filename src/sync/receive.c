@@ -391,6 +391,10 @@ void engine_receive_lost(struct sync *sync, struct job *job, enum fault fault, i
         header_is_out(sync, job, now_ms);
     else if (job->kind == JOB_HEADER)
         header_is_lost(sync, job);
+    else if (job->kind == JOB_START && fault == FAULT_BUSY)
+        engine_stream_start_out(sync, job);
+    else if (job->kind == JOB_BODY && fault == FAULT_BUSY)
+        outages_note(&sync->retr_outages, maildrop_message_id(job->message));
 }
 
 void engine_receive_refused(struct sync *sync, struct job *job, const char *why)

@@ -358,17 +358,30 @@ void engine_stream_publish(struct sync *sync)
     jobs_answer_octets(&sync->jobs, stream->message, stream, available, FAULT_NONE);
 }
 
+/* What the start could not bring, the body will. */
+static enum fault wait_for_body(struct sync *sync, struct job *start)
+{
+    struct job *whole = engine_body_job(sync, start->message, SCHEDULE_READ);
+    if (whole == NULL)
+        return FAULT_MEMORY;
+    jobs_hand_over(&sync->jobs, start, whole);
+    return FAULT_NONE;
+}
+
+void engine_stream_start_out(struct sync *sync, struct job *job)
+{
+    sync->top_differs = true;
+    if (job->requests != NULL)
+        (void)wait_for_body(sync, job);
+}
+
 void engine_stream_start_complete(struct sync *sync, struct job *job)
 {
     engine_stream_publish(sync);
     engine_stream_detach(sync);
     enum fault fault = sync->body_failure.fault;
-    if (job->requests != NULL) {
-        struct job *whole = engine_body_job(sync, job->message, SCHEDULE_READ);
-        fault = FAULT_MEMORY;
-        if (whole != NULL)
-            jobs_hand_over(&sync->jobs, job, whole);
-    }
+    if (job->requests != NULL)
+        fault = wait_for_body(sync, job);
     jobs_finish(&sync->jobs, job, fault, EXTENT_NONE);
 }
 

@@ -101,6 +101,7 @@ class Script:
     top_as: dict = field(default_factory=dict)  # 14: UIDL -> octets that TOP takes for the message
     top_style: str = ""  # 14: whole (with the body) | no-blank (without the line behind the header) | refused
     top_limit: int = 10**9  # 14: octets after which TOP ends
+    start_said: bytes = b""  # 14, 30: sent as it is in place of the answer to TOP with lines
     nagle: bool = False  # 3.1: small writes wait for the client's ACK
     send_buffer: int = 0  # 16: octets that may wait to be read before no more commands are taken
 
@@ -524,6 +525,9 @@ class Session(threading.Thread):
             return
         mail = self._message(rest)
         if mail is None:
+            return
+        if self._script.start_said and not rest.endswith(" 0"):
+            self._send(self._script.start_said)
             return
         style = self._script.top_style
         if style == "refused":

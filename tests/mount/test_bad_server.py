@@ -310,6 +310,39 @@ def test_a_message_whose_retr_is_a_temporary_error_each_time_holds_no_other_back
         assert len(set(seconds_of(mount, mails).values())) == 6
 
 
+def test_a_prefetch_asks_few_messages_twice_for_one_that_is_a_temporary_error(serve, on_script):
+    mails = mailbox.many(100, octets=3000)
+    server = serve(Script(messages=mails, garbled={"RETR 60": TEMPORARY[0]}))
+    with on_script(server) as mount:
+        done = run(os.environ["POPFSCTL"], "prefetch", mount.path, check=False)
+        assert done.returncode != 0
+        assert len(server.commands("RETR")) <= 200, [len([c for c in s.commands if c.startswith("RETR")]) for s in server.sessions]
+        assert server.commands("RETR").count("RETR 60") == 2
+        for mail in mails[:59] + mails[60:]:
+            assert cat(mount.path / f"{mail.name}.eml") == mail.data
+        assert len(server.commands("RETR")) <= 200
+        server.script.garbled = {}
+        assert cat(mount.path / "m00060.eml") == mails[59].data
+
+
+def start_of(path):
+    descriptor = os.open(path, os.O_RDONLY)
+    start = os.read(descriptor, 4096)
+    os.close(descriptor)
+    return start
+
+
+def test_a_start_that_is_a_temporary_error_comes_by_retr_from_then_on(serve, on_script):
+    mails = [*mailbox.many(4, octets=400_000)[:3], mailbox.plain("small")]
+    server = serve(Script(messages=mails, start_said=TEMPORARY[0]))
+    with on_script(server, "lazy=100K") as mount:
+        seconds_of(mount, mails)
+        for mail in mails[2::-1]:  # who goes up the listing is read ahead for, and is not given TOP
+            assert start_of(mount.path / f"{mail.name}.eml") == mail.data[:4096]
+    assert len([line for line in server.commands("TOP") if not line.endswith(" 0")]) == 1
+    assert server.logins() == 2
+
+
 def refresh(mount):
     run(os.environ["POPFSCTL"], "refresh", mount.path)
 
