@@ -138,11 +138,12 @@ uint64_t hash_bytes(struct slice bytes);
 
 enum { MOUNT_DEVICE_OCTETS = 24 };
 
-/* Tells one mount from all others as long as its file system lives; the kernel gives both numbers
- * away again after that. */
+/* Tells one mount from all others as long as its file system lives. The kernel gives both numbers
+ * away again after that, so the source has to be the same, too. */
 struct mount_identity {
     uint64_t id;                      /* of the mount; it moves with the mount */
     char device[MOUNT_DEVICE_OCTETS]; /* of the file system, which may have several: "0:38" */
+    uint64_t source_hash;             /* of the text in the row */
 };
 
 /* The slices lie in the table. */
@@ -163,10 +164,13 @@ int mounts_load(struct buffer *table);
 
 /* Takes the next row off the front; a line that is no row is left out. False at the end. */
 bool mounts_take_row(struct slice *table, struct mount_row *ret_row);
+/* Finds the mount of a popfs that has this identity. */
 bool mounts_find_row(struct slice table, const struct mount_identity *identity,
                      struct mount_row *ret_row);
 /* Of type "fuse.popfs". */
 bool mounts_row_is_popfs(const struct mount_row *row);
+/* The file system of this popfs, in this mount or in another. */
+bool mounts_row_is_same_popfs(const struct mount_row *row, const struct mount_identity *identity);
 struct mount_identity mounts_row_identity(const struct mount_row *row);
 /* A word of a list with commas. */
 bool mounts_options_have(struct slice options, const char *word);
@@ -178,6 +182,9 @@ bool mounts_text_append(struct slice text, struct buffer *plain);
 /* The mount that an open file is in. Asks the kernel alone, and not the file system. Returns 0 or
  * an errno. */
 int mounts_id_of(int descriptor, uint64_t *ret_id);
+/* A number of that mount that the kernel gives to no other until it is started anew. ENOSYS before
+ * Linux 6.8. */
+int mounts_unique_id_of(int descriptor, uint64_t *ret_id);
 /* The row of the mount on top at `path`, in a table that is loaded for it. Returns 0 or an errno.
  */
 int mounts_find(const char *path, struct buffer *table, struct mount_row *ret_row);

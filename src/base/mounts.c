@@ -9,6 +9,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Debian 12's headers lack it. */
+#ifndef STATX_MNT_ID_UNIQUE
+#define STATX_MNT_ID_UNIQUE 0x4000U
+#endif
+
 enum {
     READ_OCTETS = 16384,
     /* 100,000 mounts, the kernel's own limit, of 200 octets each. */
@@ -63,7 +68,7 @@ bool mounts_find_row(struct slice table, const struct mount_identity *identity,
 {
     struct mount_row row;
     while (mounts_take_row(&table, &row)) {
-        if (row.id != identity->id || !slice_equal(row.device, slice_from_string(identity->device)))
+        if (row.id != identity->id || !mounts_row_is_same_popfs(&row, identity))
             continue;
         *ret_row = row;
         return true;
@@ -76,9 +81,16 @@ bool mounts_row_is_popfs(const struct mount_row *row)
     return slice_equal(row->type, SLICE_LITERAL("fuse.popfs"));
 }
 
+bool mounts_row_is_same_popfs(const struct mount_row *row, const struct mount_identity *identity)
+{
+    return mounts_row_is_popfs(row) &&
+           slice_equal(row->device, slice_from_string(identity->device)) &&
+           hash_bytes(row->source) == identity->source_hash;
+}
+
 struct mount_identity mounts_row_identity(const struct mount_row *row)
 {
-    struct mount_identity identity = {.id = row->id};
+    struct mount_identity identity = {.id = row->id, .source_hash = hash_bytes(row->source)};
     memcpy(identity.device, row->device.data, row->device.len);
     return identity;
 }
@@ -143,16 +155,26 @@ int mounts_load(struct buffer *table)
     return mounts_read(descriptor, table) ? 0 : EIO;
 }
 
-int mounts_id_of(int descriptor, uint64_t *ret_id)
+/* With no attribute asked for but this number, FUSE lets everybody in and wakes no daemon. */
+static int number_of(int descriptor, unsigned wanted, unsigned told, uint64_t *ret_id)
 {
     struct statx found;
-    /* With no attribute asked for, FUSE lets everybody in and wakes no daemon. */
-    if (statx(descriptor, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, 0, &found) != 0)
+    if (statx(descriptor, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, wanted, &found) != 0)
         return errno;
-    if ((found.stx_mask & STATX_MNT_ID) == 0)
+    if ((found.stx_mask & told) == 0)
         return ENOSYS;
     *ret_id = found.stx_mnt_id;
     return 0;
+}
+
+int mounts_id_of(int descriptor, uint64_t *ret_id)
+{
+    return number_of(descriptor, 0, STATX_MNT_ID, ret_id);
+}
+
+int mounts_unique_id_of(int descriptor, uint64_t *ret_id)
+{
+    return number_of(descriptor, STATX_MNT_ID_UNIQUE, STATX_MNT_ID_UNIQUE, ret_id);
 }
 
 int mounts_find(const char *path, struct buffer *table, struct mount_row *ret_row)

@@ -4,8 +4,8 @@
  * the setuid fusermount3, and getting the password again, which may run a command of the user's.
  * Processes that were forked before the daemon confined itself do them, one for each, because one
  * may take a minute and the other must not wait. A helper never hears the server, and nothing but
- * "now" comes from the daemon, so whoever has taken the daemon over can have nothing else done.
- * Refuses to know what it is that is done.
+ * "now" and "this is an orderly end" comes from the daemon, so whoever has taken the daemon over
+ * can have nothing else done. Refuses to know what it is that is done.
  *
  *     daemon -- requests: one octet -----------------------------------> helper's stdin
  *            <- answers: struct answer, then the octets of the secret -- helper's stdout
@@ -66,15 +66,21 @@ static bool work_once(const struct helper_work *work)
     return told;
 }
 
-static void serve(const struct helper_work *work)
+/* Whether the daemon came to an orderly end. */
+static bool serve(const struct helper_work *work)
 {
+    bool is_orderly = false;
     for (;;) {
         char request;
         ssize_t got = read(STDIN_FILENO, &request, 1);
         if (got < 0 && errno == EINTR)
             continue;
-        if (got <= 0 || !work_once(work))
-            return;
+        if (got <= 0)
+            return is_orderly;
+        if (request == HELPER_ORDERLY_END)
+            is_orderly = true;
+        else if (!work_once(work))
+            return is_orderly;
     }
 }
 
@@ -115,9 +121,9 @@ static void live(const struct helper_work *work, const struct secret *inherited,
         return;
     if (!work->foreground)
         leave_terminal();
-    serve(work);
+    bool is_orderly = serve(work);
     if (work->end != NULL)
-        work->end(work->context);
+        work->end(work->context, is_orderly);
 }
 
 /* ---- the daemon's side ---- */
@@ -172,11 +178,17 @@ static bool read_all(const struct helper *helper, void *bytes, size_t len, int64
     return true;
 }
 
+static bool send_request(const struct helper *helper, enum helper_request request)
+{
+    char octet = (char)request;
+    return write_all(helper->requests, &octet, 1);
+}
+
 static bool take_answer(struct helper *helper, int64_t timeout_ms, struct answer *ret_answer,
                         struct secret *ret_secret)
 {
     int64_t deadline_ms = clock_now_ms() + timeout_ms;
-    if (!write_all(helper->requests, "", 1) ||
+    if (!send_request(helper, HELPER_WORK) ||
         !read_all(helper, ret_answer, sizeof(*ret_answer), deadline_ms) ||
         ret_answer->len > SECRET_OCTETS_MAX ||
         !read_all(helper, ret_secret->text, ret_answer->len, deadline_ms))
@@ -214,6 +226,13 @@ enum fault helper_ask(struct helper *helper, int64_t timeout_ms, struct secret *
     }
     secret_done(&new);
     return fault;
+}
+
+void helper_say_orderly_end(struct helper *helper)
+{
+    /* A helper that has died ends nothing. */
+    if (helper->child != 0)
+        (void)send_request(helper, HELPER_ORDERLY_END);
 }
 
 void helper_end(struct helper *helper)

@@ -7,13 +7,20 @@
 
 #include <sys/types.h>
 
-/* Fixed when the helper starts, and borrowed: all that is told to it later is "now". */
+/* All that a helper is ever told. */
+enum helper_request {
+    HELPER_WORK,
+    HELPER_ORDERLY_END, /* has begun: `end` has nothing to make good for a daemon that was killed */
+};
+
+/* Fixed when the helper starts, and borrowed. */
 struct helper_work {
     const char *name; /* of the process, at most 15 octets */
-    /* Called in the helper whenever it is asked; may put something into `secret`, which is empty.
-     */
+    /* Called in the helper whenever it is asked to work; may put something into `secret`, which is
+     * empty. */
     enum fault (*run)(const void *context, struct secret *secret, struct failure *ret_failure);
-    void (*end)(const void *context); /* called in the helper when it is let end; may be NULL */
+    /* Called in the helper when it is let end; may be NULL. */
+    void (*end)(const void *context, bool is_orderly);
     const void *context;
     bool foreground; /* stay on the terminal */
     bool outlives;   /* a daemon that is killed: `end` is called then, too */
@@ -38,6 +45,9 @@ enum fault helper_start(struct helper *helper, const struct helper_work *work,
  */
 enum fault helper_ask(struct helper *helper, int64_t timeout_ms, struct secret *secret,
                       struct failure *ret_failure);
+
+/* Tells the helper so, and does not wait. A zeroed one is fine. */
+void helper_say_orderly_end(struct helper *helper);
 
 /* Lets it end. A zeroed one is fine. */
 void helper_end(struct helper *helper);

@@ -88,11 +88,12 @@ static void forget_for_umount(const char *mountpoint)
         utab_remove(mountpoint);
 }
 
-static void end_unmounter(const void *context)
+/* After an orderly end the mount has gone, and another one may have its place and its numbers. */
+static void end_unmounter(const void *context, bool is_orderly)
 {
     const struct confinement *confinement = context;
     struct failure failure;
-    if (confinement->auto_unmount && confinement->own->is_noted)
+    if (confinement->auto_unmount && confinement->own->is_noted && !is_orderly)
         (void)unmount_run(confinement->own, &failure);
     forget_for_umount(confinement->mountpoint);
 }
@@ -335,14 +336,15 @@ static void note_for_umount(const struct account *account)
  * The middle: the kernel is answered until somebody unmounts. Only an orderly end commits: when the
  * kernel's side broke, nobody can say what the user still wanted.
  */
-static int serve(const struct account *account, const struct confinement *confinement,
-                 struct sync *sync, struct fs *fs, int stop, bool wanted)
+static int serve(const struct account *account, struct confinement *confinement, struct sync *sync,
+                 struct fs *fs, int stop, bool wanted)
 {
     struct failure failure = {0};
     struct sync_report report = {0};
     bool may_commit = false;
     enum fault fault = wanted ? fs_run(fs, stop, &may_commit, &failure) : FAULT_CANCELED;
     fs_unmount(fs);
+    helper_say_orderly_end(&confinement->unmounter); /* before QUIT, which may take its time */
     if (!confinement->has_unmounter)
         forget_for_umount(account->mountpoint);
     sync_stop(sync, may_commit, &report);
@@ -389,6 +391,7 @@ static int mount_and_serve(const struct options *options, const struct account *
     struct sync_report report;
     if (fs != NULL)
         fs_unmount(fs);
+    helper_say_orderly_end(&confinement->unmounter);
     sync_stop(sync, false, &report);
     fs_free(fs);
     int code = fault == FAULT_MEMORY ? EXIT_SYSTEM : EXIT_MOUNT;

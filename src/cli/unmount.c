@@ -23,6 +23,7 @@ enum fault unmount_note(const char *mountpoint, struct unmount_own *ret_own,
 {
     CLEANUP_BUFFER struct buffer table = {0};
     struct mount_row row;
+    CLEANUP_CLOSE int place = open(mountpoint, O_PATH | O_CLOEXEC);
     int error = mounts_find(mountpoint, &table, &row);
     *ret_own = (struct unmount_own){.is_noted = true};
     if (error == 0 && !mounts_row_is_popfs(&row))
@@ -31,6 +32,8 @@ enum fault unmount_note(const char *mountpoint, struct unmount_own *ret_own,
         return failure_set(ret_failure, FAULT_DISK, "cannot tell which mount on %s is popfs's: %s",
                            mountpoint, strerror(error));
     ret_own->identity = mounts_row_identity(&row);
+    if (mounts_unique_id_of(place, &ret_own->unique_id) != 0)
+        ret_own->unique_id = 0;
     return FAULT_NONE;
 }
 
@@ -75,12 +78,19 @@ static bool carries_others(struct slice table, uint64_t id)
     return false;
 }
 
+static bool is_own(int place, const struct unmount_own *own)
+{
+    uint64_t id, unique_id;
+    return mounts_id_of(place, &id) == 0 && id == own->identity.id &&
+           (own->unique_id == 0 ||
+            (mounts_unique_id_of(place, &unique_id) == 0 && unique_id == own->unique_id));
+}
+
 enum fault unmount_run(const struct unmount_own *own, struct failure *ret_failure)
 {
     CLEANUP_BUFFER struct buffer table = {0};
     CLEANUP_BUFFER struct buffer path = {0};
     struct mount_row row;
-    uint64_t id;
     if (own->identity.id == 0)
         return fail("the mount", "it is not known which one it is", ret_failure);
     int error = mounts_load(&table);
@@ -91,8 +101,7 @@ enum fault unmount_run(const struct unmount_own *own, struct failure *ret_failur
     if (!mounts_text_append(row.mountpoint, &path))
         return fail("the mount", strerror(ENOMEM), ret_failure);
     CLEANUP_CLOSE int place = open(path.data, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (!carries_others(buffer_slice(&table), own->identity.id) && place >= 0 &&
-        mounts_id_of(place, &id) == 0 && id == own->identity.id)
+    if (!carries_others(buffer_slice(&table), own->identity.id) && place >= 0 && is_own(place, own))
         return detach(place, path.data, ret_failure);
     return failure_set(ret_failure, FAULT_BUSY,
                        "%s stays mounted, because something else is mounted over it or in it; it "

@@ -7,8 +7,9 @@
 
 /* Which mount is popfs's own. */
 struct unmount_own {
-    bool is_noted;                  /* unmount_note() has looked */
+    bool is_noted;                  /* unmount_note() has looked; it looks once */
     struct mount_identity identity; /* empty: it looked in vain */
+    uint64_t unique_id;             /* 0: the kernel does not tell */
 };
 
 /* Notes which mount is on top at `mountpoint`: right after mounting. FAULT_DISK if that is not a

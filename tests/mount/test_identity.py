@@ -120,6 +120,65 @@ def test_auto_unmount_takes_away_no_other_mount(sandbox, serve, on_script):
         other.leave()
 
 
+class Reused:
+    """A tmpfs in use that the kernel has given both numbers of a mount that has gone; `path` is None if it gave them to none."""
+
+    def __init__(self, folder, row):
+        self._made, self.path = [], None
+        for number in range(60):
+            path = folder / f"fill-{number}"
+            path.mkdir()
+            run("mount", "-t", "tmpfs", "-o", "size=64k", "other", path)
+            self._made.append(path)
+            now = row_of(path)
+            if now == row:
+                self.path = path
+                self._file = open(path / "theirs", "w")
+                break
+            if all(of_now > of_row for of_now, of_row in zip(numbers(now), numbers(row))):
+                break
+
+    def leave(self):
+        if self.path is not None:
+            self._file.close()
+            assert os.listdir(self.path) == ["theirs"], "it has been unmounted"
+        for path in self._made:
+            run("umount", path)
+
+
+def row_of(path):
+    """The ids of mount and device."""
+    with open("/proc/self/mountinfo") as table:
+        return next((words[0], words[2]) for words in map(str.split, table) if words[4] == str(path))
+
+
+def numbers(row):
+    return int(row[0]), int(row[1].split(":")[1])
+
+
+@SANDBOX
+def test_auto_unmount_takes_away_nothing_that_has_got_the_numbers_of_the_own_mount(sandbox, serve, on_script, place):
+    """While the session ends, which takes a server's time."""
+    for _ in range(8):
+        server = serve(Script(messages=three()))
+        server.script.quit_s = 3
+        with on_script(server, f"auto_unmount,{sandbox}", expect_exit=None) as mount:
+            helpers = [int(pid) for pid in run("pgrep", "-P", str(mount.pid)).stdout.split()]
+            row = row_of(mount.path)
+            os.unlink(mount.path / "two.eml")
+            run("umount", "-i", mount.path)
+            other = Reused(place.folder, row)
+            mount.exit_code = mount._process.wait(END_S)
+            wait_for_end(helpers)
+            was_reused = other.path is not None
+            other.leave()
+        assert mount.exit_code == 0 and left(server) == ["one", "three"]
+        if was_reused:
+            return
+        run("rm", "-rf", *place.folder.glob("fill-*"))
+    pytest.skip("the kernel gave the numbers to none")
+
+
 # ---- something else on it or in it
 
 

@@ -73,15 +73,65 @@ static void a_mount_is_found_by_both_of_its_numbers(void **state)
     (void)state;
     struct slice table = SLICE_LITERAL("41 1 0:38 / /a rw - fuse.popfs a rw\n"
                                        "42 41 0:39 / /a rw - fuse.popfs b rw\n");
-    struct mount_identity lower = {41, "0:38"}, reused = {42, "0:38"}, bound = {43, "0:39"};
     struct mount_row row;
+    struct slice rows = table;
+    assert_true(mounts_take_row(&rows, &row));
+    struct mount_identity lower = mounts_row_identity(&row), reused = lower, bound = lower;
+    assert_int_equal(lower.id, 41);
+    assert_string_equal(lower.device, "0:38");
+    reused.id = 42;
+    bound.id = 43;
     assert_true(mounts_find_row(table, &lower, &row));
     assert_slice(row.source, "a");
-    struct mount_identity same = mounts_row_identity(&row);
-    assert_int_equal(same.id, 41);
-    assert_string_equal(same.device, "0:38");
     assert_false(mounts_find_row(table, &reused, &row));
     assert_false(mounts_find_row(table, &bound, &row));
+}
+
+/* The kernel gives the numbers of a mount that has gone to the next one. */
+static void a_mount_with_both_numbers_of_another_is_not_taken_for_it(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *row;
+        bool same_mount, same_file_system;
+    } cases[] = {
+        {"41 1 0:38 / /elsewhere ro shared:1 - fuse.popfs a@host ro\n", true, true},
+        {"42 1 0:38 / /bound rw - fuse.popfs a@host rw\n", false, true},
+        {"41 1 0:38 / /a rw - tmpfs a@host rw\n", false, false},
+        {"41 1 0:38 / /a rw - fuse.sshfs a@host rw\n", false, false},
+        {"41 1 0:38 / /a rw - fuse.popfs b@host rw\n", false, false},
+        {"41 1 0:38 / /a rw - fuse.popfs  rw\n", false, false},
+        {"41 1 0:39 / /a rw - fuse.popfs a@host rw\n", false, false},
+    };
+    struct slice table = SLICE_LITERAL("41 1 0:38 / /a rw - fuse.popfs a@host rw\n");
+    struct mount_row row;
+    assert_true(mounts_take_row(&table, &row));
+    struct mount_identity own = mounts_row_identity(&row);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct slice later = slice_from_string(cases[i].row);
+        assert_int_equal(mounts_find_row(later, &own, &row), cases[i].same_mount);
+        assert_true(mounts_take_row(&later, &row));
+        assert_int_equal(mounts_row_is_same_popfs(&row, &own), cases[i].same_file_system);
+    }
+}
+
+/* Before Linux 6.8 there is none. */
+static void a_unique_number_is_that_of_the_mount(void **state)
+{
+    (void)state;
+    uint64_t of_folder = 0, of_file = 0, of_other = 0;
+    int folder = open("/proc", O_PATH), file = open("/proc/self/status", O_PATH),
+        other = open("/", O_PATH);
+    int error = mounts_unique_id_of(folder, &of_folder);
+    assert_true(error == 0 || error == ENOSYS);
+    assert_int_equal(mounts_unique_id_of(file, &of_file), error);
+    assert_int_equal(mounts_unique_id_of(other, &of_other), error);
+    assert_int_equal(of_folder, of_file);
+    assert_true(error != 0 || of_folder != of_other);
+    assert_int_equal(mounts_unique_id_of(-1, &of_file), EBADF);
+    close(folder);
+    close(file);
+    close(other);
 }
 
 static void options_are_whole_words(void **state)
@@ -156,6 +206,8 @@ int main(void)
         cmocka_unit_test(an_empty_source_shifts_nothing),
         cmocka_unit_test(a_line_that_is_no_row_is_left_out),
         cmocka_unit_test(a_mount_is_found_by_both_of_its_numbers),
+        cmocka_unit_test(a_mount_with_both_numbers_of_another_is_not_taken_for_it),
+        cmocka_unit_test(a_unique_number_is_that_of_the_mount),
         cmocka_unit_test(options_are_whole_words),
         cmocka_unit_test(a_path_is_what_it_was_before_the_kernel_escaped_it),
         cmocka_unit_test(the_table_is_read_whole_and_from_its_start),

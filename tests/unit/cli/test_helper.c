@@ -258,15 +258,16 @@ static void it_ends_with_the_daemon_even_at_work(void **state)
     close(ends[1]);
 }
 
-static void write_at_the_end(const void *context)
+static void write_at_the_end(const void *context, bool is_orderly)
 {
-    (void)!write(STDERR_FILENO, context, strlen(context));
+    const char *text = is_orderly ? "left" : context;
+    (void)!write(STDERR_FILENO, text, strlen(text));
 }
 
-/* What it has to do at the end is done whatever ends the daemon, if it outlives that. */
-static void one_that_outlives_a_killed_daemon_still_does_what_is_to_be_done_at_the_end(void **state)
+/* Starts a daemon that kills itself, before an orderly end or in it, and checks what the helper
+ * says at its own end. */
+static void expect_at_the_end(bool is_orderly, const char *expected)
 {
-    (void)state;
     int ends[2];
     char text[8] = "";
     assert_int_equal(pipe(ends), 0);
@@ -280,14 +281,31 @@ static void one_that_outlives_a_killed_daemon_still_does_what_is_to_be_done_at_t
             helper_start(&helper, &work, &inherited, NULL) != FAULT_NONE ||
             helper_ask(&helper, TIMEOUT_MS, NULL, NULL) != FAULT_NONE)
             _exit(1);
+        if (is_orderly)
+            helper_say_orderly_end(&helper);
         raise(SIGKILL);
     }
     close(ends[1]);
     assert_int_equal(waitpid(daemon, NULL, 0), daemon);
     assert_int_equal(read(ends[0], text, sizeof(text)), 4);
-    assert_string_equal(text, "done");
+    assert_string_equal(text, expected);
     assert_int_equal(read(ends[0], text, sizeof(text)), 0);
     close(ends[0]);
+}
+
+/* What it has to do at the end is done whatever ends the daemon, if it outlives that. */
+static void one_that_outlives_a_killed_daemon_still_does_what_is_to_be_done_at_the_end(void **state)
+{
+    (void)state;
+    expect_at_the_end(false, "done");
+}
+
+static void one_that_was_told_of_an_orderly_end_knows_it_at_its_own(void **state)
+{
+    (void)state;
+    struct helper none = {0};
+    expect_at_the_end(true, "left");
+    helper_say_orderly_end(&none);
 }
 
 static void one_that_is_too_slow_is_given_up(void **state)
@@ -343,6 +361,7 @@ int main(void)
         cmocka_unit_test(the_signals_that_end_a_daemon_do_not_end_it),
         cmocka_unit_test(it_ends_when_it_is_let_go),
         cmocka_unit_test(it_ends_with_the_daemon_even_at_work),
+        cmocka_unit_test(one_that_was_told_of_an_orderly_end_knows_it_at_its_own),
         cmocka_unit_test(
             one_that_outlives_a_killed_daemon_still_does_what_is_to_be_done_at_the_end),
         cmocka_unit_test(one_that_is_too_slow_is_given_up),

@@ -349,10 +349,13 @@ static void fsync_of_a_read_only_mount_says_that_nothing_can_be_deleted(void **s
 static void a_mount_that_became_read_only_commits_nothing_until_it_is_writable(void **state)
 {
     struct kernel *kernel = *state;
-    static const struct mount_identity own = {42, "0:39"};
     static const char row[] = "42 22 0:39 / /mnt rw - fuse.popfs x rw\n";
     int table = memfd_create("mountinfo", MFD_CLOEXEC);
     assert_int_equal(write(table, row, strlen(row)), (ssize_t)strlen(row));
+    struct slice text = slice_from_string(row);
+    struct mount_row parsed;
+    assert_true(mounts_take_row(&text, &parsed));
+    const struct mount_identity own = mounts_row_identity(&parsed);
     mountwatch_start_at(&kernel->fs->mountwatch, table, &own);
     assert_int_equal(pwrite(table, "o", 1, (off_t)(strchr(row, 'w') - row)), 1);
     expect_reply(kernel, send_fsync(kernel, FUSE_ROOT_ID), EROFS);

@@ -18,7 +18,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-static const struct mount_identity own = {42, "0:39"};
 static const struct slice table = SLICE_LITERAL("42 22 0:39 / /mnt rw - fuse.popfs x rw\n");
 
 struct fixture {
@@ -39,6 +38,10 @@ static int set_up(void **state)
     fixture->stop = eventfd(0, EFD_CLOEXEC);
     fixture->table = memfd_create("mountinfo", MFD_CLOEXEC);
     assert_int_equal(write(fixture->table, table.data, table.len), (ssize_t)table.len);
+    struct slice rows = table;
+    struct mount_row row;
+    assert_true(mounts_take_row(&rows, &row));
+    const struct mount_identity own = mounts_row_identity(&row);
     mountwatch_start_at(&fixture->kernel.fs->mountwatch, fixture->table, &own);
     *state = fixture;
     return 0;

@@ -78,7 +78,7 @@ static void a_bad_mount_point_is_refused_in_one_line_that_helps(void **state)
 static void others_may_come_in_only_where_the_kernel_checks_modes(void **state)
 {
     (void)state;
-    static const struct mount_identity own = {42, "0:39"};
+    static const struct mount_identity own = {.id = 42, .device = "0:39"};
     static const struct {
         const char *row;
         bool of_own, of_any, wanted_of_own; /* whether that is guarded */

@@ -21,7 +21,18 @@ static const struct slice table = SLICE_LITERAL(
     "46 22 0:43 / /srv/shared/mail rw shared:9 - fuse.popfs e@host:995 rw\n"
     "47 22 0:43 / /shared/mail rw shared:9 - fuse.popfs e@host:995 rw\n"
     "48 22 0:43 / /bound rw - fuse.popfs e@host:995 rw\n");
-static const struct mount_identity first = {41, "0:38"};
+
+/* Of the first popfs in it. */
+static struct mount_identity first_identity(void)
+{
+    struct slice rows = table;
+    struct mount_row row;
+    while (mounts_take_row(&rows, &row))
+        if (row.id == 41)
+            return mounts_row_identity(&row);
+    fail();
+    return (struct mount_identity){0};
+}
 
 static void expect(const char *device, const char *mountpoint, uint64_t id, const char *found)
 {
@@ -33,7 +44,7 @@ static void expect(const char *device, const char *mountpoint, uint64_t id, cons
 
 static void expect_absent(const char *device, const char *mountpoint)
 {
-    struct mount_identity identity = {7, "untouched"};
+    struct mount_identity identity = {.id = 7, .device = "untouched"};
     assert_false(mountwatch_find(table, device, mountpoint, &identity));
     assert_string_equal(identity.device, "untouched");
 }
@@ -95,6 +106,7 @@ static void the_number_of_a_connection_is_a_device(void **state)
 static struct mountwatch watch_of(int *ret_descriptor)
 {
     struct mountwatch watch;
+    const struct mount_identity first = first_identity();
     *ret_descriptor = memfd_create("mountinfo", MFD_CLOEXEC);
     assert_int_equal(write(*ret_descriptor, table.data, table.len), (ssize_t)table.len);
     mountwatch_start_at(&watch, *ret_descriptor, &first);
@@ -135,19 +147,22 @@ static void a_mount_that_is_somewhere_else_now_is_still_mounted(void **state)
     (void)state;
     int descriptor;
     struct mountwatch watch = watch_of(&descriptor);
-    write_row(descriptor, "41 22 0:38 / /elsewhere rw - fuse.popfs x rw\n");
+    write_row(descriptor, "41 22 0:38 / /elsewhere rw - fuse.popfs a@host:995 rw\n");
     mountwatch_read(&watch);
     assert_int_equal(mountwatch_state(&watch), MOUNTWATCH_MOUNTED);
     mountwatch_done(&watch);
 }
 
-/* Whether of the same file system (another mount of it), or with its number given away again. */
+/* Whether of the same file system (another mount of it), or with its numbers given away again. */
 static void another_mount_at_the_same_place_is_not_taken_for_the_own(void **state)
 {
     (void)state;
     static const char *const rows[] = {
         "49 22 0:38 / /home/a/my\\040mail rw - fuse.popfs a@host:995 rw\n",
-        "41 22 0:44 / /home/a/my\\040mail rw - fuse.popfs a@host:995 rw\n"};
+        "41 22 0:44 / /home/a/my\\040mail rw - fuse.popfs a@host:995 rw\n",
+        "41 22 0:38 / /home/a/my\\040mail rw - tmpfs a@host:995 rw\n",
+        "41 22 0:38 / /home/a/my\\040mail rw - fuse.popfs b@host:995 rw\n",
+    };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         int descriptor;
         struct mountwatch watch = watch_of(&descriptor);
@@ -165,10 +180,12 @@ static void a_remount_shows_in_the_flags_of_the_mount_or_of_its_file_system(void
         const char *row;
         bool read_only;
     } cases[] = {
-        {"41 22 0:38 / /x ro,nosuid - fuse.popfs x rw,user_id=0\n", true},
-        {"41 22 0:38 / /x nosuid,rw - fuse.popfs x user_id=0,ro\n", true},
-        {"41 22 0:38 / /x rw,nosuid - fuse.popfs x rw,root,rota=1\n", false},
-        {"41 22 0:38 / /ro rw - fuse.popfs ro rw\n49 22 0:38 / /y ro - fuse.popfs x rw\n", false},
+        {"41 22 0:38 / /x ro,nosuid - fuse.popfs a@host:995 rw,user_id=0\n", true},
+        {"41 22 0:38 / /x nosuid,rw - fuse.popfs a@host:995 user_id=0,ro\n", true},
+        {"41 22 0:38 / /x rw,nosuid - fuse.popfs a@host:995 rw,root,rota=1\n", false},
+        {"41 22 0:38 / /ro rw - fuse.popfs a@host:995 rw\n"
+         "49 22 0:38 / /y ro - fuse.popfs a@host:995 rw\n",
+         false},
     };
     int descriptor;
     struct mountwatch watch = watch_of(&descriptor);
