@@ -121,6 +121,16 @@ static int commit(struct job *job, struct json_object *status)
     return code;
 }
 
+/* The file system lives on in another mount of it, and so do its removals. */
+static int unmount_one_of_several(struct job *job, unsigned how)
+{
+    int code = unmount(job, how);
+    /* Where mounts are shared, the others may have gone with it. */
+    if (code == EXIT_DONE && place_is_elsewhere(&job->place))
+        report_line(&job->report, "popfs goes on: it is mounted elsewhere, too");
+    return code;
+}
+
 static int finish(struct job *job, struct json_object *status)
 {
     int code = commit(job, status);
@@ -129,9 +139,7 @@ static int finish(struct job *job, struct json_object *status)
     CLEANUP_CLOSE int watch = ending_watch(status_number(status, "/pid"));
     if (unmount(job, 0) != EXIT_DONE)
         return EXIT_MOUNT;
-    if (place_is_elsewhere(&job->place))
-        report_line(&job->report, "popfs goes on: it is mounted elsewhere, too");
-    else if (watch >= 0 && !ending_wait(watch, &job->report))
+    if (watch >= 0 && !ending_wait(watch, &job->report))
         return EXIT_INCOMPLETE;
     return code;
 }
@@ -141,6 +149,8 @@ static int unmount_plainly(struct job *job)
     CLEANUP_STATUS struct json_object *status = NULL;
     if (is_busy(&job->place))
         return fail(job, "target is busy");
+    if (place_is_elsewhere(&job->place))
+        return unmount_one_of_several(job, 0);
     int error = load(job, &status);
     if (error == 0)
         return finish(job, status);
@@ -167,6 +177,8 @@ static int unmount_at_once(struct job *job, unsigned how)
     /* Before "keep" is said, which nothing takes back. */
     if ((how & UMOUNT_FORCE) != 0 && geteuid() != 0)
         return fail(job, "only root can force it");
+    if (place_is_elsewhere(&job->place))
+        return unmount_one_of_several(job, how);
     /* Not for long: status.json is answered from memory, or by nobody. */
     int64_t pending = status_load(&job->place, &status) == 0
                           ? status_number(status, "/pending_removal_count")

@@ -245,15 +245,43 @@ def test_a_mount_whose_folder_was_renamed_is_found(fake):
     assert fake.has_ended() and os.listdir(new / "mnt") == []
 
 
-def test_while_another_mount_of_it_remains_its_end_is_not_waited_for(pending):
-    second = pending.folder / "second"
-    second.mkdir()
-    subprocess.run(["mount", "--bind", pending.mountpoint, second], check=True)
-    done = pending.run("umount")
-    assert done.stdout == "deleted 12 messages\npopfs goes on: it is mounted elsewhere, too\n"
-    assert not pending.is_mounted() and mount_rows(second)
-    assert pending.run("umount", path=second).stdout == ""
-    assert pending.has_ended()
+# -- one of several mounts of it: the others keep what was removed
+
+
+@pytest.fixture
+def bound(pending):
+    """A second mount of the same file system."""
+    path = pending.folder / "second"
+    path.mkdir()
+    subprocess.run(["mount", "--bind", pending.mountpoint, path], check=True)
+    yield path
+    for _ in mount_rows(path):
+        subprocess.run(["umount", "-i", "-l", path], check=True)
+
+
+GOES_ON = "popfs goes on: it is mounted elsewhere, too\n"
+
+
+@pytest.mark.parametrize("first", ["mounted", "bound"])
+@pytest.mark.parametrize("flag", [[], ["-l"]])
+def test_umount_of_one_of_several_mounts_commits_nothing_and_keeps_nothing(flag, first, pending, bound):
+    one, other = (pending.mountpoint, bound) if first == "mounted" else (bound, pending.mountpoint)
+    done = pending.run("umount", *flag, path=one)
+    assert (done.stdout, done.stderr, pending.commands()) == (GOES_ON, "", [])
+    assert not mount_rows(one) and mount_rows(other)
+    assert pending.run("umount", path=other).stdout == "deleted 12 messages\n"
+    assert pending.commands() == ["commit"] and pending.has_ended()
+
+
+def test_umount_by_force_of_one_of_several_mounts_keeps_nothing(pending, bound):
+    assert pending.run("umount", "-f", path=bound).stdout == GOES_ON
+    assert pending.commands() == [] and pending.is_mounted()
+
+
+def test_umount_of_a_read_only_one_of_several_mounts_succeeds(pending, bound):
+    subprocess.run(["mount", "-o", "remount,bind,ro", bound], check=True)
+    done = pending.run("umount", path=bound)
+    assert (done.stdout, done.stderr, pending.commands()) == (GOES_ON, "", [])
 
 
 # -- not root, and umount(8): in a mount namespace, so that /sbin, /dev/fuse and utab of the machine stay as they are
