@@ -52,10 +52,11 @@ enum fault fs_new(const struct fs_options *options, struct sync *sync, struct fs
  * Answers the kernel until it is unmounted or `stop_descriptor` (a signalfd for SIGTERM, SIGINT,
  * SIGHUP) becomes readable. From then on removals are refused; while some are pending, requests are
  * answered for two seconds at most, because a program may be about to replace what it has removed.
- * Returns FAULT_NONE for either; FAULT_DISK when the connection to the kernel broke.
- * *ret_may_commit, always set: somebody has ended the mount in an orderly way, so that what is
- * going may be deleted. False after a lazy unmount, for a mount that is read-only at the end, and
- * when the connection was cut while the file system was still mounted; the log says so.
+ * Returns FAULT_NONE for either; FAULT_DISK when the connection to the kernel broke, or was cut
+ * under a mount with removals. *ret_may_commit, always set: somebody has ended the mount in an
+ * orderly way, so that what is going may be deleted. False after a lazy unmount, for a mount that
+ * is read-only at the end, and when the connection was cut while the file system was still mounted;
+ * the log says so.
  */
 enum fault fs_run(struct fs *fs, int stop_descriptor, bool *ret_may_commit,
                   struct failure *ret_failure);

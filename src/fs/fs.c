@@ -248,12 +248,25 @@ static bool was_ended_in_order(struct fs *fs, bool by_signal)
     case MOUNTWATCH_MOUNTED:
         if (by_signal)
             return is_to_commit(fs);
-        warn_of_no_commit(fs, "the connection was cut while the file system was mounted");
-        return false;
+        return false; /* is said by cut_off() */
     case MOUNTWATCH_UNMOUNTED_LAZILY:
         return false; /* has been said */
     }
     return false;
+}
+
+/* The kernel has ended the connection and still has the mount. That is a failure where removals are
+ * left by it. */
+static enum fault cut_off(struct fs *fs, struct failure *ret_failure)
+{
+    struct sync_status status;
+    if (mountwatch_state(&fs->mountwatch) != MOUNTWATCH_MOUNTED)
+        return FAULT_NONE;
+    sync_status(fs->sync, &status);
+    warn_of_no_commit(fs, "the connection was cut while the file system was mounted");
+    if (status.going_count == 0)
+        return FAULT_NONE;
+    return failure_set(ret_failure, FAULT_DISK, "the connection to the kernel was cut");
 }
 
 /* How long to wait for the kernel: the end of a lazy unmount shows itself by nothing. */
@@ -319,7 +332,7 @@ enum fault fs_run(struct fs *fs, int stop_descriptor, bool *ret_may_commit,
             break;
         case SERVE_UNMOUNTED:
             *ret_may_commit = was_ended_in_order(fs, false);
-            return FAULT_NONE;
+            return cut_off(fs, ret_failure);
         case SERVE_STOPPED:
             fs->stopped_ns = clock_now_ns();
             break;

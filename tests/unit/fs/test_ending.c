@@ -98,6 +98,20 @@ static void a_connection_that_is_cut_under_a_mount_does_not(void **state)
     assert_false(may_commit(fixture));
 }
 
+/* The exit code tells it. */
+static void a_connection_that_is_cut_while_removals_are_pending_is_a_failure(void **state)
+{
+    struct fixture *fixture = *state;
+    struct failure failure = {0};
+    bool may = true;
+    static const struct maildrop_row listed[] = {{SLICE_LITERAL("going"), 100}};
+    fake_sync_list(fixture->kernel.sync, listed, 1);
+    maildrop_message_set_going(fake_sync_message(fixture->kernel.sync, 0), true);
+    end_connection(fixture);
+    assert_int_equal(fs_run(fixture->kernel.fs, fixture->stop, &may, &failure), FAULT_DISK);
+    assert_false(may);
+}
+
 static void a_mount_that_was_out_of_the_table_for_long_does_not(void **state)
 {
     struct fixture *fixture = *state;
@@ -344,6 +358,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_plain_unmount_commits),
         TEST(a_connection_that_is_cut_under_a_mount_does_not),
+        TEST(a_connection_that_is_cut_while_removals_are_pending_is_a_failure),
         TEST(a_mount_that_was_out_of_the_table_for_long_does_not),
         TEST(without_a_table_every_unmount_commits),
         TEST(a_signal_commits),
