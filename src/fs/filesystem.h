@@ -84,6 +84,9 @@ enum serve_result fs_serve(struct fs *fs, int stop_descriptor, int timeout_ms, i
 
 /* Nothing may be deleted now: `ro` was an option, or is a flag of the mount since a remount. */
 bool fs_is_read_only(struct fs *fs);
+/* The same, or no mount of it is left, so that whoever still has it open comes too late. Returns 0
+ * or an errno. */
+int fs_commit_refusal(struct fs *fs);
 
 /* At least `octets` of fs->scratch; false for want of memory. */
 bool fs_scratch(struct fs *fs, size_t octets);

@@ -225,6 +225,14 @@ bool fs_is_read_only(struct fs *fs)
     return fs->owner.read_only || fs->mountwatch.read_only;
 }
 
+int fs_commit_refusal(struct fs *fs)
+{
+    if (fs_is_read_only(fs))
+        return EROFS;
+    bool is_known = mountwatch_state(&fs->mountwatch) != MOUNTWATCH_NOTHING_KNOWN;
+    return is_known && fs->mountwatch.mount_count == 0 ? ENODEV : 0;
+}
+
 /* Whoever ended the mount wants what is going to be deleted. */
 static bool is_to_commit(struct fs *fs)
 {

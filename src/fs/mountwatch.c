@@ -94,18 +94,41 @@ void mountwatch_done(struct mountwatch *watch)
     *watch = MOUNTWATCH_OFF;
 }
 
-void mountwatch_read(struct mountwatch *watch)
+/*
+ * The options are those of the file system, and the same in every row. Of the flags, those of the
+ * own mount count; once that has gone, one mount that can be written to is enough. True: the own
+ * mount is there.
+ */
+static bool take_rows(struct mountwatch *watch, struct slice table)
 {
     struct mount_row row;
+    bool is_there = false, own_is_read_only = false, all_are = true, file_system_is = false;
+    watch->mount_count = 0;
+    while (mounts_take_row(&table, &row)) {
+        if (!mounts_row_is_same_popfs(&row, &watch->identity))
+            continue;
+        bool mount_is = mounts_options_have(row.flags, "ro");
+        watch->mount_count++;
+        all_are &= mount_is;
+        file_system_is |= mounts_options_have(row.options, "ro");
+        if (row.id != watch->identity.id)
+            continue;
+        is_there = true;
+        own_is_read_only = mount_is;
+    }
+    if (watch->mount_count > 0)
+        watch->read_only = file_system_is || (is_there ? own_is_read_only : all_are);
+    return is_there;
+}
+
+void mountwatch_read(struct mountwatch *watch)
+{
     CLEANUP_BUFFER struct buffer table = {0};
     /* What cannot be read says nothing: the next look will. */
-    if (watch->state != MOUNTWATCH_MOUNTED || !mounts_read(watch->descriptor, &table))
+    if (watch->state == MOUNTWATCH_NOTHING_KNOWN || !mounts_read(watch->descriptor, &table))
         return;
-    if (mounts_find_row(buffer_slice(&table), &watch->identity, &row)) {
-        watch->read_only =
-            mounts_options_have(row.flags, "ro") || mounts_options_have(row.options, "ro");
+    if (take_rows(watch, buffer_slice(&table)) || watch->state != MOUNTWATCH_MOUNTED)
         return;
-    }
     watch->state = MOUNTWATCH_UNMOUNTED;
     watch->unmounted_at_ms = clock_now_ms();
 }

@@ -24,7 +24,9 @@ enum mountwatch_state {
 struct mountwatch {
     int descriptor; /* of mountinfo: poll() it for POLLPRI; -1: nothing is known */
     struct mount_identity identity;
-    bool read_only; /* as the table said when it was last read, be it by a remount */
+    /* As the table said when it was last read: of the file system, which may have other mounts. */
+    size_t mount_count;
+    bool read_only; /* be it by a remount; stays when no mount is left */
     enum mountwatch_state state;
     int64_t unmounted_at_ms;
 };

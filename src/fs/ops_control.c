@@ -102,12 +102,15 @@ void ops_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, of
     (void)info;
     struct fs *fs = fuse_req_userdata(req);
     struct command command;
+    int refusal;
     if (!inode_is_commands(ino))
         ops_refuse(req);
     else if (!command_parse((struct slice){data, size}, &command))
         fuse_reply_err(req, EINVAL);
     else if (command_is_about_removal(command.verb) && fs_is_read_only(fs))
         fuse_reply_err(req, EROFS);
+    else if (command.verb == COMMAND_COMMIT && (refusal = fs_commit_refusal(fs)) != 0)
+        fuse_reply_err(req, refusal);
     else if (command.verb == COMMAND_KEEP)
         keep(req, fs, size);
     else
@@ -144,8 +147,9 @@ void ops_fsyncdir(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_fil
         fuse_reply_err(req, 0);
         return;
     }
-    if (fs_is_read_only(fs)) {
-        fuse_reply_err(req, EROFS);
+    int refusal = fs_commit_refusal(fs);
+    if (refusal != 0) {
+        fuse_reply_err(req, refusal);
         return;
     }
     struct parked *parked = parked_new(fs, req, SYNC_WANT_COMMIT, NULL, commit_answered);

@@ -456,3 +456,64 @@ def test_a_mount_that_is_writable_again_commits(how, serve, on_script):
         remount(mount.path, how, 0)
         run("sync", mount.path)
         assert left(server) == ["one", "three"]
+
+
+# ---- the own mount has gone, and the file system lives on
+
+
+def fsync_error(path_or_descriptor):
+    descriptor = path_or_descriptor if isinstance(path_or_descriptor, int) else os.open(path_or_descriptor, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        return error.errno
+    finally:
+        os.close(descriptor)
+    return 0
+
+
+@pytest.mark.parametrize("how", REMOUNTS, ids=["file-system", "mount"])
+def test_another_mount_that_was_remounted_read_only_commits_nothing(how, serve, on_script, place):
+    server = serve(Script(messages=three()))
+    bound = place.folder / "bound"
+    bound.mkdir()
+    with on_script(server, expect_exit=None) as mount:
+        run("mount", "--bind", mount.path, bound)
+        os.unlink(mount.path / "two.eml")
+        run("umount", "-i", mount.path)
+        remount(bound, how, MS_RDONLY)
+        assert fsync_error(bound) == errno.EROFS
+        run("umount", "-i", bound)
+        mount.wait_end()
+    assert server.commands("DELE") == []
+
+
+def test_another_mount_that_can_be_written_to_commits(serve, on_script, place):
+    server = serve(Script(messages=three()))
+    bound = place.folder / "bound"
+    bound.mkdir()
+    with on_script(server, expect_exit=None) as mount:
+        run("mount", "--bind", mount.path, bound)
+        os.unlink(mount.path / "two.eml")
+        run("umount", "-i", mount.path)
+        assert fsync_error(bound) == 0
+        assert left(server) == ["one", "three"]
+        run("umount", "-i", bound)
+        mount.wait_end()
+
+
+def test_after_a_lazy_unmount_whoever_has_it_open_commits_nothing(serve, on_script):
+    server = serve(Script(messages=three()))
+    with on_script(server, expect_exit=None) as mount:
+        folder = os.open(mount.path, os.O_RDONLY)
+        control = os.open(mount.path / ".popfs/control", os.O_WRONLY)
+        os.unlink(mount.path / "two.eml")
+        run("umount", "-il", mount.path)
+        with pytest.raises(OSError) as refused:
+            os.write(control, b"commit")
+        assert refused.value.errno == errno.ENODEV
+        wait_until("the end of what may be a plain unmount", lambda: "unmounted lazily" in mount.log())
+        os.close(control)
+        assert fsync_error(folder) == errno.ENODEV
+        mount.wait_end()
+    assert server.commands("DELE") == []

@@ -197,6 +197,37 @@ static void a_remount_shows_in_the_flags_of_the_mount_or_of_its_file_system(void
     mountwatch_done(&watch);
 }
 
+/* Once the own mount has gone, the others tell; once all have gone, it stays as it was. */
+static void other_mounts_of_the_file_system_tell_whether_it_is_read_only(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *rows;
+        size_t mount_count;
+        bool read_only;
+    } cases[] = {
+        {"49 22 0:38 / /y rw - fuse.popfs a@host:995 rw\n", 1, false},
+        {"49 22 0:38 / /y rw - fuse.popfs a@host:995 ro\n", 1, true},
+        {"49 22 0:38 / /y rw - fuse.popfs a@host:995 rw\n", 1, false},
+        {"49 22 0:38 / /y ro - fuse.popfs a@host:995 rw\n", 1, true},
+        {"49 22 0:38 / /y ro - fuse.popfs a@host:995 rw\n"
+         "50 22 0:38 / /z rw - fuse.popfs a@host:995 rw\n",
+         2, false},
+        {"49 22 0:38 / /y ro - fuse.popfs a@host:995 rw\n", 1, true},
+        {"41 22 0:38 / /y rw - tmpfs a@host:995 rw\n", 0, true},
+        {"", 0, true},
+    };
+    int descriptor;
+    struct mountwatch watch = watch_of(&descriptor);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        write_row(descriptor, cases[i].rows);
+        mountwatch_read(&watch);
+        assert_int_equal(watch.mount_count, cases[i].mount_count);
+        assert_int_equal(watch.read_only, cases[i].read_only);
+    }
+    mountwatch_done(&watch);
+}
+
 static void a_table_that_cannot_be_read_says_nothing(void **state)
 {
     (void)state;
@@ -232,6 +263,7 @@ int main(void)
         cmocka_unit_test(a_remount_shows_in_the_flags_of_the_mount_or_of_its_file_system),
         cmocka_unit_test(the_number_of_a_connection_is_a_device),
         cmocka_unit_test(what_vanishes_is_unmounted_and_after_a_while_lazily),
+        cmocka_unit_test(other_mounts_of_the_file_system_tell_whether_it_is_read_only),
         cmocka_unit_test(a_table_that_cannot_be_read_says_nothing),
         cmocka_unit_test(a_mount_that_is_in_no_table_is_not_watched),
     };
