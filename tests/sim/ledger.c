@@ -166,14 +166,24 @@ static void note_rows(uint32_t session)
     }
 }
 
+/* Those that ended before popfs could tell of them count as well. */
+static void look_at_sessions(void)
+{
+    for (uint32_t number = ledger.looked_at + 1; number <= sim_server_session_count(ledger.server);
+         number++) {
+        struct sim_session_truth truth = sim_server_session(ledger.server, number);
+        if (!truth.is_logged_in && truth.ended_ms < 0)
+            return;
+        note_rows(number);
+        ledger.looked_at = number;
+    }
+}
+
 void ledger_note_listing(uint32_t session)
 {
     if (session == ledger.session || session == 0)
         return;
-    /* Those that ended before popfs could tell of them count as well. */
-    for (uint32_t number = ledger.looked_at + 1; number <= session; number++)
-        note_rows(number);
-    ledger.looked_at = session;
+    look_at_sessions();
     ledger.session = session;
 }
 
@@ -363,6 +373,7 @@ static bool is_proven(uint64_t serial)
 void ledger_check_commit(void)
 {
     bool delays = sim_server_has_trait(ledger.server, SIM_FAULT_LOGIN_DELAY);
+    look_at_sessions();
     for (uint64_t serial = 1; serial <= serial_count(); serial++) {
         struct wish *wish = wish_of(serial);
         if (wish->state == WISH_PENDING && wish->message != NULL &&
