@@ -12,9 +12,10 @@
  * sockets apart. Look-up by nscd or systemd-resolved's module then falls back to DNS.
  *
  * Not so on 32-bit x86 and on s390, where glibc makes every socket by socketcall: this call has its
- * arguments in memory, where no filter sees them, and popfs cannot do without it. So every kind of
- * socket can be made there, and what still holds is that none can be listened to, nor accepted from
- * (without which the kernel's ciphers, AF_ALG, are of no use either).
+ * arguments in memory, where no filter sees them, and popfs cannot do without it. Other
+ * architectures that have the call (64-bit POWER) are treated likewise. So every kind of socket can
+ * be made there, and what still holds is that none can be listened to, nor accepted from (without
+ * which the kernel's ciphers, AF_ALG, are of no use either).
  *
  * Names are given to libseccomp, which knows the numbers of each architecture. It knows no call
  * that is newer than itself; such a call is given by its number.

@@ -101,6 +101,8 @@ enum fault unmount_run(const struct unmount_own *own, struct failure *ret_failur
     if (!mounts_text_append(row.mountpoint, &path))
         return fail("the mount", strerror(ENOMEM), ret_failure);
     CLEANUP_CLOSE int place = open(path.data, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (place < 0 && errno != ENOTDIR && errno != ELOOP)
+        return fail(path.data, strerror(errno), ret_failure);
     if (!carries_others(buffer_slice(&table), own->identity.id) && place >= 0 && is_own(place, own))
         return detach(place, path.data, ret_failure);
     return failure_set(ret_failure, FAULT_BUSY,
