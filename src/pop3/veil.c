@@ -15,9 +15,10 @@ enum {
     /* Longer secrets are tokens: their pieces are longer, and looked for by their hashes. */
     PIECES_OF_OCTETS = 256,
     TOKEN_PIECE_OCTETS = 16,
-    /* Of a shorter password, or of a piece of one, stars would tell which word of a well-known text
-     * it is. */
-    STARRED_OCTETS_LEAST = 8,
+    /* Of a shorter password, stars would tell which letters of a well-known text it is. */
+    STARRED_OCTETS_LEAST = 4,
+    /* Of a shorter one, stars stand for a word alone: "la*** con***" tells it. */
+    STARRED_INSIDE_WORDS_LEAST = 8,
     /* Of what was said: shorter is no proof of anything ("=", "AQ=="). */
     WORD_OCTETS_LEAST = 16,
 };
@@ -415,6 +416,31 @@ static enum found mark_secrets(struct pop3_veil *veil, struct slice text)
     return found;
 }
 
+static bool is_of_word(char c)
+{
+    return (c >= '0' && c <= '9') || (lower(c) >= 'a' && lower(c) <= 'z');
+}
+
+/* No word has more than what is marked in it. */
+static bool marks_are_words(const char *marks, struct slice text)
+{
+    for (size_t i = 1; i < text.len; i++)
+        if ((marks[i] != 0) != (marks[i - 1] != 0) && is_of_word(text.data[i]) &&
+            is_of_word(text.data[i - 1]))
+            return false;
+    return true;
+}
+
+/* Stars in the place of the secrets do not tell what these are. */
+static bool can_be_starred(const struct pop3_veil *veil, struct slice text)
+{
+    const char *marks = veil->work->marks;
+    if (memchr(marks, FOUND_PIECE, text.len) != NULL)
+        return false; /* a piece that is no part of a whole one */
+    return veil->password.len >= STARRED_INSIDE_WORDS_LEAST ||
+           (veil->password.len >= STARRED_OCTETS_LEAST && marks_are_words(marks, text));
+}
+
 /* In `covered`. False for want of memory. */
 static bool put_stars(struct pop3_veil *veil, struct slice text)
 {
@@ -437,10 +463,7 @@ struct slice pop3_veil_over(struct pop3_veil *veil, struct slice text)
     if (text.len > POP3_VEIL_OCTETS_MAX)
         text.len = POP3_VEIL_OCTETS_MAX;
     bool found = mark_secrets(veil, text) != FOUND_NOTHING;
-    /* A piece that is no part of a whole one. */
-    bool piece = memchr(veil->work->marks, FOUND_PIECE, text.len) != NULL;
-    bool stars =
-        found && !piece && veil->password.len >= STARRED_OCTETS_LEAST && put_stars(veil, text);
+    bool stars = found && can_be_starred(veil, text) && put_stars(veil, text);
     wipe_work(veil->work, text.len);
     if (!found)
         return text;

@@ -39,9 +39,9 @@ bool pop3_veil_add(struct pop3_veil *veil, struct slice said);
  * The text with *** in place of each secret, or all of it gone behind one *** where stars among the
  * rest would tell something: for a piece of the password, which may be a word of a well-known text
  * (one of a token is not),
- * and for a password of less than eight octets. Valid until the next call for this veil; the
- * text itself where there is nothing to hide. At most POP3_VEIL_OCTETS_MAX octets of it are looked
- * at, and the rest is dropped.
+ * for a password of less than four octets, and for one of less than eight inside a word. Valid
+ * until the next call for this veil; the text itself where there is nothing to hide. At most
+ * POP3_VEIL_OCTETS_MAX octets of it are looked at, and the rest is dropped.
  *
  * A secret is found as it was said, in any case; with its octets written as %41, \x41, \u0041, \101
  * or behind a backslash; within base64 of either alphabet, whatever stands around it there; and if

@@ -215,6 +215,7 @@ ELSEWHERE = {
     "hold_dele": "test_undo.py",
     "login_delay": "test_new_mail.py",
     "quit_keeps": "test_new_mail.py",
+    "start_said": "test_bad_server.py",
     "mechanisms": "test_login.py",
     "tls_1_2": "test_login.py",
     "wrong_said": "test_login.py",

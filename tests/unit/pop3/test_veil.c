@@ -125,12 +125,14 @@ static void any_piece_of_a_token_is_starred(void **state)
     expect(token, token + 4096 - 16, "***");
 }
 
-static void a_text_that_holds_a_very_short_password_is_not_shown_at_all(void **state)
+static void a_text_in_which_stars_would_tell_a_short_password_is_not_shown_at_all(void **state)
 {
     (void)state;
     expect("a", "unknown command: PASS a", "***");
     expect("abc", "what is YWJj", "***");
-    expect("invalid", "an invalid password", "***");
+    expect("test", "the latest contest", "***");
+    expect("test", "unknown command: PASS test", "unknown command: PASS ***");
+    expect("invalid", "an invalid password", "an *** password");
     expect("abc", "nothing of it", "nothing of it");
 }
 
@@ -196,7 +198,7 @@ int main(void)
         cmocka_unit_test(a_text_that_holds_a_piece_of_a_password_is_not_shown_at_all),
         cmocka_unit_test(a_token_is_found_without_looking_for_all_its_pieces),
         cmocka_unit_test(any_piece_of_a_token_is_starred),
-        cmocka_unit_test(a_text_that_holds_a_very_short_password_is_not_shown_at_all),
+        cmocka_unit_test(a_text_in_which_stars_would_tell_a_short_password_is_not_shown_at_all),
         cmocka_unit_test(what_was_said_is_starred_and_so_is_what_it_holds),
         cmocka_unit_test(a_line_of_the_greatest_length_is_read_to_its_end),
         cmocka_unit_test(what_is_escaped_afterwards_was_looked_at_before),
