@@ -32,6 +32,7 @@ static const struct {
 } switched_off[] = {
     /* clang-format off */
     {"identity", "16"},
+    {"uidl-twice", "16"},
     {"uidl-empty", "16"},
     {"uidl-overlong", "16"},
     {"uidl-of-header", "16"},
