@@ -185,9 +185,13 @@ int mounts_id_of(int descriptor, uint64_t *ret_id);
 /* A number of that mount that the kernel gives to no other until it is started anew. ENOSYS before
  * Linux 6.8. */
 int mounts_unique_id_of(int descriptor, uint64_t *ret_id);
-/* The row of the mount on top at `path`, in a table that is loaded for it. Returns 0 or an errno.
+/*
+ * Finds the row of the mount on top at `path`, in a table that is loaded for it. *ret_unique_id
+ * (may be NULL) is the number of mounts_unique_id_of(), or 0 before Linux 6.8. Keeps the mount busy
+ * at no time. Returns 0 or an errno; EAGAIN: another mount came to be on top meanwhile.
  */
-int mounts_find(const char *path, struct buffer *table, struct mount_row *ret_row);
+int mounts_find(const char *path, struct buffer *table, struct mount_row *ret_row,
+                uint64_t *ret_unique_id);
 
 /* ---- the clock and chance: the one place in which each comes from the kernel. Any thread ---- */
 

@@ -156,10 +156,11 @@ int mounts_load(struct buffer *table)
 }
 
 /* With no attribute asked for but this number, FUSE lets everybody in and wakes no daemon. */
-static int number_of(int descriptor, unsigned wanted, unsigned told, uint64_t *ret_id)
+static int number_of(int folder, const char *path, unsigned wanted, unsigned told, uint64_t *ret_id)
 {
     struct statx found;
-    if (statx(descriptor, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, wanted, &found) != 0)
+    int flags = path[0] == '\0' ? AT_EMPTY_PATH : 0;
+    if (statx(folder, path, flags | AT_STATX_DONT_SYNC, wanted, &found) != 0)
         return errno;
     if ((found.stx_mask & told) == 0)
         return ENOSYS;
@@ -169,27 +170,48 @@ static int number_of(int descriptor, unsigned wanted, unsigned told, uint64_t *r
 
 int mounts_id_of(int descriptor, uint64_t *ret_id)
 {
-    return number_of(descriptor, 0, STATX_MNT_ID, ret_id);
+    return number_of(descriptor, "", 0, STATX_MNT_ID, ret_id);
 }
 
 int mounts_unique_id_of(int descriptor, uint64_t *ret_id)
 {
-    return number_of(descriptor, STATX_MNT_ID_UNIQUE, STATX_MNT_ID_UNIQUE, ret_id);
+    return number_of(descriptor, "", STATX_MNT_ID_UNIQUE, STATX_MNT_ID_UNIQUE, ret_id);
 }
 
-int mounts_find(const char *path, struct buffer *table, struct mount_row *ret_row)
+/* An unsuccessful look at the unique number leaves it 0: before Linux 6.8 there is none. */
+static int numbers_at(const char *path, uint64_t *ret_id, uint64_t *ret_unique_id)
 {
-    /* Held while the table is read: no other mount gets the number. */
-    CLEANUP_CLOSE int place = open(path, O_PATH | O_CLOEXEC);
-    uint64_t id;
-    if (place < 0)
-        return errno;
-    int error = mounts_id_of(place, &id);
-    if (error == 0)
-        error = mounts_load(table);
+    *ret_unique_id = 0;
+    (void)number_of(AT_FDCWD, path, STATX_MNT_ID_UNIQUE, STATX_MNT_ID_UNIQUE, ret_unique_id);
+    return number_of(AT_FDCWD, path, 0, STATX_MNT_ID, ret_id);
+}
+
+static int find_row(uint64_t id, struct buffer *table, struct mount_row *ret_row)
+{
+    int error = mounts_load(table);
     struct slice rows = buffer_slice(table);
     while (error == 0 && mounts_take_row(&rows, ret_row))
         if (ret_row->id == id)
             return 0;
     return error != 0 ? error : ENODEV;
+}
+
+/* No file in the mount is held open while the table is read: umount(2) would find the mount busy.
+ * So the numbers are compared afterwards, since the kernel may have given them to another mount. */
+int mounts_find(const char *path, struct buffer *table, struct mount_row *ret_row,
+                uint64_t *ret_unique_id)
+{
+    uint64_t id, unique_id, id_after, unique_id_after;
+    int error = numbers_at(path, &id, &unique_id);
+    if (error == 0)
+        error = find_row(id, table, ret_row);
+    if (error == 0)
+        error = numbers_at(path, &id_after, &unique_id_after);
+    if (error != 0)
+        return error;
+    if (id != id_after || unique_id != unique_id_after)
+        return EAGAIN;
+    if (ret_unique_id != NULL)
+        *ret_unique_id = unique_id;
+    return 0;
 }

@@ -23,17 +23,15 @@ enum fault unmount_note(const char *mountpoint, struct unmount_own *ret_own,
 {
     CLEANUP_BUFFER struct buffer table = {0};
     struct mount_row row;
-    CLEANUP_CLOSE int place = open(mountpoint, O_PATH | O_CLOEXEC);
-    int error = mounts_find(mountpoint, &table, &row);
-    *ret_own = (struct unmount_own){.is_noted = true};
+    uint64_t unique_id = 0;
+    int error = mounts_find(mountpoint, &table, &row, &unique_id);
+    *ret_own = (struct unmount_own){.is_noted = true, .unique_id = unique_id};
     if (error == 0 && !mounts_row_is_popfs(&row))
         error = EBUSY;
     if (error != 0)
         return failure_set(ret_failure, FAULT_DISK, "cannot tell which mount on %s is popfs's: %s",
                            mountpoint, strerror(error));
     ret_own->identity = mounts_row_identity(&row);
-    if (mounts_unique_id_of(place, &ret_own->unique_id) != 0)
-        ret_own->unique_id = 0;
     return FAULT_NONE;
 }
 

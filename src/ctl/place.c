@@ -50,7 +50,7 @@ int place_find(const char *path, struct place *ret_place)
     struct mount_row row;
     if (resolved == NULL)
         return errno;
-    int error = mounts_find(resolved, &table, &row);
+    int error = mounts_find(resolved, &table, &row, NULL);
     if (error == 0)
         error = take(&row, ret_place);
     if (error == 0)
@@ -85,7 +85,7 @@ bool place_is_there(const struct place *place)
 {
     CLEANUP_BUFFER struct buffer table = {0};
     struct mount_row row;
-    return mounts_find(place->path, &table, &row) == 0 && row.id == place->mount.id &&
+    return mounts_find(place->path, &table, &row, NULL) == 0 && row.id == place->mount.id &&
            is_of(place, row.device);
 }
 

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static void assert_slice(struct slice slice, const char *text)
@@ -187,16 +188,36 @@ static void a_path_belongs_to_the_mount_that_it_is_in(void **state)
     CLEANUP_BUFFER struct buffer table = {0};
     CLEANUP_BUFFER struct buffer other = {0};
     struct mount_row row, of_file;
-    uint64_t id;
-    assert_int_equal(mounts_find("/proc", &table, &row), 0);
+    uint64_t id, unique_id, unique_id_of_file = 0;
+    assert_int_equal(mounts_find("/proc", &table, &row, &unique_id), 0);
     assert_slice(row.type, "proc");
-    assert_int_equal(mounts_find("/proc/self/status", &other, &of_file), 0);
+    assert_int_equal(mounts_find("/proc/self/status", &other, &of_file, NULL), 0);
     assert_int_equal(of_file.id, row.id);
     CLEANUP_CLOSE int file = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
     assert_int_equal(mounts_id_of(file, &id), 0);
     assert_int_equal(id, row.id);
-    assert_int_equal(mounts_find("/proc/nonexistent", &other, &row), ENOENT);
+    (void)mounts_unique_id_of(file, &unique_id_of_file); /* ENOSYS leaves it 0 */
+    assert_int_equal(unique_id, unique_id_of_file);
+    assert_int_equal(mounts_find("/proc/nonexistent", &other, &row, NULL), ENOENT);
     assert_int_equal(mounts_id_of(-1, &id), EBADF);
+}
+
+/* With room for one descriptor, which the table takes. */
+static void finding_a_mount_holds_no_file_in_it(void **state)
+{
+    (void)state;
+    CLEANUP_BUFFER struct buffer table = {0};
+    struct mount_row row;
+    struct rlimit limit, one_more;
+    int lowest = open("/", O_PATH | O_CLOEXEC);
+    assert_true(lowest >= 0);
+    close(lowest);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    one_more = (struct rlimit){.rlim_cur = (rlim_t)lowest + 1, .rlim_max = limit.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &one_more), 0);
+    int error = mounts_find("/proc", &table, &row, NULL);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_int_equal(error, 0);
 }
 
 int main(void)
@@ -212,6 +233,7 @@ int main(void)
         cmocka_unit_test(a_path_is_what_it_was_before_the_kernel_escaped_it),
         cmocka_unit_test(the_table_is_read_whole_and_from_its_start),
         cmocka_unit_test(a_path_belongs_to_the_mount_that_it_is_in),
+        cmocka_unit_test(finding_a_mount_holds_no_file_in_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
