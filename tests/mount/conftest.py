@@ -176,9 +176,26 @@ def script_options(place, server, more="", tls="tls=off"):
 
 @contextlib.contextmanager
 def side_by_side(request, parameter, run, at_once):
-    """Starts run(value) for each selected test of the module, `at_once` at a time; gives value -> future, for the tests to look at."""
+    """Gives value -> future of run(value), for the tests to look at; starts those of the module's selected tests, `at_once` at a time.
+    Where there are several workers these are what runs at once: each would start what another one was given, so each waits to be asked."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        yield Asked(run)
+        return
     values = [item.callspec.params[parameter] for item in request.session.items
               if item.module is request.module and hasattr(item, "callspec") and parameter in item.callspec.params]
     with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
         yield {value: pool.submit(run, value) for value in values}
         pool.shutdown(cancel_futures=True)
+
+
+class Asked:
+    """Runs when somebody asks for the result."""
+
+    def __init__(self, run, value=None):
+        self._run, self._value = run, value
+
+    def __getitem__(self, value):
+        return Asked(self._run, value)
+
+    def result(self):
+        return self._run(self._value)
