@@ -38,9 +38,29 @@ def pytest_sessionstart(session):
         pytest.exit("; ".join(missing), returncode=1)
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: waits or works for four seconds and more, so that it is begun early")
+
+
 def pytest_xdist_auto_num_workers():
     """-n auto: most of a test's time is waiting; with POPFS_LONG many make several mounts at once."""
-    return 4 if "POPFS_LONG" in os.environ else 6
+    return 4 if "POPFS_LONG" in os.environ else int(os.environ.get("POPFS_WORKERS", 6))
+
+
+def pytest_collection_modifyitems(items):
+    """Slow tests first, or the others have to wait for one in the end. A worker is given a quarter of its share at once, and in order:
+    each such part begins with some of them."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
+    part = max(len(items) // workers // 4, 2)
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    others = [item for item in items if not item.get_closest_marker("slow")]
+    items[:] = []
+    for worker in range(workers):
+        first = slow[worker::workers]
+        filling = max(part - len(first), 0)
+        items += first + others[:filling]
+        del others[:filling]
+    items += others
 
 
 @pytest.fixture(scope="session")

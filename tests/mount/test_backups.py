@@ -88,6 +88,7 @@ def content(mails):
 
 @pytest.mark.parametrize("sizes", SIZES)
 @pytest.mark.parametrize("tool", [Restic, Borg, Rsync])
+@pytest.mark.slow
 def test_a_second_backup_fetches_what_is_new_and_nothing_else(tool, sizes, serve, place):
     kept = Kept(serve, place, SIZES[sizes])
     backup = tool(kept.work)

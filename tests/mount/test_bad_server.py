@@ -275,6 +275,7 @@ def seconds_of(mount, mails):
 
 @pytest.mark.parametrize("line", TEMPORARY)
 @pytest.mark.parametrize("count", [1, 4, 12])
+@pytest.mark.slow
 def test_an_unasked_temporary_error_shifts_no_date(line, count, serve, on_script):
     mails = mailbox.many(12)
     with on_script(serve(Script(messages=mails))) as mount:
@@ -300,6 +301,7 @@ def test_a_temporary_error_makes_popfs_ask_again_for_what_came_before_it_in_the_
         assert "one at a time" not in mount.log()
 
 
+@pytest.mark.slow
 def test_a_message_whose_retr_is_a_temporary_error_each_time_holds_no_other_back(serve, on_script):
     mails = mailbox.many(6, octets=3000)
     server = serve(Script(messages=mails, garbled={"RETR 4": TEMPORARY[0]}))
@@ -348,6 +350,7 @@ def refresh(mount):
 
 
 @pytest.mark.parametrize("line", TEMPORARY[:2])
+@pytest.mark.slow
 def test_dates_come_right_when_the_server_can_answer_top_again(line, serve, on_script):
     mails = mailbox.many(12)
     with on_script(serve(Script(messages=mails))) as mount:
@@ -379,6 +382,7 @@ def test_one_header_that_is_a_temporary_error_takes_no_other_date(serve, on_scri
         assert seconds_of(mount, mails) == truth
 
 
+@pytest.mark.slow
 def test_a_body_brings_the_date_that_top_could_not(serve, on_script):
     mails = mailbox.many(3)
     server = serve(Script(messages=mails, garbled={"TOP": TEMPORARY[0]}))
@@ -389,6 +393,7 @@ def test_a_body_brings_the_date_that_top_could_not(serve, on_script):
         assert seconds["m00002"] < seconds["m00001"] - 86400
 
 
+@pytest.mark.slow
 def test_a_server_that_is_always_out_at_top_is_not_logged_in_to_for_ever(serve, on_script):
     mails = mailbox.many(12, octets=3000)
     server = serve(Script(messages=mails, garbled={"TOP": TEMPORARY[0]}))

@@ -138,6 +138,7 @@ def faults(sessions):
 
 
 @pytest.mark.parametrize("transport", QUIT_OCTETS)
+@pytest.mark.slow
 def test_a_session_that_breaks_anywhere(transport, one_place, authority, certificate):
     sessions = Sessions(one_place, transport, authority, certificate)
     chosen = faults(sessions)
@@ -147,6 +148,7 @@ def test_a_session_that_breaks_anywhere(transport, one_place, authority, certifi
 
 @pytest.mark.parametrize("direction", ["up", "down"])
 @pytest.mark.parametrize("pipeline", ["auto", "off"])
+@pytest.mark.slow
 def test_a_commit_cut_anywhere_deletes_what_was_removed_and_says_so(pipeline, direction, one_place):
     """After the listing the line is cut `point` octets later, up or down, in the first session or in every one."""
     mails = mailbox.many(8, octets=100)

@@ -14,6 +14,8 @@ from mounting import END_S, is_mounted, mounted, wait_for_end, wait_until
 from reading import cat, run
 from scripted import Script
 
+LONG = "POPFS_LONG" in os.environ
+
 NOBODY = 65534
 SANDBOX = pytest.mark.parametrize("sandbox", ["sandbox=auto", "sandbox=off"])
 # What the kernel's table writes in octal, and what merely looks like that.
@@ -70,7 +72,8 @@ def is_dead(path):
 
 
 @SANDBOX
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP] if LONG else [signal.SIGTERM])
+@pytest.mark.slow
 def test_after_a_lazy_unmount_a_signal_touches_nothing_and_deletes_nothing(number, sandbox, serve, on_script):
     server = serve(Script(messages=three()))
     with on_script(server, sandbox, expect_exit=None) as mount:
@@ -83,6 +86,7 @@ def test_after_a_lazy_unmount_a_signal_touches_nothing_and_deletes_nothing(numbe
     assert server.commands("DELE") == []
 
 
+@pytest.mark.slow
 def test_after_a_lazy_unmount_another_popfs_at_the_path_goes_on(serve, on_script, place):
     first, second = serve(Script(messages=three())), serve(Script(messages=three(), user="bob"))
     with on_script(first, expect_exit=None) as mount:
@@ -320,6 +324,7 @@ def test_another_mount_of_the_same_file_system_stays(serve, on_script, place):
     assert left(server) == ["one", "three"]
 
 
+@pytest.mark.slow
 def test_a_mount_that_only_another_mount_of_it_outlives_was_unmounted(serve, on_script, place):
     """The same device and the same path, but not the mount that popfs has made."""
     server = serve(Script(messages=three()))
@@ -387,6 +392,7 @@ def test_a_users_auto_unmount_needs_no_allow_other(serve, place, secluded, of_no
     secluded.wait_unmounted(place.mountpoint)
 
 
+@pytest.mark.slow
 def test_what_umount_is_told_of_another_popfs_at_the_path_stays(serve, place, secluded):
     first, second = serve(Script(messages=three())), serve(Script(messages=three(), user="bob"))
     assert secluded.run("sh", "-c", "mkdir -p /run/mount && mount -t tmpfs tmpfs /run/mount").returncode == 0
@@ -502,6 +508,7 @@ def test_another_mount_that_can_be_written_to_commits(serve, on_script, place):
         mount.wait_end()
 
 
+@pytest.mark.slow
 def test_after_a_lazy_unmount_whoever_has_it_open_commits_nothing(serve, on_script):
     server = serve(Script(messages=three()))
     with on_script(server, expect_exit=None) as mount:

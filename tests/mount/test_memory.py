@@ -293,6 +293,7 @@ def test_a_server_that_lied_once_is_not_believed_again(serve, on_script):
         assert os.stat(mount.path / "m00007.eml").st_size == len(TRUTH["m00007.eml"])
 
 
+@pytest.mark.slow
 def test_a_session_without_uidl_makes_nobody_a_stranger(serve, on_script):
     """Rule 9: what was named by UIDLs is not named by numbers all of a sudden, and what is to go is not forgotten."""
     server = serve(Script(MAILS[:5]))

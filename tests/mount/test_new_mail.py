@@ -207,6 +207,7 @@ def test_a_commit_is_proven_by_a_later_session_if_the_first_ones_break(serve, on
 
 
 @pytest.mark.parametrize("quit", ["ok", "lying"])
+@pytest.mark.slow
 def test_a_commit_that_no_session_proves_is_not_said_to_be_done(quit, serve, on_script):
     """Rule 18: and as the mount goes on, a later session does come."""
     server = serve(Script(MAILS[:3], quit=quit))
@@ -221,6 +222,7 @@ def test_a_commit_that_no_session_proves_is_not_said_to_be_done(quit, serve, on_
 
 
 @pytest.mark.parametrize("then", ["no-session", "the-end"])
+@pytest.mark.slow
 def test_what_the_first_proof_says_holds_whatever_becomes_of_the_second(then, serve, on_script):
     """Rule 18: what is listed still is looked at again a second later, in another session, for which there may be no time."""
     server = serve(Script(MAILS[:3], quit_keeps={"m00002"}))
@@ -323,12 +325,13 @@ def test_a_name_that_goes_from_one_message_to_another_is_never_missing(serve, on
         assert looks > 40
 
 
+@pytest.mark.slow
 def test_a_commit_waits_for_its_proof_while_the_maildrop_is_in_use(serve, on_script):
     """Our own session may be what holds it still: for as long as the time-out, however often that is said."""
     server = serve(Script(MAILS[:3]))
     with on_script(server, "refresh=0,timeout=20") as mount:
         os.unlink(mount.path / "m00001.eml")
-        server.script.refusal, server.script.refusal_times = "-ERR [IN-USE] somebody else has it", 3
+        server.script.refusal, server.script.refusal_times = "-ERR [IN-USE] somebody else has it", 3 if LONG else 2
         control(mount, "commit")
         assert names(mount.path / ".popfs/trash") == []
     assert server.logins() == 2
@@ -473,6 +476,7 @@ def test_noquit_ends_at_once_after_a_long_pause(serve, on_script):
     assert not server.commands("QUIT")
 
 
+@pytest.mark.slow
 def test_a_locked_maildrop_does_not_keep_a_wish_waiting_for_ever(serve, on_script):
     server = serve(Script(MAILS[:3]))
     with on_script(server, "refresh=0,timeout=3", expect_exit=None) as mount:
@@ -526,6 +530,7 @@ def test_a_prefetch_gives_up_on_a_body_that_always_breaks_the_link(serve, on_scr
         server.script.hangs_up_on = set()
 
 
+@pytest.mark.slow
 def test_the_thread_sleeps_while_the_password_is_fetched(serve, place):
     command = place.folder / "ask"
     command.write_text(f"#!/bin/sh\n[ ! -e {place.folder}/slow ] || sleep 3\ncat {place.passfile('wrong')}\n")

@@ -73,6 +73,7 @@ def test_commit_names_what_the_server_refused(serve, on_script):
         assert found["failed"] == 1 and found["failures"][0]["uidl"] == "m00002" and found["pending_removal_count"] == 1
 
 
+@pytest.mark.slow
 def test_commit_without_server_says_why_and_forgets_nothing(serve, on_script):
     server = serve(Script(messages=SIX))
     with on_script(server, "timeout=2", expect_exit=None) as mount:
@@ -176,6 +177,7 @@ def test_popfsctl_umount_of_what_is_refused_is_exit_1(serve, on_script):
         assert mount.is_over()
 
 
+@pytest.mark.slow
 def test_popfsctl_umount_without_server_unmounts(serve, on_script):
     server = serve(Script(messages=SIX))
     with on_script(server, "timeout=2", foreground=False) as mount:

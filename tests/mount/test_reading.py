@@ -155,6 +155,7 @@ def test_a_stalled_message_holds_up_nobody_else(serve, on_script):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.slow
 def test_a_blocked_reader_can_be_interrupted(number, serve, on_script):
     mails = [mailbox.plain("stalled", b"x\r\n" * 50000), mailbox.plain("other")]
     server = serve(Script(messages=mails, hold_retr={"stalled": 1000}))

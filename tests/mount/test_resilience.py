@@ -94,6 +94,7 @@ def test_a_server_that_offers_pipelining_and_hangs_up_on_it_can_be_read(from_the
     assert len(server.sessions) < 8
 
 
+@pytest.mark.slow
 def test_one_refused_uidl_does_not_rename_the_maildrop(serve, on_script):
     mails = mailbox.many(4, octets=300)
     server = serve(Script(messages=mails, retr_refused={"m00001"}))
@@ -131,6 +132,7 @@ def test_a_maildrop_that_somebody_else_locks_later_is_ebusy(serve, on_script):
         assert caught.value.errno == errno.EBUSY
 
 
+@pytest.mark.slow
 def test_a_login_that_hangs_is_a_time_out_though_the_maildrop_was_locked_before(serve, on_script):
     mails = mailbox.many(2, octets=300)
     server = serve(Script(messages=mails, retr_refused={"m00002"}))  # so that it is not read ahead
@@ -232,6 +234,7 @@ def test_a_body_that_cannot_be_opened_in_the_cache_comes_from_the_server(serve, 
 
 
 @pytest.mark.parametrize("silent, dated", [("TOP", False), ("TOP 12 0", True)])
+@pytest.mark.slow
 def test_a_top_that_is_never_answered_holds_nothing_up_for_good(silent, dated, serve, on_script):
     """The sweep asks for the newest header first in each session, so nothing behind it would have its turn."""
     mails = mailbox.many(12, octets=300)
@@ -248,6 +251,7 @@ def test_a_top_that_is_never_answered_holds_nothing_up_for_good(silent, dated, s
             assert time.gmtime((mount.path / f"{mail.name}.eml").stat().st_mtime).tm_mon == 6, "asked again by the next mount"
 
 
+@pytest.mark.slow
 def test_commits_that_are_asked_for_one_after_the_other_do_not_wait_for_each_others_back_off(serve, on_script):
     server = serve(Script(messages=mailbox.many(3, octets=300)))
     with on_script(server, "refresh=0", expect_exit=None) as mount, concurrent.futures.ThreadPoolExecutor(30) as users:
@@ -315,6 +319,7 @@ def hammer(mount, mails, removed, end, seed, wrong, counts):
             time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_readers_rm_and_ls_side_by_side_while_the_line_is_reset_again_and_again(one_place):
     seconds = 20 if LONG else 6
     mails = [mailbox.plain(f"m{i:05}", (b"%05d " % i) * (1 + i * 37 % 9000) + b"\r\n") for i in range(2000)]
@@ -347,6 +352,7 @@ def test_readers_rm_and_ls_side_by_side_while_the_line_is_reset_again_and_again(
 
 
 @pytest.mark.parametrize("where", ["online", "offline", "waiting", "login"])
+@pytest.mark.slow
 def test_waiting_costs_no_processor_time(where, serve, on_script):
     mails = mailbox.many(3, octets=300)
     server = serve(Script(messages=mails, retr_refused={mail.name for mail in mails}))
@@ -370,6 +376,7 @@ def test_waiting_costs_no_processor_time(where, serve, on_script):
 
 
 @pytest.mark.parametrize("when", ["login", "listing", "back-off", "in-use"])
+@pytest.mark.slow
 def test_a_stop_while_there_is_no_session_still_commits_or_says_so(when, serve, on_script):
     mails = mailbox.many(4, octets=300)
     server = serve(Script(messages=mails, retr_refused={mail.name for mail in mails}))

@@ -14,6 +14,7 @@ import select
 import shutil
 import subprocess
 import tarfile
+import threading
 import time
 
 import mailbox
@@ -183,12 +184,19 @@ def cells():
 
 @pytest.fixture(scope="module")
 def repositories(root_folder):
-    """Empty ones of restic and borg, to be copied: making one takes a second."""
+    """copy(work): empty ones of restic and borg, made by whoever is the first to want them, for that takes seconds."""
     folder = root_folder / "repositories"
-    folder.mkdir()
-    run("restic", "--no-cache", "init", env={**os.environ, "RESTIC_REPOSITORY": str(folder / "restic"), "RESTIC_PASSWORD": "x"})
-    run("borg", "init", "-e", "none", env=borg_environment(folder))
-    return folder
+    lock = threading.Lock()
+
+    def copy(work):
+        with lock:
+            if not folder.exists():
+                folder.mkdir()
+                run("restic", "--no-cache", "init", env={**os.environ, "RESTIC_REPOSITORY": str(folder / "restic"), "RESTIC_PASSWORD": "x"})
+                run("borg", "init", "-e", "none", env=borg_environment(folder))
+        shutil.copytree(folder, work)
+
+    return copy
 
 
 def first_try(tool, lie, options, repositories):
@@ -198,7 +206,7 @@ def first_try(tool, lie, options, repositories):
         server = stack.enter_context(Server(Script(messages=list(MAILS), size_said=LIES[lie])))
         work = place.folder / "work"
         if tool in (restic, borg):
-            shutil.copytree(repositories, work)
+            repositories(work)
         work.mkdir(exist_ok=True)
         mount = stack.enter_context(mounting.mounted(place, script_source(server), script_options(place, server, options)))
         right = {**WHAT_IS_RIGHT, **WHAT_IS_RIGHT_WHEN_STRICT}[tool]

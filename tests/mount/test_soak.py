@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import mailbox
+import pytest
 from faultproxy import FaultProxy
 from mounting import unmount_hard
 from reading import names
@@ -105,6 +106,7 @@ def uidl_names(server):
     return {f"{mail.name}.eml" for mail in server.script.messages}
 
 
+@pytest.mark.slow
 def test_a_line_that_breaks_every_few_seconds(serve, place, on_script):
     mails = mailbox.many(400, octets=3000) + [
         mailbox.plain(f"big{i}", random.Random(i).randbytes(300_000).hex().encode() + b"\r\n") for i in range(3)]

@@ -234,6 +234,7 @@ print(os.pread(descriptor, 1000, 3500000).decode(), end="")
 """
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_read_that_waits_and_the_mount_lives_on(serve, on_script):
     server = serve(held_at(3 * MIB))
     with on_script(server, "timeout=60") as mount:
@@ -359,6 +360,7 @@ def test_a_line_that_drops_each_time_is_an_error_after_few_logins(serve, on_scri
     assert 2 <= len(server.sessions) <= 4
 
 
+@pytest.mark.slow
 def test_silence_in_the_middle_is_an_error_and_not_a_hang(serve, on_script):
     server = serve(Script(messages=[BIG, SMALL]))
     with on_script(server, "timeout=1") as mount:

@@ -120,6 +120,7 @@ STLS_ATTACKS = {
 
 
 @pytest.mark.parametrize("kind", STLS_ATTACKS)
+@pytest.mark.slow
 def test_a_tampered_stls_is_refused(kind, serve, place, authority, certificate):
     """Rule 25."""
     server = start(serve, "stls", certificate, stls=kind)
@@ -161,6 +162,7 @@ def test_each_attack_has_a_message_of_its_own_and_hears_no_secret(serve, place, 
 
 
 @pytest.mark.parametrize("how", ["close", "goodbye"])
+@pytest.mark.slow
 def test_an_end_of_tls_inside_a_reply_is_an_error(how, serve, place, authority, certificate):
     """Rule 25: with close_notify or without, even when nothing but the dot line is missing."""
     server = start(serve, "tls", certificate, cut_retr=len(ONE[0].data), cut_how=how, cut_times=99)

@@ -15,6 +15,8 @@ from mounting import wait_until
 from reading import cat, control, error_of, names, outcome_of, run, status
 from scripted import Script
 
+LONG = "POPFS_LONG" in os.environ
+
 SIX = mailbox.many(6, octets=300)
 UIDLS = {mail.name for mail in SIX}
 TRUTH = {f"{mail.name}.eml": mail.data for mail in SIX}
@@ -274,6 +276,7 @@ def commit_of_one(serve, on_script):
 
 
 @pytest.mark.parametrize("script", [{"quit": "mute"}, {"in_use": True}], ids=["QUIT unanswered", "nobody can be asked"])
+@pytest.mark.slow
 def test_what_a_quit_was_about_cannot_be_brought_back_before_a_listing_tells(script, commit_of_one):
     """It would be shown, and be gone from the server."""
     server, mount, finish = commit_of_one(Script(SIX), "refresh=0,timeout=3")
@@ -345,6 +348,7 @@ def test_what_outlives_no_mount_is_not_promised_to_the_next(serve, on_script):
     assert "1 message could not be deleted, and will be tried again in the next mount\n" in mount.log()
 
 
+@pytest.mark.slow
 def test_a_server_that_was_believed_and_lied_is_not_believed_again(serve, on_script):
     """LOGIN-DELAY keeps the proof away; the next listing tells all the same."""
     server = serve(Script(SIX, quit="lying", login_delay=3))
@@ -358,15 +362,18 @@ def test_a_server_that_was_believed_and_lied_is_not_believed_again(serve, on_scr
         assert "was not true before" in status(mount)["last_commit"]["failures"][0]["reason"]
 
 
+@pytest.mark.slow
 def test_the_end_waits_for_a_maildrop_in_use_as_long_as_for_an_answer(serve, on_script):
+    times, seconds = (3, 40) if LONG else (2, 20)  # five seconds, then ten, then twenty
     server = serve(Script(SIX))
-    with on_script(server, "refresh=0,idle=1,timeout=40") as mount:
+    with on_script(server, f"refresh=0,idle=1,timeout={seconds}") as mount:
         os.unlink(mount.path / "m00001.eml")
         wait_until("the end of the session", lambda: server.commands("QUIT"))
-        server.script.refusal, server.script.refusal_times = "-ERR [IN-USE] somebody else has it", 3
+        server.script.refusal, server.script.refusal_times = "-ERR [IN-USE] somebody else has it", times
     assert left(server) == UIDLS - {"m00001"}
 
 
+@pytest.mark.slow
 def test_a_commit_that_fell_silent_waits_for_the_lock_of_its_lost_session(serve, on_script):
     server = serve(Script(SIX, silent={"DELE"}))
     with on_script(server, "refresh=0,timeout=4") as mount:
@@ -382,6 +389,7 @@ def test_a_commit_that_fell_silent_waits_for_the_lock_of_its_lost_session(serve,
         assert left(server) == UIDLS - {"m00001"}
 
 
+@pytest.mark.slow
 def test_what_was_taken_back_and_deleted_by_another_was_not_deleted_by_the_commit(serve, on_script):
     server = serve(Script(SIX))
     with on_script(server, "refresh=0") as mount:
@@ -445,6 +453,7 @@ def test_prefetch_fetches_everything(serve, on_script):
         assert sum(line.startswith("RETR") for line in server.sessions[0].commands) == 6
 
 
+@pytest.mark.slow
 def test_a_lazy_unmount_deletes_nothing(serve, on_script):
     server = serve(Script(SIX))
     with on_script(server, expect_exit=None) as mount:
