@@ -121,5 +121,5 @@ def everywhere(case, points, at_once):
         runs = {point: pool.submit(case, point) for point in points}
     for point, run in runs.items():
         if run.exception() is not None:
-            raise AssertionError(f"fault at {point}") from run.exception()
+            raise AssertionError(f"fault at {point}: {run.exception()}") from run.exception()
     return [run.result() for run in runs.values()]
