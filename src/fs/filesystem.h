@@ -87,6 +87,9 @@ bool fs_is_read_only(struct fs *fs);
 /* The same, or no mount of it is left, so that whoever still has it open comes too late. Returns 0
  * or an errno. */
 int fs_commit_refusal(struct fs *fs);
+/* False where the kernel does not tell which mount is popfs's own: then neither a remount to ro nor
+ * a lazy unmount is seen. */
+bool fs_knows_its_mount(const struct fs *fs);
 
 /* At least `octets` of fs->scratch; false for want of memory. */
 bool fs_scratch(struct fs *fs, size_t octets);

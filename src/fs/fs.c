@@ -132,10 +132,9 @@ static enum fault fs_mount(struct fs *fs, const struct fs_options *options,
         return failure_set(ret_failure, FAULT_DISK, "cannot use the FUSE device: %s",
                            strerror(errno));
     fs->lingers = has_other_processors();
-    mountwatch_start(&fs->mountwatch, descriptor, mountpoint);
-    bool is_known = mountwatch_state(&fs->mountwatch) != MOUNTWATCH_NOTHING_KNOWN;
-    return mount_guard_check(is_known ? &fs->mountwatch.identity : NULL, options->allow_other,
-                             ret_failure);
+    mountwatch_start(&fs->mountwatch, descriptor, mountpoint, options->source);
+    return mount_guard_check(fs_knows_its_mount(fs) ? &fs->mountwatch.identity : NULL,
+                             options->source, options->allow_other, ret_failure);
 }
 
 enum fault fs_new(const struct fs_options *options, struct sync *sync, struct fs **ret_fs,
@@ -229,8 +228,12 @@ int fs_commit_refusal(struct fs *fs)
 {
     if (fs_is_read_only(fs))
         return EROFS;
-    bool is_known = mountwatch_state(&fs->mountwatch) != MOUNTWATCH_NOTHING_KNOWN;
-    return is_known && fs->mountwatch.mount_count == 0 ? ENODEV : 0;
+    return fs_knows_its_mount(fs) && fs->mountwatch.mount_count == 0 ? ENODEV : 0;
+}
+
+bool fs_knows_its_mount(const struct fs *fs)
+{
+    return mountwatch_state(&fs->mountwatch) != MOUNTWATCH_NOTHING_KNOWN;
 }
 
 /* Whoever ended the mount wants what is going to be deleted. */
@@ -245,12 +248,24 @@ static bool is_to_commit(struct fs *fs)
     return !fs->keeps && !fs_is_read_only(fs);
 }
 
+/* Neither a remount to ro nor a lazy unmount is seen, after which nothing may be deleted. */
+static bool say_unknown(struct fs *fs)
+{
+    struct sync_status status;
+    sync_status(fs->sync, &status);
+    if (status.going_count > 0)
+        warn_of_no_commit(fs, "the kernel does not tell which mount is this one, so only popfsctl "
+                              "commit deletes");
+    return false;
+}
+
 /* The connection to the kernel has come to its end, or a signal asks for it. */
 static bool was_ended_in_order(struct fs *fs, bool by_signal)
 {
     mountwatch_read(&fs->mountwatch);
     switch (mountwatch_state(&fs->mountwatch)) {
     case MOUNTWATCH_NOTHING_KNOWN:
+        return say_unknown(fs);
     case MOUNTWATCH_UNMOUNTED:
         return is_to_commit(fs);
     case MOUNTWATCH_MOUNTED:

@@ -2,6 +2,8 @@
 /* See mount.h. Knows options and paths, refuses to know sessions and requests. */
 #include "mount.h"
 
+#include "mountwatch.h"
+
 #define FUSE_USE_VERSION 314
 
 #include <errno.h>
@@ -86,7 +88,8 @@ enum fault mount_point_check(const char *mountpoint, struct failure *ret_failure
 
 /* ---- who may come in ---- */
 
-bool mount_is_guarded(struct slice table, const struct mount_identity *own, bool is_wanted)
+bool mount_is_guarded(struct slice table, const struct mount_identity *own, const char *source,
+                      bool is_wanted)
 {
     struct mount_row row;
     bool is_seen = false;
@@ -97,18 +100,18 @@ bool mount_is_guarded(struct slice table, const struct mount_identity *own, bool
             continue;
         if (!mounts_options_have(row.options, "default_permissions"))
             return false;
-        is_seen = true;
+        is_seen |= own != NULL || mountwatch_may_be_handed_over(&row, source);
     }
     return is_seen || !is_wanted;
 }
 
-enum fault mount_guard_check(const struct mount_identity *own, bool is_wanted,
+enum fault mount_guard_check(const struct mount_identity *own, const char *source, bool is_wanted,
                              struct failure *ret_failure)
 {
     CLEANUP_BUFFER struct buffer table = {0};
     /* A table that cannot be read shows nothing. */
     struct slice rows = mounts_load(&table) == 0 ? buffer_slice(&table) : SLICE_LITERAL("");
-    if (mount_is_guarded(rows, own, is_wanted))
+    if (mount_is_guarded(rows, own, source, is_wanted))
         return FAULT_NONE;
     return failure_set(ret_failure, FAULT_DISK,
                        "allow_other lets everybody read and remove everything here, because the "

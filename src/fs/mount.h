@@ -15,13 +15,16 @@ unsigned mount_options_max_read(const char *mount_options);
 enum fault mount_point_check(const char *mountpoint, struct failure *ret_failure);
 
 /*
- * Whoever is let in by allow_other is to be checked by the kernel (default_permissions): popfs does
- * not look at modes. `own` is NULL where it is not known which mount it is: then every popfs in the
- * table may be it. `is_wanted`: allow_other is an option of popfs's own, so it must be seen, too.
+ * True if the kernel checks (default_permissions) everybody whom allow_other lets in: popfs does
+ * not look at modes. `own` is NULL where popfs does not know which mount is its own. Then every
+ * popfs in the table must be checked, since each may be it. `is_wanted`: allow_other is an option
+ * of popfs's own, so a mount that has it must be seen, too: the own one, or where that is not known
+ * one that mountwatch_may_be_handed_over().
  */
-bool mount_is_guarded(struct slice table, const struct mount_identity *own, bool is_wanted);
+bool mount_is_guarded(struct slice table, const struct mount_identity *own, const char *source,
+                      bool is_wanted);
 /* The same for the kernel's table. FAULT_DISK with one line that says what to do. */
-enum fault mount_guard_check(const struct mount_identity *own, bool is_wanted,
+enum fault mount_guard_check(const struct mount_identity *own, const char *source, bool is_wanted,
                              struct failure *ret_failure);
 
 /*

@@ -8,11 +8,39 @@
 
 /* ---- pure ---- */
 
+bool mountwatch_may_be_handed_over(const struct mount_row *row, const char *source)
+{
+    return mounts_row_is_popfs(row) && (mounts_text_is(row->source, "popfs") ||
+                                        (source != NULL && mounts_text_is(row->source, source)));
+}
+
+/* Several file systems may be it: then none is. */
+static bool find_handed_over(struct slice table, const char *source,
+                             struct mount_identity *ret_identity)
+{
+    struct mount_identity found = {.device = ""};
+    struct mount_row row;
+    while (mounts_take_row(&table, &row)) {
+        if (!mountwatch_may_be_handed_over(&row, source))
+            continue;
+        if (found.device[0] == '\0')
+            found = mounts_row_identity(&row);
+        else if (!mounts_row_is_same_popfs(&row, &found))
+            return false;
+    }
+    if (found.device[0] == '\0')
+        return false;
+    *ret_identity = found;
+    return true;
+}
+
 bool mountwatch_find(struct slice table, const char *device, const char *mountpoint,
-                     struct mount_identity *ret_identity)
+                     const char *source, struct mount_identity *ret_identity)
 {
     bool found = false;
     struct mount_row row;
+    if (device == NULL && strncmp(mountpoint, "/dev/fd/", strlen("/dev/fd/")) == 0)
+        return find_handed_over(table, source, ret_identity);
     while (mounts_take_row(&table, &row)) {
         bool is_here = mounts_text_is(row.mountpoint, mountpoint);
         bool may_be = device == NULL ? is_here && mounts_row_is_popfs(&row)
@@ -56,11 +84,13 @@ static bool connection_of(int session_descriptor, char ret_device[MOUNT_DEVICE_O
 }
 
 /*
- * The number of the connection tells the file system for sure. Where the kernel does not say it,
- * the path does, but for a mount that mount.fuse3 has made before it started popfs: its path is
- * "/dev/fd/N", and nothing is known of it. Nor is of a mount that another namespace holds.
+ * The number of the connection tells the file system for sure. Where the kernel does not say it
+ * (Linux 6.12 does not), the path does. The path of a mount that mount.fuse3 has made before it
+ * started popfs is "/dev/fd/N": such a mount is known only if no other can be it. A mount that
+ * another namespace holds is never known.
  */
-void mountwatch_start(struct mountwatch *watch, int session_descriptor, const char *mountpoint)
+void mountwatch_start(struct mountwatch *watch, int session_descriptor, const char *mountpoint,
+                      const char *source)
 {
     char device[MOUNT_DEVICE_OCTETS];
     bool known = connection_of(session_descriptor, device);
@@ -71,7 +101,7 @@ void mountwatch_start(struct mountwatch *watch, int session_descriptor, const ch
     if (descriptor < 0)
         return;
     if (mounts_read(descriptor, &table) &&
-        mountwatch_find(buffer_slice(&table), known ? device : NULL, mountpoint, &identity))
+        mountwatch_find(buffer_slice(&table), known ? device : NULL, mountpoint, source, &identity))
         mountwatch_start_at(watch, descriptor, &identity);
     else
         close(descriptor);

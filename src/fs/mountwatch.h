@@ -33,8 +33,10 @@ struct mountwatch {
 
 #define MOUNTWATCH_OFF ((struct mountwatch){.descriptor = -1})
 
-/* Just after mounting. `session_descriptor` is of /dev/fuse. */
-void mountwatch_start(struct mountwatch *watch, int session_descriptor, const char *mountpoint);
+/* Just after mounting. `session_descriptor` is of /dev/fuse; `source` is what popfs would have
+ * named the mount. */
+void mountwatch_start(struct mountwatch *watch, int session_descriptor, const char *mountpoint,
+                      const char *source);
 /* The same for a mountinfo that is open, which becomes the watch's, and a mount that it holds. */
 void mountwatch_start_at(struct mountwatch *watch, int descriptor,
                          const struct mount_identity *identity);
@@ -50,11 +52,16 @@ void mountwatch_be_lazy(struct mountwatch *watch);
 /* ---- pure ---- */
 
 /*
- * The popfs that has just been mounted on `mountpoint`; `device` is its file system where that is
- * known, else NULL. A shared parent folder gives one file system several mounts at once.
+ * Finds the popfs that has just been mounted on `mountpoint`; `device` is its file system where
+ * that is known, else NULL. A shared parent folder gives one file system several mounts at once.
+ * "/dev/fd/N" without a device finds the one file system that mountwatch_may_be_handed_over(), if
+ * there is only one.
  */
 bool mountwatch_find(struct slice table, const char *device, const char *mountpoint,
-                     struct mount_identity *ret_identity);
+                     const char *source, struct mount_identity *ret_identity);
+/* True if mount.fuse3 may have made this mount for a popfs that would have named it `source` (may
+ * be NULL): with drop_privileges it names each of them "popfs". */
+bool mountwatch_may_be_handed_over(const struct mount_row *row, const char *source);
 /* What /proc/self/fdinfo/N says of a descriptor of /dev/fuse; older kernels do not. */
 bool mountwatch_connection(struct slice fdinfo, char ret_device[MOUNT_DEVICE_OCTETS]);
 

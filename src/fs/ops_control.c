@@ -147,7 +147,10 @@ void ops_fsyncdir(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_fil
         fuse_reply_err(req, 0);
         return;
     }
+    /* A remount to ro is not seen where the own mount is not known. */
     int refusal = fs_commit_refusal(fs);
+    if (refusal == 0 && !fs_knows_its_mount(fs))
+        refusal = EPERM;
     if (refusal != 0) {
         fuse_reply_err(req, refusal);
         return;

@@ -350,13 +350,7 @@ static void a_mount_that_became_read_only_commits_nothing_until_it_is_writable(v
 {
     struct kernel *kernel = *state;
     static const char row[] = "42 22 0:39 / /mnt rw - fuse.popfs x rw\n";
-    int table = memfd_create("mountinfo", MFD_CLOEXEC);
-    assert_int_equal(write(table, row, strlen(row)), (ssize_t)strlen(row));
-    struct slice text = slice_from_string(row);
-    struct mount_row parsed;
-    assert_true(mounts_take_row(&text, &parsed));
-    const struct mount_identity own = mounts_row_identity(&parsed);
-    mountwatch_start_at(&kernel->fs->mountwatch, table, &own);
+    int table = kernel->fs->mountwatch.descriptor;
     assert_int_equal(pwrite(table, "o", 1, (off_t)(strchr(row, 'w') - row)), 1);
     expect_reply(kernel, send_fsync(kernel, FUSE_ROOT_ID), EROFS);
     a_read_only_mount_takes_no_command_about_removal(state);
@@ -364,6 +358,15 @@ static void a_mount_that_became_read_only_commits_nothing_until_it_is_writable(v
     uint64_t unique = send_fsync(kernel, FUSE_ROOT_ID);
     answer_commit(kernel, FAULT_NONE);
     expect_reply(kernel, unique, 0);
+}
+
+/* It may have been remounted to ro. */
+static void a_mount_that_is_not_known_commits_by_command_alone(void **state)
+{
+    struct kernel *kernel = *state;
+    mountwatch_done(&kernel->fs->mountwatch);
+    expect_reply(kernel, send_fsync(kernel, FUSE_ROOT_ID), EPERM);
+    expect_want(kernel, "commit\n", SYNC_WANT_COMMIT, NULL);
 }
 
 /* ---- control= ---- */
@@ -408,6 +411,7 @@ int main(void)
         TEST(fsync_with_nothing_to_delete_returns_at_once),
         TEST(fsync_of_the_root_is_for_the_owner_and_root_alone),
         TEST(a_mount_that_became_read_only_commits_nothing_until_it_is_writable),
+        TEST(a_mount_that_is_not_known_commits_by_command_alone),
         cmocka_unit_test_setup_teardown(fsync_of_a_read_only_mount_says_that_nothing_can_be_deleted,
                                         set_up_read_only, tear_down),
         cmocka_unit_test_setup_teardown(the_folder_can_be_listed, set_up_visible, tear_down),

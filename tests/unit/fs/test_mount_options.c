@@ -103,10 +103,31 @@ static void others_may_come_in_only_where_the_kernel_checks_modes(void **state)
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct slice table = slice_from_string(cases[i].row);
-        assert_int_equal(mount_is_guarded(table, &own, false), cases[i].of_own);
-        assert_int_equal(mount_is_guarded(table, NULL, false), cases[i].of_any);
-        assert_int_equal(mount_is_guarded(table, &own, true), cases[i].wanted_of_own);
+        assert_int_equal(mount_is_guarded(table, &own, "x", false), cases[i].of_own);
+        assert_int_equal(mount_is_guarded(table, NULL, "x", false), cases[i].of_any);
+        assert_int_equal(mount_is_guarded(table, &own, "x", true), cases[i].wanted_of_own);
     }
+}
+
+static void a_mount_that_is_not_known_is_guarded_by_no_mount_of_another_name(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *table;
+        bool is_guarded; /* where allow_other is wanted */
+    } cases[] = {
+        {"42 1 0:39 / /m rw - fuse.popfs x rw,default_permissions,allow_other", true},
+        {"42 1 0:39 / /m rw - fuse.popfs popfs rw,default_permissions,allow_other", true},
+        {"42 1 0:39 / /m rw - fuse.popfs y rw,default_permissions,allow_other", false},
+        {"42 1 0:39 / /m rw - fuse.popfs popfs rw,default_permissions", false},
+        {"42 1 0:39 / /m rw - fuse.popfs popfs rw,default_permissions,allow_other\n"
+         "43 1 0:40 / /n rw - fuse.popfs popfs rw,allow_other",
+         false},
+        {"", false},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        assert_int_equal(mount_is_guarded(slice_from_string(cases[i].table), NULL, "x", true),
+                         cases[i].is_guarded);
 }
 
 static void a_message_of_libfuse_in_pieces_becomes_one_line(void **state)
@@ -130,6 +151,7 @@ int main(void)
         cmocka_unit_test(a_folder_is_a_mount_point),
         cmocka_unit_test(a_bad_mount_point_is_refused_in_one_line_that_helps),
         cmocka_unit_test(others_may_come_in_only_where_the_kernel_checks_modes),
+        cmocka_unit_test(a_mount_that_is_not_known_is_guarded_by_no_mount_of_another_name),
         cmocka_unit_test(a_message_of_libfuse_in_pieces_becomes_one_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

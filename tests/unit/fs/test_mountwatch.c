@@ -37,7 +37,7 @@ static struct mount_identity first_identity(void)
 static void expect(const char *device, const char *mountpoint, uint64_t id, const char *found)
 {
     struct mount_identity identity;
-    assert_true(mountwatch_find(table, device, mountpoint, &identity));
+    assert_true(mountwatch_find(table, device, mountpoint, "a@host:995", &identity));
     assert_int_equal(identity.id, id);
     assert_string_equal(identity.device, found);
 }
@@ -45,7 +45,7 @@ static void expect(const char *device, const char *mountpoint, uint64_t id, cons
 static void expect_absent(const char *device, const char *mountpoint)
 {
     struct mount_identity identity = {.id = 7, .device = "untouched"};
-    assert_false(mountwatch_find(table, device, mountpoint, &identity));
+    assert_false(mountwatch_find(table, device, mountpoint, "a@host:995", &identity));
     assert_string_equal(identity.device, "untouched");
 }
 
@@ -57,7 +57,6 @@ static void a_mount_is_found_by_its_path_whatever_bytes_it_has(void **state)
     expect_absent(NULL, "/home/a/my");
     expect_absent(NULL, "/home/a/my mail/");
     expect_absent(NULL, "/home/a/my\\040mail");
-    expect_absent(NULL, "/dev/fd/7");
 }
 
 static void of_several_on_one_place_the_last_is_meant(void **state)
@@ -88,6 +87,36 @@ static void of_several_mounts_of_a_file_system_the_one_on_the_mountpoint_is_mean
     expect("0:43", "/shared/mail", 47, "0:43");
     expect("0:43", "/srv/shared/mail", 46, "0:43");
     expect("0:43", "/dev/fd/7", 46, "0:43");
+}
+
+#define OTHER "41 22 0:38 / /a rw - fuse.popfs b@host:995 rw\n"
+#define HANDED_OVER "42 22 0:39 / /b rw - fuse.popfs popfs rw\n"
+#define BOUND "43 22 0:39 / /c rw - fuse.popfs popfs rw\n"
+#define NAMED "44 22 0:41 / /d rw - fuse.popfs a@host:995 rw\n"
+
+static void without_a_device_a_mount_of_mount_fuse3_is_found_if_no_other_can_be_it(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *table;
+        uint64_t id; /* 0: none */
+    } cases[] = {
+        {"", 0},
+        {OTHER, 0},
+        {OTHER HANDED_OVER, 42},
+        {OTHER NAMED, 44},
+        {HANDED_OVER BOUND, 42},
+        {HANDED_OVER NAMED, 0},
+        {HANDED_OVER BOUND NAMED, 0},
+        {"45 22 0:42 / /e rw - fuse.sshfs popfs rw\n" HANDED_OVER, 42},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct mount_identity found = {.id = 0};
+        bool is_found = mountwatch_find(slice_from_string(cases[i].table), NULL, "/dev/fd/7",
+                                        "a@host:995", &found);
+        assert_int_equal(found.id, cases[i].id);
+        assert_int_equal(is_found, cases[i].id != 0);
+    }
 }
 
 static void the_number_of_a_connection_is_a_device(void **state)
@@ -242,7 +271,7 @@ static void a_mount_that_is_in_no_table_is_not_watched(void **state)
 {
     (void)state;
     struct mountwatch watch;
-    mountwatch_start(&watch, -1, "/dev/fd/7");
+    mountwatch_start(&watch, -1, "/dev/fd/7", NULL);
     assert_int_equal(watch.descriptor, -1);
     mountwatch_read(&watch);
     assert_int_equal(mountwatch_state(&watch), MOUNTWATCH_NOTHING_KNOWN);
@@ -261,6 +290,7 @@ int main(void)
         cmocka_unit_test(a_mount_that_is_somewhere_else_now_is_still_mounted),
         cmocka_unit_test(another_mount_at_the_same_place_is_not_taken_for_the_own),
         cmocka_unit_test(a_remount_shows_in_the_flags_of_the_mount_or_of_its_file_system),
+        cmocka_unit_test(without_a_device_a_mount_of_mount_fuse3_is_found_if_no_other_can_be_it),
         cmocka_unit_test(the_number_of_a_connection_is_a_device),
         cmocka_unit_test(what_vanishes_is_unmounted_and_after_a_while_lazily),
         cmocka_unit_test(other_mounts_of_the_file_system_tell_whether_it_is_read_only),
