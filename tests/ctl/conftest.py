@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 WAIT_S = 20
+SOURCE = f"pops://alice-{os.getpid()}@example.org"  # those who test beside this one have others
 
 
 def pytest_sessionstart(session):
@@ -82,7 +83,7 @@ class Fake:
 
     def mount(self, options="", prefix=(), end_s=0):
         words = [*prefix, os.environ["POPFS_FAKE"], str(self.backing), str(self.mountpoint)]
-        words += ["-o", "fsname=pops://alice@example.org" + ("," + options if options else "")]
+        words += ["-o", f"fsname={SOURCE}" + ("," + options if options else "")]
         environment = dict(os.environ, FAKE_END_S=str(end_s))
         self.process = subprocess.Popen(words, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         end = time.monotonic() + WAIT_S

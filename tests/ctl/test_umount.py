@@ -8,7 +8,7 @@ import subprocess
 import time
 
 import pytest
-from conftest import mount_rows
+from conftest import SOURCE, mount_rows
 from test_commands import FAILURE, committed, last_error, on_terminal
 
 NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
@@ -157,7 +157,7 @@ def test_lazily_works_while_somebody_uses_it(flags, pending):
 
 
 def test_the_source_stands_for_the_mount(pending):
-    pending.run("umount", path="pops://alice@example.org")
+    pending.run("umount", path=SOURCE)
     assert not pending.is_mounted()
 
 
@@ -287,6 +287,7 @@ def test_umount_of_a_read_only_one_of_several_mounts_succeeds(pending, bound):
 # -- not root, and umount(8): in a mount namespace, so that /sbin, /dev/fuse and utab of the machine stay as they are
 
 IN_NAMESPACE = """
+umount -a -i -l -t fuse.popfs # copies of mounts of other tests
 mkdir -p {folder}/sbin /run/mount
 ln -s {folder}/popfsctl {folder}/sbin/umount.fuse.popfs
 cp {ctl} {folder}/popfsctl && cp {fake} {folder}/popfs-fake
@@ -295,7 +296,7 @@ chown -R {user}:{user} {backing} {mountpoint}
 mount --bind {folder}/fuse /dev/fuse && mount -t tmpfs tmpfs /run/mount || exit 99
 mount -t overlay overlay -o lowerdir={folder}/sbin:/usr/sbin /usr/sbin || exit 99
 as_user="setpriv --reuid={user} --regid={user} --clear-groups"
-FAKE_END_S=1 $as_user {folder}/popfs-fake {backing} {mountpoint} -o fsname=pops://alice@example.org 2>/dev/null &
+FAKE_END_S=1 $as_user {folder}/popfs-fake {backing} {mountpoint} -o fsname={source} 2>/dev/null &
 until grep -q ' {mountpoint} ' /proc/self/mounts; do sleep 0.02; done
 sed -i "s/\\"pid\\": 0/\\"pid\\": $!/" {backing}/status.json {backing}/after.json
 [[ {user} != 0 ]] || {announce}
@@ -307,14 +308,14 @@ echo "$code"
 """
 
 # What popfs does as root, see src/cli/utab.c.
-ANNOUNCE = "mount -i -f --no-canonicalize -t fuse.popfs -o x-popfs pops://alice@example.org {mountpoint}"
+ANNOUNCE = "mount -i -f --no-canonicalize -t fuse.popfs -o x-popfs {source} {mountpoint}"
 
 NOBODY = 65534
 
 
 def in_namespace(fake, script, user=0, announce=ANNOUNCE):
     words = {"folder": fake.folder, "ctl": fake.ctl, "fake": os.environ["POPFS_FAKE"], "backing": fake.backing,
-             "mountpoint": fake.mountpoint, "user": user}
+             "mountpoint": fake.mountpoint, "user": user, "source": SOURCE}
     text = IN_NAMESPACE.format(script=script.format(**words), announce=announce.format(**words), **words)
     return subprocess.run(["unshare", "--mount", "bash", "-c", text], capture_output=True, text=True, timeout=60)
 
@@ -390,7 +391,7 @@ def test_lazily_and_by_force_reach_the_helper(flags, unmounted):
 
 def test_umount_by_source_reaches_the_helper(unmounted):
     expect_commit(unmounted)
-    assert in_namespace(unmounted, "umount pops://alice@example.org").stdout == "deleted 12 messages\n0\n"
+    assert in_namespace(unmounted, f"umount {SOURCE}").stdout == "deleted 12 messages\n0\n"
 
 
 def in_chroot():

@@ -14,6 +14,7 @@ from mounting import binary, wait_until
 SETUP = """
 set -e
 mount --make-rprivate /
+umount -a -i -l -t fuse.popfs  # copies of mounts of other tests, which would outlive those
 mount -t tmpfs -o mode=755 tmpfs /usr/local/bin
 cp "$1" /usr/local/bin/popfs
 mount --bind "$2" /dev

@@ -198,6 +198,7 @@ def test_lazily_or_by_force_nothing_is_deleted(flag, serve, on_script):
 
 
 IN_NAMESPACE = """
+umount -a -i -l -t fuse.popfs # copies of mounts of other tests, which would outlive those
 mount -t overlay overlay -o lowerdir={folder}/sbin:/usr/sbin /usr/sbin && mkdir -p /run/mount && mount -t tmpfs tmpfs /run/mount || exit 99
 {popfs} || exit 98
 rm {path}/m00001.eml {path}/m00002.eml
