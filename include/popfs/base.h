@@ -134,6 +134,18 @@ bool digest_sha256(struct slice bytes, unsigned char ret_digest[DIGEST_SHA256_OC
  */
 uint64_t hash_bytes(struct slice bytes);
 
+/*
+ * Evidence of a message: proves that a UIDL still names the message that it named before. It is a
+ * SHA-256 of what the header says. Octets that are all 0 mean that there is no evidence.
+ */
+struct evidence {
+    unsigned char octets[DIGEST_SHA256_OCTETS];
+};
+
+bool evidence_is_known(const struct evidence *evidence);
+/* False unless both are known. */
+bool evidence_is_equal(const struct evidence *a, const struct evidence *b);
+
 /* ---- mounts: the rows of /proc/self/mountinfo, see proc(5) ---- */
 
 enum { MOUNT_DEVICE_OCTETS = 24 };

@@ -4,6 +4,7 @@
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <string.h>
 
 static bool digest(const EVP_MD *kind, struct slice a, struct slice b, unsigned char *ret)
 {
@@ -40,4 +41,15 @@ bool digest_md5_hex(struct slice a, struct slice b, char ret_hex[DIGEST_MD5_HEX_
 bool digest_sha256(struct slice bytes, unsigned char ret_digest[DIGEST_SHA256_OCTETS])
 {
     return digest(EVP_sha256(), bytes, (struct slice){NULL, 0}, ret_digest);
+}
+
+bool evidence_is_known(const struct evidence *evidence)
+{
+    static const struct evidence none;
+    return memcmp(evidence, &none, sizeof(none)) != 0;
+}
+
+bool evidence_is_equal(const struct evidence *a, const struct evidence *b)
+{
+    return evidence_is_known(a) && memcmp(a, b, sizeof(*a)) == 0;
 }

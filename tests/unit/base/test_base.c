@@ -95,6 +95,15 @@ static void sha256_of_abc_is_right(void **state)
     assert_memory_equal(digest, "\xba\x78\x16\xbf\x8f\x01\xcf\xea", 8);
 }
 
+static void missing_evidence_equals_nothing(void **state)
+{
+    (void)state;
+    struct evidence none = {0}, one = {.octets = {1}}, last = {.octets = {[31] = 1}};
+    assert_false(evidence_is_known(&none) || evidence_is_equal(&none, &none));
+    assert_true(evidence_is_known(&last) && evidence_is_equal(&one, &one));
+    assert_false(evidence_is_equal(&one, &last) || evidence_is_equal(&one, &none));
+}
+
 static void hashes_depend_on_every_octet_and_the_length(void **state)
 {
     (void)state;
@@ -161,6 +170,7 @@ int main(void)
         cmocka_unit_test(text_of_others_is_shown_without_control_and_8_bit_bytes),
         cmocka_unit_test(the_digest_of_rfc_1939_is_right),
         cmocka_unit_test(sha256_of_abc_is_right),
+        cmocka_unit_test(missing_evidence_equals_nothing),
         cmocka_unit_test(hashes_depend_on_every_octet_and_the_length),
         cmocka_unit_test(a_failure_may_quote_its_own_old_text),
         cmocka_unit_test(every_fault_has_a_name),
