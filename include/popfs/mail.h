@@ -28,5 +28,9 @@ bool mail_header_time(struct slice header, int64_t *ret_seconds);
  */
 bool mail_header_summary(struct slice header, size_t octets_max, struct buffer *ret_from,
                          struct buffer *ret_subject);
+/* The whole text of the first field `name` ("from:", in lower case), made fit in the same way:
+ * addresses stay in it. The same bounds hold. False for want of memory. */
+bool mail_header_text(struct slice header, struct slice name, size_t octets_max,
+                      struct buffer *ret_text);
 
 #endif

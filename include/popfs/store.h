@@ -15,7 +15,8 @@
 #include "popfs/base.h"
 
 enum {
-    STORE_TEXT_OCTETS_MAX = 200, /* of a sender or a subject in the index, cut at a character */
+    STORE_TEXT_OCTETS_MAX = 200,   /* of a sender or a subject in a report, cut at a character */
+    STORE_FIELD_OCTETS_MAX = 4096, /* of a whole field of a header */
 };
 
 #define STORE_OCTETS_UNKNOWN UINT64_MAX
@@ -62,6 +63,7 @@ struct store_message {
     uint64_t exact_octets;  /* as kept; or STORE_OCTETS_UNKNOWN */
     int64_t time_s;         /* or STORE_TIME_UNKNOWN */
     int64_t first_seen_ns;
+    struct evidence evidence;
     bool going; /* a pending removal */
 };
 
@@ -82,9 +84,18 @@ enum fault store_add(struct store *store, const struct store_message *message,
                      struct failure *ret_failure);
 enum fault store_learn_octets(struct store *store, uint64_t id, uint64_t exact_octets,
                               struct failure *ret_failure);
-/* Sender and subject are UTF-8 without control characters, at most STORE_TEXT_OCTETS_MAX octets. */
-enum fault store_learn_header(struct store *store, uint64_t id, int64_t time_s, struct slice from,
-                              struct slice subject, struct failure *ret_failure);
+/* UTF-8 without control characters. */
+struct store_header {
+    int64_t time_s;                 /* or STORE_TIME_UNKNOWN */
+    struct slice sender;            /* as reports say it; cut at STORE_TEXT_OCTETS_MAX octets */
+    struct slice from, to, subject; /* whole; at most STORE_FIELD_OCTETS_MAX octets each */
+};
+
+enum fault store_learn_header(struct store *store, uint64_t id, const struct store_header *header,
+                              struct failure *ret_failure);
+/* Evidence that is not known takes back what was learned. */
+enum fault store_learn_evidence(struct store *store, uint64_t id, const struct evidence *evidence,
+                                struct failure *ret_failure);
 /* The messages have left the maildrop: their rows, bodies and pending removals. Only id, UIDL and
  * listed size are looked at; the index need not have the message, and an empty UIDL is that of one
  * for which no wish was noted. */
@@ -107,13 +118,28 @@ enum fault store_set_fact(struct store *store, const char *name, int64_t value,
 
 /* ---- pending removals ---- */
 
+/* All that proves a message without the index. */
+struct store_removal {
+    struct slice uidl;
+    uint64_t listed_octets;     /* 0: LIST said nothing usable */
+    struct evidence evidence;   /* octets of 0: there is none */
+    int64_t time_s;             /* or STORE_TIME_UNKNOWN */
+    struct slice from, subject; /* as in a report; what is beyond STORE_TEXT_OCTETS_MAX is cut */
+    bool going;                 /* false: the wish is taken back */
+};
+
 /*
  * The user wishes that the message goes, or takes that back. When this returns the wish has been
  * given to the kernel, so it outlives the process; store_flush() makes it outlive a power cut. Any
- * thread; a write of some dozen octets. FAULT_DISK: the wish is not noted.
+ * thread; a write of some hundred octets. FAULT_DISK: the wish is not noted.
  */
-enum fault store_note_removal(struct store *store, struct slice uidl, uint64_t listed_octets,
-                              bool going, struct failure *ret_failure);
+enum fault store_note_removal(struct store *store, const struct store_removal *removal,
+                              struct failure *ret_failure);
+/* Gives every removal that is pending, oldest wish first, also of messages that the index does not
+ * know. `each` borrows and returns false to stop (FAULT_MEMORY). */
+enum fault store_load_removals(struct store *store,
+                               bool (*each)(void *context, const struct store_removal *removal),
+                               void *context, struct failure *ret_failure);
 /*
  * No message is going any more: what has been noted is over, and on the disk it is when this
  * returns. Cheaper than to take each wish back, where many have come true; does nothing where the

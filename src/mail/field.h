@@ -7,7 +7,7 @@
 #include "popfs/mail.h"
 
 enum {
-    FIELD_OCTETS_MAX = 2000, /* looked at of one field; a folded Received is well below */
+    FIELD_OCTETS_MAX = 4097, /* looked at of one field, with the NUL behind it */
 };
 
 /* At most MAIL_HEADER_OCTETS_MAX of it. */

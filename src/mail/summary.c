@@ -75,7 +75,7 @@ static char *read_from(const char *text)
     return clean;
 }
 
-static char *read_subject(const char *text)
+static char *read_text(const char *text)
 {
     char *utf8 = words_to_utf8(text);
     char *clean = clean_text(utf8);
@@ -117,9 +117,26 @@ bool mail_header_summary(struct slice header, size_t octets_max, struct buffer *
     CLEANUP_BUFFER struct buffer from = {0};
     CLEANUP_BUFFER struct buffer subject = {0};
     if ((has_from && !append_cut(read_from(from_text), octets_max, &from)) ||
-        (has_subject && !append_cut(read_subject(subject_text), octets_max, &subject)))
+        (has_subject && !append_cut(read_text(subject_text), octets_max, &subject)))
         return false;
     replace(ret_from, &from);
     replace(ret_subject, &subject);
+    return true;
+}
+
+bool mail_header_text(struct slice header, struct slice name, size_t octets_max,
+                      struct buffer *ret_text)
+{
+    char text[FIELD_OCTETS_MAX];
+    struct slice rest = field_header(header);
+    struct slice line;
+    bool found = false;
+    while (!found && field_take_line(&rest, &line))
+        found = field_read(line, name, &rest, text);
+
+    CLEANUP_BUFFER struct buffer read = {0};
+    if (found && !append_cut(read_text(text), octets_max, &read))
+        return false;
+    replace(ret_text, &read);
     return true;
 }

@@ -22,7 +22,7 @@
 
 enum {
     INDEX_APPLICATION = 0x706f7066, /* "popf" */
-    INDEX_VERSION = 1,
+    INDEX_VERSION = 2,              /* 1: popfs 0.1.0 and 0.1.1 */
 };
 
 static const char configuration[] =
@@ -36,18 +36,25 @@ static const char configuration[] =
     "PRAGMA journal_size_limit = 16777216;";
 
 /*
- * AUTOINCREMENT keeps the highest id that there ever was. `flags` are the Maildir's. Of a body that
- * is a file, `used` counts up with each use; of one in a pack, `pack` and `place` say where it is;
- * all are NULL where none is known to be kept. `fact` is for the caller, `pack` (a row for
- * each) and `state` for the store itself.
+ * AUTOINCREMENT keeps the highest id that there ever was. Of a body that is a file, `used` counts
+ * up with each use; of one in a pack, `pack` and `place` say where it is; all are NULL where none
+ * is known to be kept. `sum` is the body's checksum, `name` a readable name that never changes;
+ * both may be NULL. `header` is a table of its own, so that an opening, which reads every message,
+ * does not read through the texts; its sender is cut for reports, and the other fields are whole,
+ * or NULL where version 1 did not keep them. `fact` is for the caller, `pack` (a row for each) and
+ * `state` for the store itself.
  */
+#define MESSAGE_TABLES                                                                             \
+    "CREATE TABLE message(id INTEGER PRIMARY KEY AUTOINCREMENT, uidl BLOB NOT NULL UNIQUE,"        \
+    " listed INTEGER NOT NULL, exact INTEGER, time INTEGER, first_seen INTEGER NOT NULL,"          \
+    " going INTEGER NOT NULL DEFAULT 0, used INTEGER, pack INTEGER, place INTEGER, sum INTEGER,"   \
+    " evidence BLOB, name TEXT);"                                                                  \
+    "CREATE INDEX message_going ON message(id) WHERE going = 1;"                                   \
+    "CREATE TABLE header(id INTEGER PRIMARY KEY, sender TEXT NOT NULL, author TEXT,"               \
+    " recipients TEXT, subject TEXT);"
+
 static const char schema[] =
-    "BEGIN;"
-    "CREATE TABLE message(id INTEGER PRIMARY KEY AUTOINCREMENT, uidl BLOB NOT NULL UNIQUE,"
-    " listed INTEGER NOT NULL, exact INTEGER, time INTEGER, first_seen INTEGER NOT NULL,"
-    " sender TEXT, subject TEXT, going INTEGER NOT NULL DEFAULT 0,"
-    " flags INTEGER NOT NULL DEFAULT 0, used INTEGER, pack INTEGER, place INTEGER);"
-    "CREATE INDEX message_going ON message(id) WHERE going = 1;"
+    "BEGIN;" MESSAGE_TABLES
     "CREATE TABLE fact(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE pack(name INTEGER PRIMARY KEY, used INTEGER NOT NULL, erased INTEGER NOT NULL);"
     "CREATE TABLE state(generation TEXT NOT NULL, boot TEXT NOT NULL, opening INTEGER NOT NULL,"
@@ -57,25 +64,47 @@ static const char schema[] =
     "PRAGMA user_version = %d;"
     "COMMIT;";
 
+/* Keeps ids, times, sizes and where the bodies are, also the highest id that there ever was. */
+static const char migration_from_1[] =
+    "BEGIN;"
+    "DROP INDEX message_going;"
+    "ALTER TABLE message RENAME TO message_1;" MESSAGE_TABLES
+    "INSERT INTO message(id, uidl, listed, exact, time, first_seen, going, used, pack, place)"
+    " SELECT id, uidl, listed, exact, time, first_seen, going, used, pack, place FROM message_1"
+    " ORDER BY id;"
+    "INSERT INTO header(id, sender, subject) SELECT id, sender, coalesce(subject, '')"
+    " FROM message_1 WHERE sender IS NOT NULL ORDER BY id;"
+    "DELETE FROM sqlite_sequence WHERE name = 'message';"
+    "INSERT INTO sqlite_sequence SELECT 'message', seq FROM sqlite_sequence"
+    " WHERE name = 'message_1';"
+    "DROP TABLE message_1;"
+    "PRAGMA user_version = %d;"
+    "COMMIT;";
+
 /* A listed size of 0 says nothing, so it contradicts none. */
 #define SAME_MESSAGE "uidl = ?1 AND (listed = ?2 OR listed = 0 OR ?2 = 0)"
 
 static const char *const statement_texts[INDEX_STATEMENTS_COUNT] = {
     [INDEX_BEGIN] = "BEGIN",
     [INDEX_COMMIT] = "COMMIT",
-    [INDEX_LOAD] = "SELECT id, uidl, listed, exact, time, first_seen, going FROM message"
+    [INDEX_LOAD] = "SELECT id, uidl, listed, exact, time, first_seen, going, evidence FROM message"
                    " ORDER BY id",
     [INDEX_SIZES] = "SELECT id, exact, used, pack, place FROM message ORDER BY id",
-    [INDEX_ADD] = "INSERT INTO message(id, uidl, listed, exact, time, first_seen, going)"
-                  " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    [INDEX_ADD] = "INSERT INTO message(id, uidl, listed, exact, time, first_seen, going, evidence)"
+                  " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     [INDEX_FIND_UIDL] = "SELECT id, listed FROM message WHERE uidl = ?1",
     [INDEX_DELETE] = "DELETE FROM message WHERE id = ?1",
     /* Without a condition SQLite drops the pages and looks at none. */
     [INDEX_DELETE_ALL] = "DELETE FROM message",
+    [INDEX_DELETE_HEADER] = "DELETE FROM header WHERE id = ?1",
+    [INDEX_DELETE_ALL_HEADERS] = "DELETE FROM header",
     [INDEX_IDS] = "SELECT id FROM message ORDER BY id",
     [INDEX_LEARN_OCTETS] = "UPDATE message SET exact = ?2 WHERE id = ?1",
-    [INDEX_LEARN_HEADER] = "UPDATE message SET time = ?2, sender = ?3, subject = ?4 WHERE id = ?1",
-    [INDEX_SUMMARY] = "SELECT sender, subject FROM message WHERE id = ?1",
+    [INDEX_LEARN_TIME] = "UPDATE message SET time = ?2 WHERE id = ?1",
+    [INDEX_LEARN_HEADER] = "INSERT OR REPLACE INTO header SELECT ?1, ?2, ?3, ?4, ?5"
+                           " WHERE EXISTS (SELECT 1 FROM message WHERE id = ?1)",
+    [INDEX_LEARN_EVIDENCE] = "UPDATE message SET evidence = ?2 WHERE id = ?1",
+    [INDEX_SUMMARY] = "SELECT sender, subject FROM header WHERE id = ?1",
     [INDEX_FACT] = "SELECT value FROM fact WHERE name = ?1",
     [INDEX_SET_FACT] = "INSERT OR REPLACE INTO fact VALUES(?1, ?2)",
     [INDEX_LAST_ID] = "SELECT seq FROM sqlite_sequence WHERE name = 'message'",
@@ -93,6 +122,8 @@ static const char *const statement_texts[INDEX_STATEMENTS_COUNT] = {
     [INDEX_MAKE_GOING] = "INSERT INTO message(uidl, listed, first_seen, going)"
                          " VALUES(?1, ?2, ?3, 1) ON CONFLICT(uidl) DO NOTHING",
     [INDEX_GOING] = "SELECT uidl, listed FROM message WHERE going = 1 ORDER BY id",
+    [INDEX_REMOVALS] = "SELECT uidl, listed, evidence, time, sender, subject FROM message"
+                       " LEFT JOIN header USING(id) WHERE going = 1 ORDER BY id",
     [INDEX_GOING_ROWS] = "SELECT uidl, listed FROM message NOT INDEXED WHERE going = 1",
 };
 
@@ -254,6 +285,14 @@ int index_bind_uidl(sqlite3_stmt *statement, int at, struct slice uidl)
     return sqlite3_bind_blob64(statement, at, uidl.data, uidl.len, SQLITE_STATIC);
 }
 
+int index_bind_evidence(sqlite3_stmt *statement, int at, const struct evidence *evidence)
+{
+    if (!evidence_is_known(evidence))
+        return sqlite3_bind_null(statement, at);
+    return sqlite3_bind_blob(statement, at, evidence->octets, sizeof(evidence->octets),
+                             SQLITE_STATIC);
+}
+
 struct slice index_column_bytes(sqlite3_stmt *statement, int at)
 {
     const char *data = sqlite3_column_blob(statement, at);
@@ -266,6 +305,22 @@ uint64_t index_column_octets(sqlite3_stmt *statement, int at)
     if (sqlite3_column_type(statement, at) == SQLITE_NULL)
         return STORE_OCTETS_UNKNOWN;
     return (uint64_t)sqlite3_column_int64(statement, at);
+}
+
+int64_t index_column_time(sqlite3_stmt *statement, int at)
+{
+    if (sqlite3_column_type(statement, at) == SQLITE_NULL)
+        return STORE_TIME_UNKNOWN;
+    return sqlite3_column_int64(statement, at);
+}
+
+struct evidence index_column_evidence(sqlite3_stmt *statement, int at)
+{
+    struct evidence evidence = {0};
+    struct slice bytes = index_column_bytes(statement, at);
+    if (bytes.len == sizeof(evidence.octets))
+        memcpy(evidence.octets, bytes.data, bytes.len);
+    return evidence;
 }
 
 static void column_word(sqlite3_stmt *statement, int at, char ret_word[INDEX_WORD_OCTETS])
@@ -324,14 +379,27 @@ static enum fault number_of(struct index *index, const char *sql, int64_t *ret_n
     return fault;
 }
 
-static enum fault make_schema(struct index *index, struct failure *ret_failure)
+/* All or nothing: `text` is one transaction. */
+static enum fault run_whole(struct index *index, const char *text, struct failure *ret_failure)
 {
-    char text[sizeof(schema) + 32];
-    snprintf(text, sizeof(text), schema, INDEX_APPLICATION, INDEX_VERSION);
     enum fault fault = run(index, text, ret_failure);
     if (fault != FAULT_NONE)
         index_rollback(index);
     return fault;
+}
+
+static enum fault make_schema(struct index *index, struct failure *ret_failure)
+{
+    char text[sizeof(schema) + 32];
+    snprintf(text, sizeof(text), schema, INDEX_APPLICATION, INDEX_VERSION);
+    return run_whole(index, text, ret_failure);
+}
+
+static enum fault migrate_from_1(struct index *index, struct failure *ret_failure)
+{
+    char text[sizeof(migration_from_1) + 32];
+    snprintf(text, sizeof(text), migration_from_1, INDEX_VERSION);
+    return run_whole(index, text, ret_failure);
 }
 
 /* An empty file is an index that is new. */
@@ -349,6 +417,8 @@ static enum fault check_version(struct index *index, struct failure *ret_failure
         return make_schema(index, ret_failure);
     if (application != INDEX_APPLICATION)
         return unreadable(index, ret_failure, "it is not one of popfs");
+    if (version == 1)
+        return migrate_from_1(index, ret_failure);
     if (version != INDEX_VERSION)
         return unreadable(index, ret_failure, "it is of another version of popfs");
     return FAULT_NONE;

@@ -17,8 +17,12 @@ enum index_statement {
     INDEX_DELETE,
     INDEX_LEARN_OCTETS,
     INDEX_DELETE_ALL,
+    INDEX_DELETE_HEADER,
+    INDEX_DELETE_ALL_HEADERS,
     INDEX_IDS,
+    INDEX_LEARN_TIME,
     INDEX_LEARN_HEADER,
+    INDEX_LEARN_EVIDENCE,
     INDEX_SUMMARY,
     INDEX_FACT,
     INDEX_SET_FACT,
@@ -34,6 +38,7 @@ enum index_statement {
     INDEX_MAKE_GOING,
     INDEX_GOING,
     INDEX_GOING_ROWS,
+    INDEX_REMOVALS,
     INDEX_STATEMENTS_COUNT,
 };
 
@@ -105,8 +110,12 @@ enum fault index_set_state(struct index *index, const struct index_state *state,
 int index_bind_octets(sqlite3_stmt *statement, int at, uint64_t octets);
 int index_bind_time(sqlite3_stmt *statement, int at, int64_t time_s);
 int index_bind_uidl(sqlite3_stmt *statement, int at, struct slice uidl);
+int index_bind_evidence(sqlite3_stmt *statement, int at, const struct evidence *evidence);
 /* Borrowed until the next row. */
 struct slice index_column_bytes(sqlite3_stmt *statement, int at);
 uint64_t index_column_octets(sqlite3_stmt *statement, int at);
+int64_t index_column_time(sqlite3_stmt *statement, int at);
+/* Evidence that is not known if the column does not hold any. */
+struct evidence index_column_evidence(sqlite3_stmt *statement, int at);
 
 #endif

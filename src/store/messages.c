@@ -23,12 +23,11 @@ static void read_message(sqlite3_stmt *statement, struct store_message *ret_mess
         .uidl = index_column_bytes(statement, 1),
         .listed_octets = index_column_octets(statement, 2),
         .exact_octets = index_column_octets(statement, 3),
-        .time_s = STORE_TIME_UNKNOWN,
+        .time_s = index_column_time(statement, 4),
         .first_seen_ns = sqlite3_column_int64(statement, 5),
         .going = sqlite3_column_int(statement, 6) != 0,
+        .evidence = index_column_evidence(statement, 7),
     };
-    if (sqlite3_column_type(statement, 4) != SQLITE_NULL)
-        ret_message->time_s = sqlite3_column_int64(statement, 4);
 }
 
 enum fault store_load(struct store *store,
@@ -61,9 +60,13 @@ static void read_leaving(sqlite3_stmt *statement, struct leaving *ret_leaving)
 
 static enum fault delete_row(struct store *store, uint64_t id, struct failure *ret_failure)
 {
-    sqlite3_stmt *statement = index_use(&store->index, INDEX_DELETE);
-    int bad = sqlite3_bind_int64(statement, 1, (int64_t)id);
-    return index_change(&store->index, INDEX_DELETE, bad, ret_failure);
+    static const enum index_statement statements[] = {INDEX_DELETE, INDEX_DELETE_HEADER};
+    enum fault fault = FAULT_NONE;
+    for (size_t i = 0; i < 2 && fault == FAULT_NONE; i++) {
+        int bad = sqlite3_bind_int64(index_use(&store->index, statements[i]), 1, (int64_t)id);
+        fault = index_change(&store->index, statements[i], bad, ret_failure);
+    }
+    return fault;
 }
 
 /* In this order: see removals.c. */
@@ -101,8 +104,10 @@ static enum fault delete_rows(struct store *store, const struct store_message *m
     bool all;
     enum fault fault = are_all(store, messages, count, &all, ret_failure);
     if (fault == FAULT_NONE && all) {
-        (void)index_use(&store->index, INDEX_DELETE_ALL);
-        return index_change(&store->index, INDEX_DELETE_ALL, SQLITE_OK, ret_failure);
+        fault = index_change(&store->index, INDEX_DELETE_ALL, SQLITE_OK, ret_failure);
+        if (fault == FAULT_NONE)
+            fault = index_change(&store->index, INDEX_DELETE_ALL_HEADERS, SQLITE_OK, ret_failure);
+        return fault;
     }
     for (size_t i = 0; i < count && fault == FAULT_NONE; i++)
         fault = delete_row(store, messages[i].id, ret_failure);
@@ -132,7 +137,8 @@ static enum fault insert(struct store *store, const struct store_message *messag
               index_bind_octets(statement, 4, message->exact_octets) |
               index_bind_time(statement, 5, message->time_s) |
               sqlite3_bind_int64(statement, 6, message->first_seen_ns) |
-              sqlite3_bind_int(statement, 7, message->going);
+              sqlite3_bind_int(statement, 7, message->going) |
+              index_bind_evidence(statement, 8, &message->evidence);
     return index_try(&store->index, INDEX_ADD, bad, ret_conflict, ret_failure);
 }
 
@@ -188,21 +194,45 @@ static int bind_text(sqlite3_stmt *statement, int at, struct slice text)
                                SQLITE_STATIC, SQLITE_UTF8);
 }
 
-enum fault store_learn_header(struct store *store, uint64_t id, int64_t time_s, struct slice from,
-                              struct slice subject, struct failure *ret_failure)
+enum fault store_learn_header(struct store *store, uint64_t id, const struct store_header *header,
+                              struct failure *ret_failure)
 {
-    sqlite3_stmt *statement = index_use(&store->index, INDEX_LEARN_HEADER);
+    sqlite3_stmt *statement = index_use(&store->index, INDEX_LEARN_TIME);
     int bad = sqlite3_bind_int64(statement, 1, (int64_t)id) |
-              index_bind_time(statement, 2, time_s) | bind_text(statement, 3, from) |
-              bind_text(statement, 4, subject);
+              index_bind_time(statement, 2, header->time_s);
+    enum fault fault = index_change(&store->index, INDEX_LEARN_TIME, bad, ret_failure);
+    if (fault != FAULT_NONE)
+        return fault;
+    statement = index_use(&store->index, INDEX_LEARN_HEADER);
+    bad = sqlite3_bind_int64(statement, 1, (int64_t)id) |
+          bind_text(statement, 2, text_cut(header->sender)) |
+          bind_text(statement, 3, header->from) | bind_text(statement, 4, header->to) |
+          bind_text(statement, 5, header->subject);
     return index_change(&store->index, INDEX_LEARN_HEADER, bad, ret_failure);
+}
+
+enum fault store_learn_evidence(struct store *store, uint64_t id, const struct evidence *evidence,
+                                struct failure *ret_failure)
+{
+    sqlite3_stmt *statement = index_use(&store->index, INDEX_LEARN_EVIDENCE);
+    int bad =
+        sqlite3_bind_int64(statement, 1, (int64_t)id) | index_bind_evidence(statement, 2, evidence);
+    return index_change(&store->index, INDEX_LEARN_EVIDENCE, bad, ret_failure);
+}
+
+struct slice text_cut(struct slice text)
+{
+    if (text.len <= STORE_TEXT_OCTETS_MAX)
+        return text;
+    text.len = STORE_TEXT_OCTETS_MAX;
+    while (text.len > 0 && ((unsigned char)text.data[text.len] & 0xc0) == 0x80)
+        text.len--;
+    return slice_trim(text);
 }
 
 static void copy_text(sqlite3_stmt *statement, int at, char ret_text[STORE_TEXT_OCTETS_MAX + 1])
 {
-    struct slice text = index_column_bytes(statement, at);
-    if (text.len > STORE_TEXT_OCTETS_MAX)
-        text.len = 0;
+    struct slice text = text_cut(index_column_bytes(statement, at));
     memcpy(ret_text, text.data, text.len);
     ret_text[text.len] = '\0';
 }

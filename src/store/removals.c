@@ -26,11 +26,38 @@ struct fold {
     int64_t now_ns;
 };
 
-enum fault store_note_removal(struct store *store, struct slice uidl, uint64_t listed_octets,
-                              bool going, struct failure *ret_failure)
+enum fault store_note_removal(struct store *store, const struct store_removal *removal,
+                              struct failure *ret_failure)
 {
-    const struct wish wish = {uidl, listed_octets, going};
+    const struct wish wish = {removal->uidl, removal->listed_octets, removal->going};
     return journal_note(&store->journal, &wish, ret_failure);
+}
+
+enum fault store_load_removals(struct store *store,
+                               bool (*each)(void *context, const struct store_removal *removal),
+                               void *context, struct failure *ret_failure)
+{
+    struct index *index = &store->index;
+    sqlite3_stmt *statement = index_use(index, INDEX_REMOVALS);
+    bool row;
+    for (;;) {
+        enum fault fault = index_row(index, INDEX_REMOVALS, SQLITE_OK, &row, ret_failure);
+        if (fault != FAULT_NONE || !row)
+            return fault;
+        const struct store_removal removal = {
+            .uidl = index_column_bytes(statement, 0),
+            .listed_octets = index_column_octets(statement, 1),
+            .evidence = index_column_evidence(statement, 2),
+            .time_s = index_column_time(statement, 3),
+            .from = index_column_bytes(statement, 4),
+            .subject = text_cut(index_column_bytes(statement, 5)),
+            .going = true,
+        };
+        if (!each(context, &removal)) {
+            index_end(index, INDEX_REMOVALS);
+            return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
+        }
+    }
 }
 
 static enum fault collect(void *context, const struct wish *wish, struct failure *ret_failure)

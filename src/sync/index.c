@@ -210,17 +210,24 @@ void engine_index_header(struct sync *sync, const struct maildrop_message *messa
                          struct slice header)
 {
     struct failure failure;
-    int64_t seconds;
+    struct store_header learned = {0};
+    CLEANUP_BUFFER struct buffer sender = {0};
     CLEANUP_BUFFER struct buffer from = {0};
+    CLEANUP_BUFFER struct buffer to = {0};
     CLEANUP_BUFFER struct buffer subject = {0};
-    if (!is_indexed(sync, message) || !maildrop_message_time(message, &seconds))
+    if (!is_indexed(sync, message) || !maildrop_message_time(message, &learned.time_s))
         return;
-    /* Sender and subject are for reports: for want of memory they are missing there. */
+    /* For reports and for searches: for want of memory they are missing there. */
     if (header.len > 0)
-        (void)mail_header_summary(header, STORE_TEXT_OCTETS_MAX, &from, &subject);
+        (void)(mail_header_summary(header, STORE_FIELD_OCTETS_MAX, &sender, &subject) &&
+               mail_header_text(header, SLICE_LITERAL("from:"), STORE_FIELD_OCTETS_MAX, &from) &&
+               mail_header_text(header, SLICE_LITERAL("to:"), STORE_FIELD_OCTETS_MAX, &to));
+    learned.sender = buffer_slice(&sender);
+    learned.from = buffer_slice(&from);
+    learned.to = buffer_slice(&to);
+    learned.subject = buffer_slice(&subject);
     note_result(sync,
-                store_learn_header(sync->store, maildrop_message_id(message), seconds,
-                                   buffer_slice(&from), buffer_slice(&subject), &failure),
+                store_learn_header(sync->store, maildrop_message_id(message), &learned, &failure),
                 &failure);
 }
 
@@ -234,11 +241,10 @@ void engine_index_forget(struct sync *sync, const struct maildrop_message *messa
     if (recent->learnt_octets)
         note_result(sync, store_learn_octets(sync->store, id, STORE_OCTETS_UNKNOWN, &failure),
                     &failure);
-    if (recent->learnt_time)
-        note_result(sync,
-                    store_learn_header(sync->store, id, STORE_TIME_UNKNOWN, (struct slice){0},
-                                       (struct slice){0}, &failure),
-                    &failure);
+    if (recent->learnt_time) {
+        const struct store_header nothing = {.time_s = STORE_TIME_UNKNOWN};
+        note_result(sync, store_learn_header(sync->store, id, &nothing, &failure), &failure);
+    }
 }
 
 static void write_fact(struct sync *sync, const char *name, size_t value)

@@ -260,8 +260,14 @@ static enum fault note_wish(struct sync *sync, const struct maildrop_message *me
     struct failure failure;
     if (!outlives_session(sync, message))
         return FAULT_NONE;
-    enum fault fault = store_note_removal(sync->store, maildrop_message_uidl(message),
-                                          maildrop_message_listed_octets(message), going, &failure);
+    struct store_removal removal = {
+        .uidl = maildrop_message_uidl(message),
+        .listed_octets = maildrop_message_listed_octets(message),
+        .time_s = STORE_TIME_UNKNOWN,
+        .going = going,
+    };
+    (void)maildrop_message_time(message, &removal.time_s);
+    enum fault fault = store_note_removal(sync->store, &removal, &failure);
     if (fault != FAULT_NONE)
         log_write(LOG_LEVEL_ERROR, "%s", failure.text);
     else if (!atomic_exchange(&sync->journal_has_grown, true))

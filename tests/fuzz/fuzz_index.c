@@ -125,16 +125,20 @@ static bool add(struct store *store, const struct seen *seen)
         .time_s = STORE_TIME_UNKNOWN,
         .first_seen_ns = 1,
     };
+    const struct store_header header = {
+        .time_s = 7, .sender = SLICE_LITERAL("from"), .subject = SLICE_LITERAL("subject")};
     struct store_summary summary;
     if (!is_done(store_add(store, &message, NULL)) ||
-        !is_done(store_learn_header(store, message.id, 7, SLICE_LITERAL("from"),
-                                    SLICE_LITERAL("subject"), NULL)) ||
+        !is_done(store_learn_header(store, message.id, &header, NULL)) ||
         !is_done(store_flush(store, NULL)))
         return false;
     store_summary(store, message.id, &summary);
     MUST(strcmp(summary.subject, "subject") == 0);
-    MUST(store_note_removal(store, precious.uidl, seen->precious_octets, false, NULL) ==
-         FAULT_NONE);
+    MUST(store_note_removal(store,
+                            &(struct store_removal){.uidl = precious.uidl,
+                                                    .listed_octets = seen->precious_octets,
+                                                    .going = false},
+                            NULL) == FAULT_NONE);
     return true;
 }
 

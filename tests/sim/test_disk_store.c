@@ -120,7 +120,10 @@ static void note(struct world *w, size_t i, bool going)
     char uidl[16];
     struct message *message = &w->messages[i];
     struct slice name = message_at(w, i, uidl).uidl;
-    if (store_note_removal(w->store, name, LISTED_OCTETS, going, NULL) != FAULT_NONE)
+    if (store_note_removal(
+            w->store,
+            &(struct store_removal){.uidl = name, .listed_octets = LISTED_OCTETS, .going = going},
+            NULL) != FAULT_NONE)
         return;
     message->is_going = going;
     message->if_killed = going ? GOING : NOT_GOING;

@@ -249,8 +249,11 @@ bool forget(struct store *store, uint64_t id, const char *uidl, uint64_t listed_
 
 bool note(struct store *store, const char *uidl, uint64_t listed_octets, bool going)
 {
-    return store_note_removal(store, slice_from_string(uidl), listed_octets, going, NULL) ==
-           FAULT_NONE;
+    const struct store_removal removal = {.uidl = slice_from_string(uidl),
+                                          .listed_octets = listed_octets,
+                                          .time_s = STORE_TIME_UNKNOWN,
+                                          .going = going};
+    return store_note_removal(store, &removal, NULL) == FAULT_NONE;
 }
 
 static bool load_one(void *context, const struct store_message *message)

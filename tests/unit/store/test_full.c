@@ -217,8 +217,9 @@ static void a_wish_that_cannot_be_noted_is_a_fault_and_spoils_no_other(void **st
     memset(uidl, 'x', sizeof(uidl));
     enum fault fault = FAULT_NONE;
     while (fault == FAULT_NONE && noted_count < 100) {
-        fault = store_note_removal(f->store, (struct slice){uidl, sizeof(uidl) - noted_count}, 3,
-                                   true, &failure);
+        const struct store_removal removal = {
+            .uidl = {uidl, sizeof(uidl) - noted_count}, .listed_octets = 3, .going = true};
+        fault = store_note_removal(f->store, &removal, &failure);
         noted_count++;
     }
     assert_int_equal(fault, FAULT_DISK);

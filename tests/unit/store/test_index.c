@@ -120,9 +120,10 @@ static void sizes_and_headers_are_learned(void **state)
     store_summary(f->store, 1, &summary);
     assert_string_equal(summary.from, "");
     assert_int_equal(store_learn_octets(f->store, 1, 12, NULL), FAULT_NONE);
-    assert_int_equal(store_learn_header(f->store, 1, 1234, SLICE_LITERAL("Jan Nov\xc3\xa1k"),
-                                        SLICE_LITERAL("Offer"), NULL),
-                     FAULT_NONE);
+    const struct store_header header = {.time_s = 1234,
+                                        .sender = SLICE_LITERAL("Jan Nov\xc3\xa1k"),
+                                        .subject = SLICE_LITERAL("Offer")};
+    assert_int_equal(store_learn_header(f->store, 1, &header, NULL), FAULT_NONE);
     store_must_reopen(f);
     load(f->store, &loaded);
     assert_int_equal(loaded.last.exact_octets, 12);
@@ -141,29 +142,68 @@ static void a_header_without_a_time_and_texts_is_learned(void **state)
     struct loaded loaded;
     struct store_summary summary;
     assert_true(add(f->store, 1, "a", 10));
-    assert_int_equal(store_learn_header(f->store, 1, STORE_TIME_UNKNOWN, (struct slice){NULL, 0},
-                                        (struct slice){NULL, 0}, NULL),
-                     FAULT_NONE);
+    const struct store_header header = {.time_s = STORE_TIME_UNKNOWN};
+    assert_int_equal(store_learn_header(f->store, 1, &header, NULL), FAULT_NONE);
     load(f->store, &loaded);
     assert_true(loaded.last.time_s == STORE_TIME_UNKNOWN);
     store_summary(f->store, 1, &summary);
     assert_string_equal(summary.subject, "");
 }
 
-static void texts_of_the_greatest_length_come_back_whole(void **state)
+static void a_whole_text_is_kept_and_cut_for_reports(void **state)
 {
     struct fixture *f = *state;
     struct store_summary summary;
-    char text[STORE_TEXT_OCTETS_MAX + 1];
-    memset(text, 'x', STORE_TEXT_OCTETS_MAX);
-    text[STORE_TEXT_OCTETS_MAX] = '\0';
+    char text[STORE_FIELD_OCTETS_MAX];
+    memset(text, 'x', sizeof(text));
+    memcpy(text + STORE_TEXT_OCTETS_MAX - 1, "\xc3\xa9", 2);
+    const struct slice whole = {text, sizeof(text)};
+    const struct store_header header = {5, {text, STORE_TEXT_OCTETS_MAX - 1}, whole, whole, whole};
     assert_true(add(f->store, 1, "a", 10));
-    assert_int_equal(
-        store_learn_header(f->store, 1, 1, slice_from_string(text), slice_from_string(text), NULL),
-        FAULT_NONE);
+    assert_int_equal(store_learn_header(f->store, 1, &header, NULL), FAULT_NONE);
     store_summary(f->store, 1, &summary);
-    assert_string_equal(summary.from, text);
-    assert_string_equal(summary.subject, text);
+    assert_int_equal(strlen(summary.from), STORE_TEXT_OCTETS_MAX - 1);
+    assert_string_equal(summary.from, summary.subject);
+    store_must_close(f);
+    assert_int_equal(sql_number(f, "SELECT sum(length(author)) + sum(length(recipients))"
+                                   " + sum(length(subject)) FROM header"),
+                     3 * (STORE_FIELD_OCTETS_MAX - 1));
+}
+
+static void evidence_is_learned_and_taken_back(void **state)
+{
+    struct fixture *f = *state;
+    struct loaded loaded;
+    struct evidence evidence = {"0123456789abcdef0123456789abcde"};
+    assert_true(add(f->store, 1, "a", 10));
+    load(f->store, &loaded);
+    assert_false(evidence_is_known(&loaded.last.evidence));
+    assert_int_equal(store_learn_evidence(f->store, 1, &evidence, NULL), FAULT_NONE);
+    store_must_reopen(f);
+    load(f->store, &loaded);
+    assert_true(evidence_is_equal(&loaded.last.evidence, &evidence));
+    evidence = (struct evidence){{0}};
+    assert_int_equal(store_learn_evidence(f->store, 1, &evidence, NULL), FAULT_NONE);
+    load(f->store, &loaded);
+    assert_false(evidence_is_known(&loaded.last.evidence));
+}
+
+static void a_header_goes_with_its_message(void **state)
+{
+    struct fixture *f = *state;
+    const struct store_header header = {.time_s = 5, .sender = SLICE_LITERAL("x")};
+    for (uint64_t id = 1; id <= 3; id++)
+        assert_true(add(f->store, id, id == 1 ? "a" : id == 2 ? "b" : "c", 10));
+    for (uint64_t id = 1; id <= 4; id++)
+        assert_int_equal(store_learn_header(f->store, id, &header, NULL), FAULT_NONE);
+    assert_true(forget(f->store, 2, "b", 10));
+    store_must_close(f);
+    assert_int_equal(sql_number(f, "SELECT sum(id) FROM header"), 1 + 3);
+    store_must_open(f);
+    struct store_message both[] = {message_of(1, "a", 10), message_of(3, "c", 10)};
+    assert_int_equal(store_forget(f->store, both, 2, NULL), FAULT_NONE);
+    store_must_close(f);
+    assert_int_equal(sql_number(f, "SELECT count(*) FROM header"), 0);
 }
 
 static void facts_are_remembered(void **state)
@@ -199,9 +239,8 @@ static void other_line_ends_drop_bodies_and_sizes(void **state)
     assert_true(add(f->store, 1, "a", 3));
     assert_true(keep(f->store, 1, "one"));
     assert_int_equal(store_learn_octets(f->store, 1, 3, NULL), FAULT_NONE);
-    assert_int_equal(
-        store_learn_header(f->store, 1, 5, SLICE_LITERAL("x"), SLICE_LITERAL("y"), NULL),
-        FAULT_NONE);
+    const struct store_header header = {.time_s = 5, .sender = SLICE_LITERAL("x")};
+    assert_int_equal(store_learn_header(f->store, 1, &header, NULL), FAULT_NONE);
     f->options.lf = true;
     store_must_reopen(f);
     assert_false(is_kept(f->store, 1, 3));
@@ -254,7 +293,9 @@ int main(void)
         TEST(an_id_that_another_message_has_is_a_fault),
         TEST(sizes_and_headers_are_learned),
         TEST(a_header_without_a_time_and_texts_is_learned),
-        TEST(texts_of_the_greatest_length_come_back_whole),
+        TEST(a_whole_text_is_kept_and_cut_for_reports),
+        TEST(evidence_is_learned_and_taken_back),
+        TEST(a_header_goes_with_its_message),
         TEST(facts_are_remembered),
         TEST(forgetting_takes_row_and_body),
         TEST(other_line_ends_drop_bodies_and_sizes),

@@ -52,7 +52,11 @@ static void any_octet_may_be_in_a_uidl(void **state)
     struct store_message message = message_of(1, "", 3);
     message.uidl = (struct slice){uidl, sizeof(uidl)};
     assert_int_equal(store_add(f->store, &message, NULL), FAULT_NONE);
-    assert_int_equal(store_note_removal(f->store, message.uidl, 3, true, NULL), FAULT_NONE);
+    assert_int_equal(
+        store_note_removal(
+            f->store,
+            &(struct store_removal){.uidl = message.uidl, .listed_octets = 3, .going = true}, NULL),
+        FAULT_NONE);
     store_must_reopen(f);
     load(f->store, &loaded);
     assert_int_equal(loaded.count, 1);
@@ -65,12 +69,24 @@ static void a_uidl_beyond_all_measure_is_refused(void **state)
     char uidl[1001];
     struct failure failure;
     memset(uidl, 0xff, sizeof(uidl));
-    assert_int_equal(store_note_removal(f->store, (struct slice){uidl, 1001}, 3, true, &failure),
+    assert_int_equal(store_note_removal(f->store,
+                                        &(struct store_removal){.uidl = (struct slice){uidl, 1001},
+                                                                .listed_octets = 3,
+                                                                .going = true},
+                                        &failure),
                      FAULT_DISK);
     assert_non_null(strstr(failure.text, "1001"));
-    assert_int_equal(store_note_removal(f->store, (struct slice){uidl, 1000}, 3, true, NULL),
+    assert_int_equal(store_note_removal(f->store,
+                                        &(struct store_removal){.uidl = (struct slice){uidl, 1000},
+                                                                .listed_octets = 3,
+                                                                .going = true},
+                                        NULL),
                      FAULT_NONE);
-    assert_int_equal(store_note_removal(f->store, (struct slice){uidl, 0}, 3, true, NULL),
+    assert_int_equal(store_note_removal(f->store,
+                                        &(struct store_removal){.uidl = (struct slice){uidl, 0},
+                                                                .listed_octets = 3,
+                                                                .going = true},
+                                        NULL),
                      FAULT_DISK);
 }
 
