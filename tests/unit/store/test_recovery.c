@@ -334,7 +334,7 @@ static void an_index_of_a_newer_popfs_is_set_aside_whole(void **state)
     struct fixture *f = *state;
     char name[300];
     note_and_keep(f);
-    sql_run(f, "PRAGMA user_version = 2");
+    sql_run(f, "PRAGMA user_version = 3");
     store_must_open(f);
     assert_non_null(strstr(f->notice, "another version"));
     snprintf(name, sizeof(name), "%s", aside(f));

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Stores that a release of popfs has left are opened as they are: stores/VERSION.tar.gz, each made
+ * by a true build of that version, which was then killed. 0.1.0 wrote the same octets as 0.1.1.
+ *
+ * They hold: message 1 "one" (10 octets listed, a small body, date, sender and subject, and a wish
+ * that only the journal knows), 2 "two" (a body in a file of its own, an empty header), 3 "three"
+ * (going, in the index as well), 4 "four" (going in the index, taken back in the journal); id 9 was
+ * given to a message that has left; the journal has a wish for "un known", which has no row.
+ */
+#include "fixture.h"
+
+#include <stdlib.h>
+
+static void unpack(const struct fixture *f, const char *version)
+{
+    char command[600];
+    snprintf(command, sizeof(command), "mkdir -p '%s' && tar -C '%s' -xzf '" STORES "/%s.tar.gz'",
+             f->folder, f->folder, version);
+    assert_int_equal(system(command), 0);
+}
+
+static bool look(void *context, const struct store_removal *removal)
+{
+    char *uidls = context;
+    size_t len = strlen(uidls);
+    assert_true(removal->going);
+    assert_false(evidence_is_known(&removal->evidence));
+    snprintf(uidls + len, 100 - len, "%.*s:%d ", (int)removal->uidl.len, removal->uidl.data,
+             (int)removal->listed_octets);
+    return true;
+}
+
+static void check_messages(struct fixture *f)
+{
+    struct loaded loaded;
+    struct store_summary summary;
+    int64_t value;
+    char uidls[100] = "";
+    assert_loads(f->store, "one+ two- three+ four- un known+ ");
+    assert_int_equal(store_load_removals(f->store, look, uidls, NULL), FAULT_NONE);
+    assert_string_equal(uidls, "one:10 three:30 un known:60 ");
+    load(f->store, &loaded);
+    assert_int_equal(loaded.last.id, 10);
+    assert_int_equal(store_last_id(f->store), 10);
+    store_summary(f->store, 1, &summary);
+    assert_string_equal(summary.from, "Jan Nov\xc3\xa1k");
+    assert_string_equal(summary.subject, "Offer");
+    assert_true(store_fact(f->store, "list-truths", &value));
+    assert_int_equal(value, 3);
+}
+
+static void check_bodies(struct fixture *f)
+{
+    struct extent extent = EXTENT_NONE;
+    assert_kept(f->store, 1, "body of one\r\n");
+    assert_int_equal(store_body_open(f->store, 2, 200000, &extent), FAULT_NONE);
+    assert_reads(extent, SLICE_LITERAL("twenty octets, twice"), 10000);
+    close(extent.descriptor);
+}
+
+static void check_rows(const struct fixture *f)
+{
+    assert_int_equal(sql_number(f, "PRAGMA user_version"), 2);
+    assert_int_equal(sql_number(f, "SELECT count(*) FROM message WHERE id <= 4 AND"
+                                   " listed = 10 * id AND first_seen = 1700000000000000000 + id"),
+                     4);
+    assert_int_equal(sql_number(f, "SELECT exact * 10000 + time FROM message WHERE id = 1"),
+                     131234);
+    assert_int_equal(sql_number(f, "SELECT exact * 10000 + time FROM message WHERE id = 2"),
+                     2000005678);
+    /* The texts of a header that an earlier version kept are not whole. */
+    assert_int_equal(sql_number(f, "SELECT count(*) FROM header WHERE author IS NULL"), 2);
+    assert_int_equal(sql_number(f, "SELECT count(*) FROM sqlite_master WHERE name = 'message_1'"),
+                     0);
+}
+
+static void a_store_of_popfs_0_1_1_is_taken_over_whole(void **state)
+{
+    struct fixture *f = *state;
+    unpack(f, "0.1.1");
+    store_must_open(f);
+    assert_string_equal(f->notice, "");
+    check_messages(f);
+    check_bodies(f);
+    store_must_close(f);
+    check_rows(f);
+    store_must_open(f);
+    assert_string_equal(f->notice, "");
+    check_messages(f);
+    check_bodies(f);
+}
+
+static void open_and_look(struct fixture *f)
+{
+    struct loaded loaded;
+    load(f->store, &loaded);
+    CHILD_MUST(loaded.count == 5);
+}
+
+static void a_kill_after_the_migration_loses_nothing(void **state)
+{
+    struct fixture *f = *state;
+    unpack(f, "0.1.1");
+    killed_after(f, open_and_look);
+    store_must_open(f);
+    check_messages(f);
+    check_bodies(f);
+}
+
+static void an_index_of_a_later_version_is_set_aside(void **state)
+{
+    struct fixture *f = *state;
+    unpack(f, "0.1.1");
+    sql_run(f, "PRAGMA user_version = 3");
+    store_must_open(f);
+    assert_non_null(strstr(f->notice, "another version"));
+    /* Wishes alone outlive the index. */
+    assert_loads(f->store, "three+ one+ un known+ ");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_store_of_popfs_0_1_1_is_taken_over_whole, set_up_closed,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_kill_after_the_migration_loses_nothing, set_up_closed,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(an_index_of_a_later_version_is_set_aside, set_up_closed,
+                                        tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
