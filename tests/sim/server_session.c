@@ -58,11 +58,16 @@ void session_truncate(struct sim_session *session, uint64_t end)
         return;
     session->output.len -= (size_t)(session->wire_made - end);
     session->wire_made = end;
+    /* An outage takes back what came before the answer, too: of that one nothing is left to spoil.
+     */
+    if (session->answer.begin > end)
+        session->answer.begin = end;
     while (session->gate_count > session->gate_first &&
            session->gates[session->gate_count - 1].end > end) {
         struct gate *last = &session->gates[session->gate_count - 1];
         last->end = end;
-        if (last->end > last->begin)
+        /* One that lets nothing out any more would hide those behind it. */
+        if (last->end > last->begin && last->end > session->wire_taken)
             break;
         session->gate_count--;
     }

@@ -269,6 +269,35 @@ static void a_connection_is_refused_and_an_outage_lasts_for_a_while(void **state
     talk_end(&talk);
 }
 
+/* Nothing is put behind it, and what was on its way is gone: the client sees the end at once. */
+static void an_outage_amid_an_answer_ends_the_session_whatever_else_is_drawn(void **state)
+{
+    static const enum sim_fault others[] = {SIM_FAULT_UNASKED_ERROR, SIM_FAULT_STRAY_ANSWER,
+                                            SIM_FAULT_DOUBLED_ANSWER, SIM_FAULT_GARBLED_ANSWER};
+    (void)state;
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        struct talk talk;
+        struct sim_faults faults;
+        char octet;
+        sim_faults_none(&faults);
+        sim_faults_force(&faults, SIM_FAULT_OUTAGE_BEGINS, 1000);
+        sim_faults_force(&faults, others[i], 1000);
+        talk_begin_with(&talk, &faults, 1);
+        sim_server_set_behaving(talk.server, talk.now_ms, true);
+        talk_enter(&talk);
+        talk_send(&talk, "RETR 1");
+        talk.now_ms = sim_session_next_ms(talk.session);
+        assert_int_equal(sim_session_take(talk.session, talk.now_ms, &octet, 1), 1);
+        sim_server_set_behaving(talk.server, talk.now_ms, false);
+        talk_send(&talk, "NOOP");
+        assert_int_equal(sim_server_fired_count(talk.server, SIM_FAULT_OUTAGE_BEGINS), 1);
+        assert_int_equal(sim_session_take(talk.session, talk.now_ms, &octet, 1), 0);
+        assert_true(sim_session_next_ms(talk.session) <= talk.now_ms);
+        assert_true(sim_session_is_closed(talk.session, talk.now_ms));
+        talk_end(&talk);
+    }
+}
+
 /* ---- pipelines ---- */
 
 static void a_pipeline_is_answered_in_order(void **state)
@@ -353,6 +382,7 @@ int main(void)
         cmocka_unit_test(another_try_with_the_new_password_succeeds),
         cmocka_unit_test(apop_and_plain_let_the_right_password_in),
         cmocka_unit_test(a_connection_is_refused_and_an_outage_lasts_for_a_while),
+        cmocka_unit_test(an_outage_amid_an_answer_ends_the_session_whatever_else_is_drawn),
         cmocka_unit_test(a_pipeline_is_answered_in_order),
         cmocka_unit_test(what_comes_behind_pass_is_lost_where_the_server_is_deaf),
         cmocka_unit_test(a_pipeline_kills_some_servers),
