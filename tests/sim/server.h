@@ -148,7 +148,6 @@ struct sim_sent {
     uint64_t serial;
     struct slice octets;       /* as a client reads them: dots unstuffed, without the final dot */
     bool is_ended;             /* the final dot line came behind them, at the right place */
-    bool is_whole;             /* they are all octets of the message, in one of its forms */
     uint64_t wire_begin;       /* place of the first of them in the session's octets */
     uint64_t wire_end;         /* place behind the final dot line, or where the answer broke off */
     struct sim_sent *previous; /* of the same message */

@@ -196,7 +196,7 @@ void sent_cut(struct sim_session *session, struct sim_sent *sent, uint64_t wire_
         wire.len = (size_t)(wire_end - sent->wire_begin);
     sent->octets = as_client(session, wire, &ended);
     sent->wire_end = sent->wire_begin + wire.len;
-    sent->is_ended = sent->is_whole = false;
+    sent->is_ended = false;
 }
 
 static bool has_dot_line(const struct sim_session *session, struct slice octets)
@@ -205,8 +205,7 @@ static bool has_dot_line(const struct sim_session *session, struct slice octets)
 }
 
 /* Sends the octets, which end a line, and the final dot, and remembers it. */
-static void put_body(struct sim_session *session, struct message *message, struct slice octets,
-                     bool is_whole)
+static void put_body(struct sim_session *session, struct message *message, struct slice octets)
 {
     struct sim_sent *sent = sim_arena_take_zeroed(&session->server->arena, sizeof(*sent));
     *sent = (struct sim_sent){.verb = session->answer.verb,
@@ -214,7 +213,6 @@ static void put_body(struct sim_session *session, struct message *message, struc
                               .serial = message->truth.serial,
                               .octets = octets,
                               .is_ended = true,
-                              .is_whole = is_whole,
                               .wire_begin = session->wire_made,
                               .previous = message->last_sent};
     message->last_sent = sent;
@@ -224,7 +222,6 @@ static void put_body(struct sim_session *session, struct message *message, struc
         session_put(session, octets);
         sent->octets = as_client(session, octets, &ended);
         sent->is_ended = !ended;
-        sent->is_whole = false;
     } else {
         put_stuffed(session, octets);
     }
@@ -250,15 +247,15 @@ static void retr_whole(struct sim_session *session, struct message *message)
             sim_random_fork_index(fault_random(session->server, SIM_FAULT_RETR_ALWAYS_SHORT), "cut",
                                   message->truth.serial);
         uint64_t keep = sim_random_below(&random, octets.len - 2);
-        put_body(session, message, shortened(session, octets, keep), false);
+        put_body(session, message, shortened(session, octets, keep));
     } else if (octets.len > 2 && answer_fault(session, SIM_FAULT_RETR_SHORT)) {
         struct sim_random *random = fault_random(session->server, SIM_FAULT_RETR_SHORT);
         uint64_t keep = sim_random_below(random, octets.len - 2);
-        put_body(session, message, shortened(session, octets, keep), false);
+        put_body(session, message, shortened(session, octets, keep));
     } else if (answer_fault(session, SIM_FAULT_RETR_EMPTY)) {
-        put_body(session, message, (struct slice){"", 0}, false);
+        put_body(session, message, (struct slice){"", 0});
     } else {
-        put_body(session, message, octets, true);
+        put_body(session, message, octets);
     }
 }
 
@@ -268,7 +265,7 @@ static void retr_vanished(struct sim_session *session, struct message *message)
     switch (session->server->style.vanished) {
     case 0:
         answer_ok(session, "0 octets");
-        put_body(session, message, (struct slice){"", 0}, false);
+        put_body(session, message, (struct slice){"", 0});
         break;
     case 1:
         session_close(session);
@@ -362,7 +359,7 @@ static void top_whole(struct sim_session *session, struct message *message, uint
         octets = joined(session, (struct slice){octets.data, (size_t)most}, SLICE_LITERAL("\r\n"),
                         (struct slice){"", 0});
     answer_ok(session, "the top of it");
-    put_body(session, message, for_wire(session, octets), false);
+    put_body(session, message, for_wire(session, octets));
 }
 
 void answer_top(struct sim_session *session, const struct request *request)

@@ -60,7 +60,6 @@ static void a_torn_body_was_not_sent_whole(void **state)
             assert_false(sim_server_has_sent(talk.server, 3, 0, whole, true, false));
             const struct sim_sent *sent = sim_server_last_sent(talk.server, 3);
             assert_non_null(sent);
-            assert_false(sent->is_whole);
             assert_true(sent->wire_begin <= sent->wire_end);
             /* A short body ends in a line end of its own. */
             if (faults[i] != SIM_FAULT_RETR_SHORT && faults[i] != SIM_FAULT_RETR_ALWAYS_SHORT)
