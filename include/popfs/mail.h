@@ -12,6 +12,8 @@
 enum {
     /* How much of a header is looked at; the longest seen in the wild is below 64 KiB. */
     MAIL_HEADER_OCTETS_MAX = 262144,
+    /* How much of a header is evidence: Maillennium ends TOP after 64 KiB, and RETR goes on. */
+    MAIL_EVIDENCE_OCTETS_MAX = 49152,
 };
 
 /*
@@ -32,5 +34,15 @@ bool mail_header_summary(struct slice header, size_t octets_max, struct buffer *
  * addresses stay in it. The same bounds hold. False for want of memory. */
 bool mail_header_text(struct slice header, struct slice name, size_t octets_max,
                       struct buffer *ret_text);
+
+/*
+ * Evidence of the message: a digest of its first Message-ID, Date, From and Subject or, without a
+ * Message-ID, of the whole header less what servers themselves add (Status, X-Status, X-UIDL). The
+ * case of names, folding, runs of blanks and the kind of line ends do not matter, nor does the
+ * order of the four. `header` is whole, or has at least MAIL_EVIDENCE_OCTETS_MAX octets, and may go
+ * on into the body: fields that end behind that bound do not count. None where there is no field,
+ * or for want of memory.
+ */
+void mail_evidence(struct slice header, struct evidence *ret_evidence);
 
 #endif

@@ -4,7 +4,7 @@
  *
  * Must hold: a time is within its range, the texts are valid UTF-8, composed, without anything that
  * plays tricks, within their bound and cut at a character, and what follows the header changes none
- * of it.
+ * of it, nor the evidence.
  */
 #include "popfs/mail.h"
 #include "target.h"
@@ -18,6 +18,7 @@ struct facts {
     bool has_time;
     int64_t time_s;
     struct buffer from, subject;
+    struct evidence evidence;
 };
 
 static void read_facts(struct slice header, size_t octets_max, struct facts *facts)
@@ -27,6 +28,7 @@ static void read_facts(struct slice header, size_t octets_max, struct facts *fac
     MUST(facts->has_time ? facts->time_s >= 0 && facts->time_s <= TIME_MAX_S
                          : facts->time_s == -77);
     MUST(mail_header_summary(header, octets_max, &facts->from, &facts->subject));
+    mail_evidence(header, &facts->evidence);
 }
 
 static void facts_done(struct facts *facts)
@@ -73,6 +75,7 @@ static void check_body_does_not_count(struct slice header, size_t octets_max,
     MUST(facts.has_time == expected->has_time && facts.time_s == expected->time_s);
     MUST(slice_equal(buffer_slice(&facts.from), buffer_slice(&expected->from)));
     MUST(slice_equal(buffer_slice(&facts.subject), buffer_slice(&expected->subject)));
+    MUST(memcmp(&facts.evidence, &expected->evidence, sizeof(facts.evidence)) == 0);
     facts_done(&facts);
 }
 
