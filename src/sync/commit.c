@@ -18,14 +18,60 @@
 enum {
     COMMIT_DELES_MAX = 32768, /* outstanding at once: their answers are short */
     COMMIT_DELES_TURN = 512,  /* sent, before more are made: the server works meanwhile */
-    FINAL_COMMIT_MS = 80000,  /* systemd kills a unit after 90 s; what is left stays pending */
+    COMMIT_MS = 80000,        /* systemd kills a unit after 90 s; what is left stays pending */
+    LAST_QUIT_MS = 20000,     /* of these: for QUIT, and for the session that proves it */
+    COMMIT_RETRY_MAX_MS = 8000,
 };
 
-static void forget_asked(struct commit *commit)
+void engine_commit_begin_session(struct commit *commit)
 {
     for (size_t i = 0; i < commit->removals_count; i++)
-        commit->removals[i].asked = false;
+        commit->removals[i].asked = commit->removals[i].put_off = false;
     commit->dele_next = 0;
+    commit->asked_count = commit->taken_count = 0;
+    commit->put_off_first = SIZE_MAX;
+}
+
+/* ---- which DELEs a session is asked for ---- */
+
+static bool waits_for_session(const struct removal *removal)
+{
+    return removal_is_pending(removal) && !removal->asked;
+}
+
+bool engine_commit_goes_on(const struct commit *commit)
+{
+    return engine_removals_count(commit, waits_for_session) > 0;
+}
+
+static bool is_askable(const struct removal *removal)
+{
+    return waits_for_session(removal) && !removal->put_off;
+}
+
+static bool is_unsuspected(const struct removal *removal)
+{
+    return is_askable(removal) && removal->suspicions == 0;
+}
+
+static bool is_suspect(const struct removal *removal)
+{
+    return is_askable(removal) && removal->suspicions > 0;
+}
+
+/* Those that a session broke under wait until the others are through, and are asked for alone. */
+static void begin_round(struct commit *commit)
+{
+    commit->suspects_are_asked =
+        engine_removals_count(commit, is_suspect) > 0 &&
+        (commit->isolate.suspects_first || engine_removals_count(commit, is_unsuspected) == 0);
+}
+
+static bool has_asked_enough(const struct commit *commit, int64_t now_ms)
+{
+    size_t span = commit->suspects_are_asked ? 1 : commit->isolate.span;
+    return commit->asked_count >= span ||
+           (commit->asked_count > 0 && now_ms >= commit->deadline_ms - LAST_QUIT_MS);
 }
 
 /* ---- DELE ---- */
@@ -54,20 +100,25 @@ static const char *why_not(const struct sync *sync, const struct removal *remova
 static enum fault send_deles(struct sync *sync, int64_t now_ms, bool *ret_all)
 {
     struct commit *commit = &sync->commit;
-    size_t asked_count = 0;
+    size_t turn_count = 0;
     *ret_all = false;
+    if (commit->dele_next == 0)
+        begin_round(commit);
     for (; commit->dele_next < commit->removals_count; commit->dele_next++) {
         struct removal *removal = &commit->removals[commit->dele_next];
-        if (!removal_is_pending(removal))
+        if (has_asked_enough(commit, now_ms))
+            break;
+        if (!(commit->suspects_are_asked ? is_suspect(removal) : is_unsuspected(removal)))
             continue;
         const char *why = why_not(sync, removal);
         if (why != NULL) {
             engine_removal_failed(sync, removal, why);
             continue;
         }
-        if (!link_may_issue(sync->link) || sync->jobs.in_flight.count >= COMMIT_DELES_MAX)
+        if (!link_may_issue(sync->link) || sync->jobs.in_flight.count >= COMMIT_DELES_MAX ||
+            (commit->isolate.careful && sync->jobs.in_flight.count > 0))
             return FAULT_NONE;
-        if (asked_count++ == COMMIT_DELES_TURN) {
+        if (turn_count++ == COMMIT_DELES_TURN) {
             sync->looks_on = true;
             return FAULT_NONE;
         }
@@ -75,20 +126,61 @@ static enum fault send_deles(struct sync *sync, int64_t now_ms, bool *ret_all)
         if (fault != FAULT_NONE)
             return fault;
         removal->asked = true;
+        commit->asked_count++;
         sync->dele_sent = true;
     }
     *ret_all = true;
     return FAULT_NONE;
 }
 
+/* The session took another one after them: they are refused for what they are. */
+static void fail_put_off(struct sync *sync, size_t end)
+{
+    struct commit *commit = &sync->commit;
+    for (size_t i = commit->put_off_first; i < end; i++)
+        if (commit->removals[i].put_off) {
+            commit->removals[i].put_off = false;
+            engine_removal_failed(sync, &commit->removals[i], commit->last.text);
+        }
+    commit->put_off_first = SIZE_MAX;
+}
+
+static void dele_taken(struct sync *sync, struct removal *removal, size_t place)
+{
+    struct commit *commit = &sync->commit;
+    commit->taken_count++;
+    fail_put_off(sync, place);
+    if (removal->broke_early && isolate_acquit(&commit->isolate))
+        engine_pipelining_is_to_blame(sync);
+    removal->broke_early = false;
+}
+
+/* What is refused before the session has taken anything is refused for what it is; later, the
+ * server may take so many in one session and no more. */
+static void dele_refused(struct sync *sync, struct removal *removal, size_t place, const char *why)
+{
+    struct commit *commit = &sync->commit;
+    if (commit->taken_count == 0) {
+        engine_removal_failed(sync, removal, why);
+        return;
+    }
+    removal->asked = false;
+    removal->put_off = true;
+    failure_set(&commit->last, FAULT_REFUSED, "%s", why);
+    if (commit->put_off_first == SIZE_MAX)
+        commit->put_off_first = place;
+}
+
 void engine_dele_answered(struct sync *sync, const struct job *job, const struct pop3_event *event)
 {
     char text[256];
     struct removal *removal = &sync->commit.removals[job->removal];
-    if (!event->ok)
-        engine_removal_failed(sync, removal,
-                              event->text.len == 0 ? "the server refused"
-                                                   : text_escape(event->text, text, sizeof(text)));
+    if (event->ok)
+        dele_taken(sync, removal, job->removal);
+    else
+        dele_refused(sync, removal, job->removal,
+                     event->text.len == 0 ? "the server refused"
+                                          : text_escape(event->text, text, sizeof(text)));
 }
 
 /*
@@ -129,7 +221,8 @@ static enum fault leave(struct sync *sync, int64_t now_ms)
 static bool may_leave_at_once(const struct sync *sync)
 {
     return sync->phase == ENGINE_STOPPING && sync->dele_sent && sync->careful_count == 0 &&
-           sync->commit.attempts == 0 && link_may_issue(sync->link);
+           sync->commit.attempts == 0 && isolate_is_calm(&sync->commit.isolate) &&
+           link_may_issue(sync->link);
 }
 
 static enum fault delete_all(struct sync *sync, int64_t now_ms)
@@ -143,7 +236,11 @@ static enum fault delete_all(struct sync *sync, int64_t now_ms)
     if (sync->jobs.in_flight.count > 0 ||
         engine_removals_count(&sync->commit, removal_is_asked) > 0)
         return leave(sync, now_ms);
-    engine_commit_conclude(sync, FAULT_NONE);
+    /* All were refused that this session was asked for. */
+    sync->looks_on = engine_commit_goes_on(&sync->commit);
+    engine_commit_begin_session(&sync->commit);
+    if (!sync->looks_on)
+        engine_commit_conclude(sync, FAULT_NONE);
     return FAULT_NONE;
 }
 
@@ -154,7 +251,7 @@ enum fault engine_rset_answered(struct sync *sync, const struct pop3_event *even
     if (!event->ok)
         return failure_set(ret_failure, FAULT_GARBLED, "the server refuses RSET: %s",
                            text_escape(event->text, text, sizeof(text)));
-    forget_asked(&sync->commit);
+    engine_commit_begin_session(&sync->commit);
     sync->dele_sent = false;
     sync->commit.phase = COMMIT_DELETING;
     return FAULT_NONE;
@@ -178,10 +275,13 @@ enum fault engine_commit_begin(struct sync *sync, int64_t now_ms)
     commit->phase = COMMIT_DELETING;
     sync->looks_on = true;
     commit->attempts = 0;
-    commit->dele_next = 0;
     commit->prove_again_ms = 0;
+    commit->broke = false;
+    commit->last = (struct failure){0};
+    isolate_begin(&commit->isolate);
+    engine_commit_begin_session(commit);
     if (sync->phase == ENGINE_SERVE)
-        commit->deadline_ms = INT64_MAX;
+        commit->deadline_ms = now_ms + COMMIT_MS;
     engine_commit_may_wait(sync, now_ms);
     return FAULT_NONE;
 }
@@ -196,8 +296,9 @@ void engine_commit_may_wait(struct sync *sync, int64_t now_ms)
 
 void engine_commit_hurry(struct sync *sync, int64_t now_ms)
 {
-    sync->commit.deadline_ms = now_ms + FINAL_COMMIT_MS;
-    if (sync->commit.phase == COMMIT_PROVING && !sync->quit_is_doubted)
+    sync->commit.deadline_ms = now_ms + COMMIT_MS;
+    if (sync->commit.phase == COMMIT_PROVING && !sync->quit_is_doubted &&
+        !engine_commit_goes_on(&sync->commit))
         (void)engine_quit_believe(sync);
 }
 
@@ -261,21 +362,29 @@ int64_t engine_commit_at_ms(const struct sync *sync)
     if (commit->phase == COMMIT_PROVING && sync->session_phase == SESSION_ONLINE &&
         sync->jobs.in_flight.count == 0)
         return commit->prove_again_ms;
-    return commit->phase != COMMIT_NONE && commit->deadline_ms != INT64_MAX ? commit->deadline_ms
-                                                                            : -1;
+    return commit->phase != COMMIT_NONE ? commit->deadline_ms : -1;
+}
+
+/* Nobody waits for longer. What no QUIT is out for must not be deleted by what is still owed. */
+static void give_up_in_time(struct sync *sync)
+{
+    bool away = sync->link == NULL && sync->login_failed;
+    engine_removals_fail_pending(sync, away ? sync->last_failure.text : sync->commit.last.text);
+    if (sync->dele_sent && sync->session_phase == SESSION_ONLINE) {
+        engine_link_drop(sync);
+        jobs_abandon_in_flight(&sync->jobs);
+    }
+    engine_commit_conclude(sync, FAULT_TIMEOUT);
+    /* What was removed since this one began is in the last one, which ends at once as well. */
+    if (sync->phase == ENGINE_STOPPING && (sync->stop_committed || !sync->stop_commits))
+        sync->phase = ENGINE_OVER;
 }
 
 enum fault engine_commit(struct sync *sync, int64_t now_ms)
 {
     struct commit *commit = &sync->commit;
     if (now_ms >= commit->deadline_ms) {
-        engine_removals_fail_pending(sync, sync->link == NULL && sync->login_failed
-                                               ? sync->last_failure.text
-                                               : "the server took too long");
-        engine_commit_conclude(sync, FAULT_TIMEOUT);
-        /* What was removed since this one began is in the last one, which ends at once as well. */
-        if (sync->stop_committed || !sync->stop_commits)
-            sync->phase = ENGINE_OVER;
+        give_up_in_time(sync);
         return FAULT_NONE;
     }
     if (is_to_prove_again(sync, now_ms))
@@ -314,6 +423,8 @@ enum fault engine_quit_answered(struct sync *sync, const struct pop3_event *even
         return failure_set(ret_failure, FAULT_REFUSED, "the server would not commit: %s",
                            text_escape(event->text, text, sizeof(text)));
     sync->dele_sent = false;
+    if (sync->commit.phase == COMMIT_QUITTING && sync->commit.put_off_first != SIZE_MAX)
+        isolate_note_refusals(&sync->commit.isolate, sync->commit.taken_count);
     engine_link_close(sync);
     return sync->commit.phase == COMMIT_QUITTING ? engine_quit_accepted(sync, now_ms) : FAULT_NONE;
 }
@@ -334,6 +445,61 @@ static bool waits_for_maildrop(struct sync *sync, enum fault fault, int64_t now_
     return true;
 }
 
+static void suspect(struct sync *sync, struct removal *removal, const char *why)
+{
+    if (++removal->suspicions >= ISOLATE_SUSPICIONS_MAX && removal_is_pending(removal))
+        engine_removal_failed(sync, removal, why);
+}
+
+void engine_commit_note_break(struct sync *sync, const struct failure *failure)
+{
+    struct commit *commit = &sync->commit;
+    const struct job *first = sync->jobs.in_flight.first;
+    bool at_dele = first != NULL && first->kind == JOB_DELE;
+    bool at_quit = commit->phase == COMMIT_QUITTING && !at_dele;
+    if (!at_dele && !at_quit)
+        return;
+    struct isolate_break how = {.asked_count = commit->asked_count,
+                                .answered_count = commit->taken_count,
+                                .at_quit = at_quit,
+                                .pipelined = sync->jobs.in_flight.count > 1};
+    commit->broke = true;
+    commit->last = *failure;
+    isolate_note_break(&commit->isolate, &how);
+    if (at_dele) {
+        struct removal *removal = &commit->removals[first->removal];
+        removal->broke_early = how.pipelined && how.answered_count < 2;
+        suspect(sync, removal, failure->text);
+        return;
+    }
+    for (size_t i = 0; commit->taken_count == 1 && i < commit->removals_count; i++)
+        if (removal_is_asked(&commit->removals[i]))
+            suspect(sync, &commit->removals[i], failure->text);
+}
+
+static bool is_undecided(const struct removal *removal)
+{
+    return !removal->failed && !removal->removed;
+}
+
+/* The session broke under a DELE or under QUIT: the next one is asked for what isolate.h says. */
+static void isolate(struct sync *sync, const struct failure *failure, int64_t now_ms)
+{
+    struct commit *commit = &sync->commit;
+    int64_t wait_ms = COMMIT_RETRY_MS;
+    if (isolate_gives_up(&commit->isolate))
+        engine_removals_fail_pending(sync, failure->text);
+    if (!engine_commit_goes_on(commit) &&
+        !(sync->quit_is_unheard && engine_removals_count(commit, is_undecided) > 0)) {
+        bool none = engine_removals_count(commit, removal_is_removed) == 0;
+        engine_commit_conclude(sync, none ? failure->fault : FAULT_NONE);
+        return;
+    }
+    for (unsigned i = 3; i < commit->isolate.barren_count && wait_ms < COMMIT_RETRY_MAX_MS; i++)
+        wait_ms *= 2;
+    sync->retry_ms = now_ms + wait_ms;
+}
+
 void engine_commit_link_lost(struct sync *sync, const struct failure *failure, enum pop3_code code,
                              int64_t now_ms)
 {
@@ -346,10 +512,16 @@ void engine_commit_link_lost(struct sync *sync, const struct failure *failure, e
     /* A password that was refused is not tried again before it has been fetched anew. */
     bool hopeless =
         failure->fault == FAULT_UNTRUSTED || (failure->fault == FAULT_LOGIN && !sync->fetching);
-    forget_asked(commit);
+    bool broke = commit->broke && !hopeless && failure->fault != FAULT_BUSY;
+    commit->broke = false;
+    engine_commit_begin_session(commit);
     commit->phase = COMMIT_DELETING;
     if (waits_for_maildrop(sync, failure->fault, now_ms))
         return;
+    if (broke) {
+        isolate(sync, failure, now_ms);
+        return;
+    }
     if (hopeless || failure->fault == FAULT_BUSY || ++commit->attempts >= COMMIT_ATTEMPTS_MAX) {
         engine_removals_fail_pending(sync, failure->text);
         engine_commit_conclude(sync, failure->fault);

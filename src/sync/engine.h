@@ -27,6 +27,7 @@
 #include "crawl.h"
 #include "eol.h"
 #include "header.h"
+#include "isolate.h"
 #include "job.h"
 #include "link.h"
 #include "listing.h"
@@ -85,6 +86,9 @@ struct removal {
     bool asked;                       /* DELE was sent in a session that has not failed */
     bool removed;                     /* has gone from the server */
     bool failed;                      /* refused or given up, and said so */
+    bool put_off;        /* refused in this session, which had taken others: asked in another one */
+    bool broke_early;    /* a pipelined session broke under it before a second answer */
+    unsigned suspicions; /* sessions that broke under it */
 };
 
 struct commit_outcome {
@@ -100,6 +104,13 @@ struct commit {
     struct removal *removals;
     size_t removals_count;
     size_t dele_next; /* the first removal whose DELE was not sent in this session */
+    struct isolate isolate;
+    size_t asked_count;      /* DELEs of this session */
+    size_t taken_count;      /* of these, answered +OK */
+    size_t put_off_first;    /* the first of the last ones in a row that were put off; SIZE_MAX */
+    bool suspects_are_asked; /* in this session: one of them alone */
+    bool broke;              /* the session, under a DELE or QUIT */
+    struct failure last;     /* what the last one was refused with, or broke the session with */
     unsigned attempts;
     int64_t prove_again_ms; /* when to look again whether the server did as it said; 0: not yet */
     int64_t busy_until_ms;  /* no longer is waited for a maildrop in use */
@@ -395,6 +406,8 @@ void engine_anticipate(struct sync *sync);
 enum fault engine_list(struct sync *sync, int64_t now_ms);
 /* Both listings have come. */
 enum fault engine_listed(struct sync *sync, int64_t now_ms, struct failure *ret_failure);
+/* The server breaks a session in which several commands are owed: it is asked for one at a time. */
+void engine_pipelining_is_to_blame(struct sync *sync);
 /* The session is no more. */
 void engine_link_lost(struct sync *sync, const struct failure *failure, int64_t now_ms);
 /* Drops the link without judging it. */
@@ -463,6 +476,12 @@ void engine_password_end(struct sync *sync);
 /* ---- commit.c ---- */
 /* Takes over all who wait for a commit. */
 enum fault engine_commit_begin(struct sync *sync, int64_t now_ms);
+/* Forgets what the session was asked that is over, or that RSET has undone. */
+void engine_commit_begin_session(struct commit *commit);
+/* Some wait for another session. */
+bool engine_commit_goes_on(const struct commit *commit);
+/* The session breaks; what it owes is in flight still. */
+void engine_commit_note_break(struct sync *sync, const struct failure *failure);
 /* The mount is ending: from now on there is an end to it. */
 void engine_commit_hurry(struct sync *sync, int64_t now_ms);
 /* One step. */
@@ -504,6 +523,7 @@ bool removal_is_going(const struct removal *removal);
 bool removal_is_pending(const struct removal *removal);
 /* The server deletes it at QUIT, or may; or has. */
 bool removal_is_asked(const struct removal *removal);
+bool removal_is_removed(const struct removal *removal);
 /* No other session can tell it from the rest. */
 bool removal_is_beyond_proof(const struct removal *removal);
 /* Takes up every message that is going now, by rising id. What is removed later waits for the next
@@ -515,6 +535,7 @@ size_t engine_removals_count(const struct commit *commit,
 /* The commit that is under way will say what became of it. */
 bool engine_commit_hears_of(const struct sync *sync, const struct maildrop_message *message);
 void engine_removal_failed(struct sync *sync, struct removal *removal, const char *why);
+/* An empty reason: it takes too long. */
 void engine_removals_fail_pending(struct sync *sync, const char *why);
 /* These have gone, as far as can be known. */
 enum fault engine_removals_settle(struct sync *sync, bool (*is_due)(const struct removal *removal));

@@ -141,6 +141,7 @@ enum fault engine_quit_believe(struct sync *sync)
     } else {
         note_believed(sync);
         fault = engine_removals_settle(sync, removal_is_asked);
+        engine_removals_fail_pending(sync, sync->commit.last.text);
         sync->quit_is_unheard = false;
     }
     engine_commit_conclude(sync, fault);
@@ -162,8 +163,15 @@ void engine_commit_listed(struct sync *sync, const struct maildrop_changes *chan
         return;
     }
     open_door(sync);
+    size_t removed_count = engine_removals_count(commit, removal_is_removed);
     judge_those(sync, is_wished);
-    if (commit->phase == COMMIT_PROVING)
+    if (engine_removals_count(commit, removal_is_removed) > removed_count)
+        isolate_note_progress(&commit->isolate);
+    bool proved = commit->phase == COMMIT_PROVING;
+    engine_commit_begin_session(commit);
+    if (proved && engine_commit_goes_on(commit))
+        commit->phase = COMMIT_DELETING;
+    else if (proved)
         engine_commit_conclude(sync, FAULT_NONE);
 }
 
@@ -175,7 +183,8 @@ static bool is_asked_and_beyond_proof(const struct removal *removal)
 enum fault engine_quit_accepted(struct sync *sync, int64_t now_ms)
 {
     bool doubted = sync->quit_is_doubted;
-    if ((sync->phase == ENGINE_STOPPING && !doubted) || !may_log_in_soon(sync, now_ms))
+    bool unseen = sync->phase == ENGINE_STOPPING && !engine_commit_goes_on(&sync->commit);
+    if ((unseen && !doubted) || !may_log_in_soon(sync, now_ms))
         return engine_quit_believe(sync);
     sync->commit.phase = COMMIT_PROVING;
     sync->commit.attempts = 0;

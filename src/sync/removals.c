@@ -33,7 +33,7 @@ bool removal_is_beyond_proof(const struct removal *removal)
     return removal->made_up || !maildrop_message_is_unique(removal->message);
 }
 
-static bool is_removed(const struct removal *removal)
+bool removal_is_removed(const struct removal *removal)
 {
     return removal->removed;
 }
@@ -137,6 +137,8 @@ void engine_removal_failed(struct sync *sync, struct removal *removal, const cha
 
 void engine_removals_fail_pending(struct sync *sync, const char *why)
 {
+    if (why[0] == '\0')
+        why = "the server took too long";
     for (size_t i = 0; i < sync->commit.removals_count; i++)
         if (removal_is_pending(&sync->commit.removals[i]))
             engine_removal_failed(sync, &sync->commit.removals[i], why);
@@ -183,7 +185,7 @@ static void note_for_report(struct sync *sync)
 void engine_commit_conclude(struct sync *sync, enum fault fault)
 {
     struct commit *commit = &sync->commit;
-    commit->outcome.removed_count = engine_removals_count(commit, is_removed);
+    commit->outcome.removed_count = engine_removals_count(commit, removal_is_removed);
     if (fault == FAULT_NONE && commit->outcome.failed_count > 0)
         fault = FAULT_REFUSED;
     if (commit->outcome.removed_count > 0)

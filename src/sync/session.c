@@ -372,6 +372,15 @@ void engine_link_close(struct sync *sync)
     forget_session(sync);
 }
 
+void engine_pipelining_is_to_blame(struct sync *sync)
+{
+    if (sync->pipeline_off)
+        return;
+    sync->pipeline_off = true;
+    log_write(LOG_LEVEL_WARNING, "the server hangs up when it is asked for several messages at "
+                                 "once; from now on it is asked for one at a time");
+}
+
 /*
  * o2.pl offers pipelining and hangs up on it. After a link that broke with several commands owed,
  * as many are asked for one at a time; after a second one that answered hardly any, there is no
@@ -379,22 +388,20 @@ void engine_link_close(struct sync *sync)
  */
 static void judge_pipelining(struct sync *sync, enum fault fault)
 {
+    const struct job *first = sync->jobs.in_flight.first;
     size_t owed_count = sync->jobs.in_flight.count;
     sync->careful_count = 0;
     bool had_session =
         sync->session_phase == SESSION_ONLINE || sync->session_phase == SESSION_QUITTING;
-    if (!had_session || owed_count < 2)
-        return;
+    if (!had_session || owed_count < 2 || first->kind == JOB_DELE)
+        return; /* of a DELE that is bad in itself the commit judges */
     sync->careful_count = owed_count < CAREFUL_MAX ? owed_count : CAREFUL_MAX;
     if (fault == FAULT_BUSY)
         return; /* the server has said why */
     if (sync->pipelined_count >= PIPELINED_WELL)
         sync->pipeline_losses = 0;
-    if (++sync->pipeline_losses < PIPELINE_LOSSES_MAX || sync->pipeline_off)
-        return;
-    sync->pipeline_off = true;
-    log_write(LOG_LEVEL_WARNING, "the server hangs up when it is asked for several messages at "
-                                 "once; from now on it is asked for one at a time");
+    if (++sync->pipeline_losses >= PIPELINE_LOSSES_MAX)
+        engine_pipelining_is_to_blame(sync);
 }
 
 /* The first of a prefetch's bodies may be one that the server cannot send: not for ever again. */
@@ -648,6 +655,7 @@ void engine_link_lost(struct sync *sync, const struct failure *failure, int64_t 
     if (sync->offline_since_s == 0)
         sync->offline_since_s = sync->last_failure_wall_s;
     judge_pipelining(sync, failure->fault);
+    engine_commit_note_break(sync, failure);
     judge_prefetch(sync, failure->fault);
     if (had_session)
         waiters_wait_from(&sync->prefetch_waiters, now_ms);

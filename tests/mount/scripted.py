@@ -107,6 +107,9 @@ class Script:
 
     # deleting
     dele_refused: set = field(default_factory=set)  # 18: UIDLs
+    dele_how: dict = field(default_factory=dict)  # 34: UIDL -> empty (an empty line) | silence | close | spoils-quit (which is refused then)
+    dele_limit: int = 10**6  # 34: DELEs that one session takes
+    dele_limit_how: str = "refused"  # 34: what becomes of one more: refused | bare (without a text) | close
     hold_dele: set = field(default_factory=set)  # 18: UIDLs whose DELE is not answered before Server.release is set
     quit: str = "ok"  # 18, 3.3: refused | nothing (closes without a word and without deleting) | mute (deletes, without a word)
     #                   lying (+OK, deletes nothing) | late (+OK before it deletes)
@@ -547,6 +550,19 @@ class Session(threading.Thread):
         if mail.name in self._script.dele_refused:
             self._say("-ERR [SYS/PERM] you may not delete this")
             return
+        how = self._script.dele_how.get(mail.name)
+        if len(self.deleted) >= self._script.dele_limit:
+            how = self._script.dele_limit_how
+        if how in ("refused", "bare"):
+            self._say("-ERR" if how == "bare" else "-ERR enough for today")
+            return
+        if how == "empty":
+            self._send(b"\r\n")
+            return
+        if how == "silence":
+            self._hang()
+        if how == "close":
+            raise _Over
         if mail.name in self._script.hold_dele:
             self._server.held.set()
             self._server.release.wait(60)
@@ -559,6 +575,8 @@ class Session(threading.Thread):
 
     def _quit(self, _rest):
         how = self._script.quit if self.logged_in else "ok"
+        if any(self._script.dele_how.get(name) == "spoils-quit" for name in self.deleted):
+            how = "refused"
         time.sleep(self._script.quit_s)
         if how in ("ok", "mute"):
             self._commit()

@@ -39,8 +39,6 @@ static const struct {
     {"number-twice", "16"},
     {"list-wrong", "16"},
     {"list-nonsense", "16"},
-    {"pipelining-kills", "16"},
-    {"dele-limit", "16"},
     {"framing", "17"},
     {"garbled-answer", "17"},
     {"drip", "18"},

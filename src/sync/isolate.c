@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+#include "isolate.h"
+
+enum {
+    EARLY_MAX = 2,   /* pipelined sessions that broke before a second answer: it may be no chance */
+    LIMIT_STOPS = 3, /* sessions that ended after as many DELEs: that is the server's limit */
+};
+
+void isolate_begin(struct isolate *isolate)
+{
+    *isolate = (struct isolate){.span = ISOLATE_ALL};
+}
+
+/* True once it is known that no session takes more. */
+static bool is_at_limit(struct isolate *isolate, size_t count)
+{
+    if (count == 0)
+        return false;
+    isolate->stops_count = count == isolate->stopped_at ? isolate->stops_count + 1 : 1;
+    isolate->stopped_at = count;
+    isolate->is_limit = isolate->stops_count >= LIMIT_STOPS;
+    return isolate->is_limit;
+}
+
+static void note_early(struct isolate *isolate, const struct isolate_break *how)
+{
+    isolate->breaks_anyway |= !how->pipelined && isolate->careful;
+    if (how->pipelined && how->answered_count < 2)
+        isolate->suspects_first = ++isolate->early_count >= EARLY_MAX;
+}
+
+void isolate_note_break(struct isolate *isolate, const struct isolate_break *how)
+{
+    size_t half = how->asked_count / 2;
+    isolate->barren_count++;
+    if (how->at_quit) {
+        isolate->span = half > 1 ? half : 1;
+        return;
+    }
+    note_early(isolate, how);
+    if (is_at_limit(isolate, how->answered_count) || how->answered_count > ISOLATE_CAREFUL_MAX ||
+        (isolate->careful && how->answered_count > 0)) {
+        isolate->span = how->answered_count;
+    } else {
+        isolate->careful = true;
+        isolate->span = ISOLATE_CAREFUL_MAX;
+    }
+}
+
+void isolate_note_refusals(struct isolate *isolate, size_t taken_count)
+{
+    isolate->span = is_at_limit(isolate, taken_count) ? taken_count : ISOLATE_ALL;
+}
+
+void isolate_note_progress(struct isolate *isolate)
+{
+    bool halved = isolate->span < ISOLATE_ALL / 2 && isolate->stopped_at == 0 && !isolate->careful;
+    isolate->barren_count = 0;
+    if (isolate->is_limit)
+        return;
+    isolate->careful = false;
+    isolate->span = halved ? isolate->span * 2 : ISOLATE_ALL;
+}
+
+bool isolate_acquit(struct isolate *isolate)
+{
+    return ++isolate->acquitted_count >= EARLY_MAX && !isolate->breaks_anyway;
+}
+
+bool isolate_gives_up(const struct isolate *isolate)
+{
+    return isolate->barren_count >= ISOLATE_BARREN_MAX;
+}
+
+bool isolate_is_calm(const struct isolate *isolate)
+{
+    return isolate->span == ISOLATE_ALL && isolate->barren_count == 0 && !isolate->careful &&
+           isolate->early_count == 0;
+}

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: MIT
+"""One DELE that goes wrong, or a limit per session, keeps no other removal from being carried out (POP3.md rule 34)."""
+
+import os
+import subprocess
+import threading
+import time
+
+import mailbox
+import pytest
+from mounting import wait_until
+from reading import control, names, outcome_of, status
+from scripted import Script
+
+NINE = mailbox.many(9, octets=300)
+UIDLS = [mail.name for mail in NINE]
+OFF = "asked for one at a time"  # what popfs says when it pipelines no more
+
+
+def left(server):
+    return [mail.name for mail in server.script.messages]
+
+
+def remove(mount, uidls):
+    for uidl in uidls:
+        os.unlink(mount.path / f"{uidl}.eml")
+
+
+def commit_all(mount, explicit):
+    """True if everything was deleted."""
+    return (outcome_of(control, mount, "commit") if explicit else mount.unmount()) == 0
+
+
+def fallen(mount):
+    """What popfs says it could not delete."""
+    return {uidl for uidl in UIDLS if f"could not delete {uidl}: " in mount.log()}
+
+
+EXPLICIT = pytest.mark.parametrize("explicit", [True, False], ids=["commit", "end"])
+
+
+@EXPLICIT
+@pytest.mark.parametrize("pipelining", [True, False], ids=["at-once", "one-by-one"])
+@pytest.mark.parametrize("position", [0, 4, 8], ids=["first", "middle", "last"])
+@pytest.mark.parametrize("how", ["empty", "close", "spoils-quit"])
+def test_one_bad_dele_among_nine(how, position, pipelining, explicit, serve, on_script):
+    bad = UIDLS[position]
+    server = serve(Script(NINE, dele_how={bad: how}, pipelining=pipelining))
+    with on_script(server, "refresh=0,timeout=5", expect_exit=None) as mount:
+        remove(mount, UIDLS)
+        assert not commit_all(mount, explicit)
+        assert left(server) == [bad] and fallen(mount) == {bad}
+        assert OFF not in mount.log()
+        if explicit:
+            assert status(mount)["last_commit"]["deleted"] == 8 and names(mount.path / ".popfs/trash") == [f"{bad}.eml"]
+    assert not server.violations()
+    assert server.logins() <= (12 if how == "spoils-quit" else 6) + 3 * explicit
+
+
+@EXPLICIT
+def test_a_dele_that_is_never_answered(explicit, serve, on_script):
+    server = serve(Script(NINE, dele_how={UIDLS[4]: "silence"}))
+    with on_script(server, "refresh=0,timeout=1", expect_exit=None) as mount:
+        remove(mount, UIDLS)
+        assert not commit_all(mount, explicit)
+        assert left(server) == [UIDLS[4]] and fallen(mount) == {UIDLS[4]}
+        assert OFF not in mount.log()
+
+
+@EXPLICIT
+def test_several_bad_deles_side_by_side_and_apart(explicit, serve, on_script):
+    mails = mailbox.many(60, octets=300)
+    bad = {"m00001": "empty", "m00002": "close", "m00030": "close", "m00060": "empty"}
+    server = serve(Script(mails, dele_how=bad))
+    with on_script(server, "refresh=0,timeout=5", expect_exit=None) as mount:
+        remove(mount, [mail.name for mail in mails])
+        assert not commit_all(mount, explicit)
+        assert left(server) == sorted(bad) and OFF not in mount.log()
+        server.script.dele_how = {}  # the end tries once more
+    assert server.logins() <= 4 * len(bad) + 5
+
+
+@EXPLICIT
+@pytest.mark.parametrize("limit", [1, 4])
+@pytest.mark.parametrize("how", ["refused", "bare", "close"])
+def test_a_limit_per_session_is_learnt_and_all_goes(how, limit, explicit, serve, on_script):
+    server = serve(Script(NINE, dele_limit=limit, dele_limit_how=how))
+    with on_script(server, "refresh=0,timeout=5", expect_exit=None) as mount:
+        remove(mount, UIDLS)
+        assert commit_all(mount, explicit), mount.log()
+        assert left(server) == [] and fallen(mount) == set() and OFF not in mount.log()
+        assert not explicit or status(mount)["last_commit"]["deleted"] == 9
+    assert not server.violations()
+
+
+@EXPLICIT
+def test_pipelining_that_kills_is_told_from_a_bad_dele(explicit, serve, on_script):
+    mails = mailbox.many(50, octets=300)
+    server = serve(Script(mails, top=False, pipelining_cuts="but listing"))
+    with on_script(server, "refresh=0,timeout=5", expect_exit=None) as mount:
+        remove(mount, [mail.name for mail in mails])
+        assert commit_all(mount, explicit), mount.log()
+    assert left(server) == []
+    assert server.logins() <= 8
+
+
+def test_a_refused_last_dele_is_asked_once_more_in_the_session_that_proves(serve, on_script):
+    server = serve(Script(NINE, dele_refused={UIDLS[8]}))
+    with on_script(server, "refresh=0", expect_exit=None) as mount:
+        remove(mount, UIDLS)
+        assert not commit_all(mount, True)
+        assert "you may not delete this" in mount.log() and left(server) == [UIDLS[8]]
+        assert len([line for line in server.commands("DELE")]) == 10 and server.logins() == 2
+
+
+def test_what_is_taken_back_while_others_are_isolated_stays(serve, on_script):
+    server = serve(Script(NINE, dele_how={UIDLS[0]: "silence"}))
+    with on_script(server, "refresh=0,timeout=2", expect_exit=None) as mount:
+        remove(mount, UIDLS)
+        committer = threading.Thread(target=outcome_of, args=(control, mount, "commit"))
+        committer.start()
+        wait_until("DELE", lambda: server.commands("DELE"))
+        os.rename(mount.path / f".popfs/trash/{UIDLS[3]}.eml", mount.path / f"{UIDLS[3]}.eml")
+        committer.join(60)
+        assert left(server) == [UIDLS[0], UIDLS[3]] and names(mount.path) == [f"{UIDLS[3]}.eml"]
+
+
+def test_login_delay_leaves_the_rest_pending_with_its_reason(serve, on_script):
+    server = serve(Script(NINE, dele_limit=4, login_delay=600))
+    with on_script(server, "refresh=0,timeout=5", expect_exit=None) as mount:
+        remove(mount, UIDLS)
+        begin = time.monotonic()
+        assert not commit_all(mount, True)
+        assert time.monotonic() - begin < 10 and "enough for today" in mount.log()
+        assert left(server) == UIDLS[4:] and status(mount)["pending_removal_count"] == 5
+    assert server.logins() == 1
+
+
+def test_the_next_commit_tries_what_failed_again(serve, on_script):
+    server = serve(Script(NINE, dele_how={UIDLS[4]: "empty"}))
+    with on_script(server, "refresh=0,timeout=5") as mount:
+        remove(mount, UIDLS)
+        assert not commit_all(mount, True)
+        server.script.dele_how = {}
+        assert commit_all(mount, True) and left(server) == []
+
+
+@pytest.mark.parametrize("ask", [True, False], ids=["commit", "end"])
+def test_a_commit_answers_within_80_seconds(ask, serve, on_script):
+    """Every DELE hangs, and the time-out alone would take longer."""
+    server = serve(Script(NINE, silent={"DELE"}))
+    with on_script(server, "refresh=0,timeout=600", expect_exit=None) as mount:
+        remove(mount, UIDLS)
+        begin = time.monotonic()
+        if ask:
+            done = subprocess.run(["sh", "-c", f"echo commit > {mount.path}/.popfs/control"], timeout=90)
+            assert done.returncode != 0
+            assert status(mount)["pending_removal_count"] == 9 and "took too long" in mount.log()
+            mount.kill(9)
+        else:
+            assert mount.unmount() != 0
+        assert 60 < time.monotonic() - begin < 85
+    assert left(server) == UIDLS
