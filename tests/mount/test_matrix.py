@@ -210,6 +210,9 @@ CASES = {
 # Tested where they can be seen: with a second session, or with time.
 ELSEWHERE = {
     "capa_deaf": "test_new_mail.py",
+    "dele_how": "test_commit_isolation.py",
+    "dele_limit": "test_commit_isolation.py",
+    "dele_limit_how": "test_commit_isolation.py",
     "graffiti": "test_terminal.py",
     "hides_read": "test_matrix.py",
     "hold_dele": "test_undo.py",
