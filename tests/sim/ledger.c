@@ -236,6 +236,12 @@ static void take_back(struct wish *wish)
     wish->restored_session = ledger.session;
 }
 
+void ledger_check_restored(uint64_t serial, const struct maildrop_message *message)
+{
+    if (maildrop_message_is_going(message))
+        world_finding("3 said to be taken back, and it is going", "serial %" PRIu64, serial);
+}
+
 void ledger_restored(uint64_t serial, const struct maildrop_message *message, enum fault fault)
 {
     struct wish *wish = wish_of(serial);
@@ -243,8 +249,10 @@ void ledger_restored(uint64_t serial, const struct maildrop_message *message, en
         check_unchanged(serial, message, true);
         wish->is_unsure = true;
     }
-    if (fault == FAULT_NONE)
-        take_back(wish);
+    if (fault != FAULT_NONE)
+        return;
+    ledger_check_restored(serial, message);
+    take_back(wish);
 }
 
 void ledger_restored_all(struct sync *sync, bool all, enum fault fault)

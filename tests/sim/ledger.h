@@ -27,6 +27,8 @@ uint64_t ledger_serial(const struct maildrop_message *message);
 
 void ledger_removed(uint64_t serial, const struct maildrop_message *message, enum fault fault);
 void ledger_restored(uint64_t serial, const struct maildrop_message *message, enum fault fault);
+/* It was just said that this one has been taken back. */
+void ledger_check_restored(uint64_t serial, const struct maildrop_message *message);
 /* A request to restore one or all was answered: what is not going any more has been taken back. */
 void ledger_restored_all(struct sync *sync, bool all, enum fault fault);
 

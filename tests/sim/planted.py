@@ -67,6 +67,9 @@ PLANTED = {  # name: [(file, text, the text that takes its place)]
         ("src/store/store.c", "*ret_opening_max = same_boot ? state->opening : state->synced;", "*ret_opening_max = state->opening;"),
     ],
     "notes no removal": [("src/sync/sync.c", "    if (!outlives_session(sync, message))\n", "    if (going)\n")],
+    "takes the one that was asked for not back, and says so": [
+        ("src/sync/engine.c", "        fault = request->message != NULL ? restore_one(sync, request->message, &restored)\n", "        fault = request->message != NULL ? FAULT_NONE\n"),
+    ],
     "hears no silence": [("src/sync/link.c", "    if (!is_owed(link) || now_ms - link->heard_ms < patience_ms(link))\n", "    if (link != NULL)\n")],
     "loses a CR between two reads": [("src/sync/eol.c", "    bool keep = eol->cr && next != '\\n';", "    bool keep = eol->cr && next != '\\n' && eol->out.len > 0;")],
 }

@@ -137,6 +137,8 @@ static void answered(struct sync_request *request, enum fault fault, struct exte
                       sync_stream_available(user->stream), request->upto);
     if (request->want == SYNC_WANT_OPEN && fault == FAULT_NONE)
         user->stream = request->stream;
+    if (request->want == SYNC_WANT_RESTORE && request->message != NULL && fault == FAULT_NONE)
+        ledger_check_restored(user->serial, request->message);
     if (body.descriptor >= 0)
         check_body(user, body);
 }
