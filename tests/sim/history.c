@@ -5,6 +5,7 @@
 #include "ledger.h"
 #include "net.h"
 #include "server.h"
+#include "shown.h"
 #include "users.h"
 #include "world.h"
 
@@ -150,6 +151,7 @@ static enum fault mount_begin(struct history *history, struct failure *ret_failu
         users_go_on();
         return FAULT_NONE;
     }
+    shown_check_text(ret_failure->text);
     sync_free(history->sync);
     history->sync = NULL;
     world_forget_process();
@@ -191,6 +193,7 @@ static void unmount(struct history *history, bool commit)
     struct sync_report report = {0};
     world_trace("user  unmounts%s", commit ? "" : " lazily");
     ledger_check_snapshot(history->sync);
+    shown_check_status(history->sync);
     users_close_streams();
     sync_stop(history->sync, commit, &report);
     users_go_on();
@@ -278,6 +281,7 @@ static void calm(struct history *history)
         ledger_check_nothing_pending();
     }
     calm_read(history, until_ms);
+    users_check_shown();
     unmount(history, true);
 }
 

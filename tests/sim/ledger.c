@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "ledger.h"
 
+#include "shown.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +46,7 @@ void ledger_begin(struct sim_server *server, bool cache_off, bool lf)
     ledger.server = server;
     ledger.cache_off = cache_off;
     ledger.lf = lf;
+    shown_begin(server);
 }
 
 static struct wish *wish_of(uint64_t serial)
@@ -338,6 +341,7 @@ static bool was_lied_about(uint64_t serial)
 void ledger_heard(void *context, const char *line)
 {
     (void)context;
+    shown_check_text(line);
     if (strstr(line, "lists it again") != NULL)
         ledger.said_again = true;
 }
@@ -448,8 +452,10 @@ void ledger_check_snapshot(struct sync *sync)
     for (size_t i = 0; i < maildrop_snapshot_count(snapshot); i++) {
         const struct maildrop_message *message = maildrop_snapshot_at(snapshot, i);
         uint64_t serial = ledger_serial(message);
-        if (serial != 0 && !maildrop_message_is_gone(message))
-            check_going(serial, message);
+        if (serial == 0 || maildrop_message_is_gone(message))
+            continue;
+        check_going(serial, message);
+        shown_check_time(serial, message);
     }
     maildrop_snapshot_unref(snapshot);
 }

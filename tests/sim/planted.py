@@ -70,6 +70,8 @@ PLANTED = {  # name: [(file, text, the text that takes its place)]
     "takes the one that was asked for not back, and says so": [
         ("src/sync/engine.c", "        fault = request->message != NULL ? restore_one(sync, request->message, &restored)\n", "        fault = request->message != NULL ? FAULT_NONE\n"),
     ],
+    "leaves a message of the listing out": [("src/sync/listing.c", "        if (!same) {\n", "        if (!same || at == 5) {\n")],
+    "dates a message by the header before": [("src/sync/receive.c", "    header_clear(&sync->header);\n    sync->body_failure", "    sync->body_failure")],
     "hears no silence": [("src/sync/link.c", "    if (!is_owed(link) || now_ms - link->heard_ms < patience_ms(link))\n", "    if (link != NULL)\n")],
     "loses a CR between two reads": [("src/sync/eol.c", "    bool keep = eol->cr && next != '\\n';", "    bool keep = eol->cr && next != '\\n' && eol->out.len > 0;")],
 }

@@ -151,7 +151,8 @@ static void draw_mix(struct sim_server *server)
 
 static void set_password(struct sim_server *server)
 {
-    snprintf(server->password, sizeof(server->password), "secret-%u", server->password_number);
+    snprintf(server->password, sizeof(server->password), SIM_SERVER_SECRET "%u",
+             server->password_number);
 }
 
 struct sim_server *sim_server_new(const struct sim_faults *faults, const struct sim_random *random)

@@ -25,6 +25,10 @@ struct sim_server;
 struct sim_session;
 
 #define SIM_SERVER_USER "user"
+/* What every password of it begins with; in base64, alone or behind the user in a PLAIN response,
+ * as much of that as is the same for all. */
+#define SIM_SERVER_SECRET "secret-"
+#define SIM_SERVER_SECRET_BASE64 "c2VjcmV0"
 
 /* ---- the server ---- */
 

@@ -113,8 +113,8 @@ static const struct refusal refusals[] = {
     {SIM_FAULT_LOGIN_REFUSED, "access denied"},
 };
 
-/* True where the login is refused whatever the password is. */
-static bool refuses(struct sim_session *session)
+/* True where the login is refused whatever the password is. `said` is the command. */
+static bool refuses(struct sim_session *session, const char *verb, struct slice said)
 {
     struct sim_server *server = session->server;
     for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
@@ -124,7 +124,7 @@ static bool refuses(struct sim_session *session)
         return true;
     }
     if (session_fault(session, SIM_FAULT_LOGIN_ECHOES)) {
-        answer_error(session, "unknown command: PASS %s", server->password);
+        answer_error(session, "unknown command: %s %.*s", verb, (int)said.len, said.data);
         return true;
     }
     if (server->now_ms - server->last_login_ms < server->style.login_delay_ms &&
@@ -165,13 +165,13 @@ static void enter(struct sim_session *session)
 }
 
 /* After a credential that is right, or not. */
-static void log_in(struct sim_session *session, bool is_right)
+static void log_in(struct sim_session *session, const char *verb, struct slice said, bool is_right)
 {
     if (session_fault(session, SIM_FAULT_LOGIN_SLOW))
         session->answer.delay_ms +=
             (int64_t)(1000 + sim_random_skewed(fault_random(session->server, SIM_FAULT_LOGIN_SLOW),
                                                240000));
-    if (!refuses(session)) {
+    if (!refuses(session, verb, said)) {
         if (!is_right) {
             session->answer.delay_ms += 2000;
             answer_error(session, "[AUTH] authentication failed");
@@ -198,7 +198,7 @@ void answer_pass(struct sim_session *session, const struct request *request)
     bool is_right = session->has_user &&
                     slice_equal(request->argument, slice_from_string(session->server->password));
     session->has_user = false;
-    log_in(session, is_right);
+    log_in(session, "PASS", request->argument, is_right);
 }
 
 void answer_apop(struct sim_session *session, const struct request *request)
@@ -216,7 +216,7 @@ void answer_apop(struct sim_session *session, const struct request *request)
                     digest_md5_hex(slice_from_string(stamp),
                                    slice_from_string(session->server->password), digest) &&
                     slice_equal(slice_trim(rest), slice_from_string(digest));
-    log_in(session, is_right);
+    log_in(session, "APOP", request->argument, is_right);
 }
 
 static int base64_value(char octet)
@@ -257,6 +257,6 @@ void answer_auth(struct sim_session *session, const struct request *request)
     size_t len = decode_base64(slice_trim(rest), said, sizeof(said));
     int right_len = snprintf(right, sizeof(right), "%c%s%c%s", '\0', SIM_SERVER_USER, '\0',
                              session->server->password);
-    log_in(session,
+    log_in(session, "AUTH", request->argument,
            slice_equal((struct slice){said, len}, (struct slice){right, (size_t)right_len}));
 }

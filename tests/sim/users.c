@@ -3,6 +3,7 @@
 
 #include "ledger.h"
 #include "net.h"
+#include "shown.h"
 #include "world.h"
 
 #include <inttypes.h>
@@ -139,6 +140,8 @@ static void answered(struct sync_request *request, enum fault fault, struct exte
         user->stream = request->stream;
     if (request->want == SYNC_WANT_RESTORE && request->message != NULL && fault == FAULT_NONE)
         ledger_check_restored(user->serial, request->message);
+    if (request->want == SYNC_WANT_TIME && user->serial != 0)
+        shown_check_time(user->serial, request->message);
     if (body.descriptor >= 0)
         check_body(user, body);
 }
@@ -250,10 +253,11 @@ void users_go_on(void)
         next = user->next;
         user_goes_on(user);
     }
-    if (is_new)
-        ledger_check_snapshot(users.sync);
-    if (is_new)
-        users.session_seen = session;
+    if (!is_new)
+        return;
+    ledger_check_snapshot(users.sync);
+    shown_check_listing(users.sync, session);
+    users.session_seen = session;
 }
 
 size_t users_waiting_count(void)
@@ -454,6 +458,14 @@ void users_read_all(void)
         if (!maildrop_message_is_gone(maildrop_snapshot_at(snapshot, i)))
             read_body(SYNC_WANT_BODY, maildrop_snapshot_at(snapshot, i), 0);
     maildrop_snapshot_unref(snapshot);
+}
+
+void users_check_shown(void)
+{
+    struct sync_status status;
+    sync_status(users.sync, &status);
+    if (status.link == SYNC_LINK_ONLINE && net_session_number() == users.session_seen)
+        shown_check_listing(users.sync, users.session_seen);
 }
 
 void users_refresh(void)

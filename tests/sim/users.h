@@ -26,6 +26,8 @@ void users_read_all(void);
 /* How many reads have failed since the mount began, and why the last one did. */
 size_t users_failed_count(enum fault *ret_last);
 void users_refresh(void);
+/* What is shown is what the session lists that there is, if there is one. */
+void users_check_shown(void);
 /* Asks for a commit; users_commit_fault() is what it was answered, and FAULT_CANCELED before. */
 void users_commit(void);
 bool users_commit_is_answered(enum fault *ret_fault);
