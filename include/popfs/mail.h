@@ -41,7 +41,7 @@ bool mail_header_text(struct slice header, struct slice name, size_t octets_max,
  * case of names, folding, runs of blanks and the kind of line ends do not matter, nor does the
  * order of the four. `header` is whole, or has at least MAIL_EVIDENCE_OCTETS_MAX octets, and may go
  * on into the body: fields that end behind that bound do not count. None where there is no field,
- * or for want of memory.
+ * or for want of memory. The lowest bit of the last octet is 0, for the use of the caller.
  */
 void mail_evidence(struct slice header, struct evidence *ret_evidence);
 

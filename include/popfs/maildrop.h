@@ -22,7 +22,7 @@ struct maildrop_message;
 struct maildrop_message *maildrop_message_ref(struct maildrop_message *message);
 void maildrop_message_unref(struct maildrop_message *message); /* NULL is fine */
 
-/* These five never change. */
+/* These four never change, nor whether it is unique. */
 uint64_t maildrop_message_id(const struct maildrop_message *message); /* from 1 */
 struct slice maildrop_message_uidl(const struct maildrop_message *message);
 /* 0 for the first message that has this UIDL, 1 for the next in listing order, … */
@@ -36,7 +36,7 @@ int64_t maildrop_message_first_seen_ns(const struct maildrop_message *message);
 /* The size to show; *ret_exact (may be NULL) says whether it is what RETR gave or only what LIST
  * said. */
 uint64_t maildrop_message_octets(const struct maildrop_message *message, bool *ret_exact);
-/* What LIST said; 0 if it said nothing usable. */
+/* What LIST said last; 0 if it said nothing usable. */
 uint64_t maildrop_message_listed_octets(const struct maildrop_message *message);
 void maildrop_message_learn_octets(struct maildrop_message *message, uint64_t exact_octets);
 /* The server may have sent them for another message. */
@@ -65,6 +65,28 @@ bool maildrop_message_is_withdrawn(const struct maildrop_message *message);
 /* It has gone, but the listing that lacked it had its UIDL: for another message, as far as can be
  * told. */
 bool maildrop_message_is_replaced(const struct maildrop_message *message);
+
+/* ---- its identity: a UIDL is a name and not a proof ---- */
+
+/* What its header proves; false: not known. Another thread may see half of a change, and then has
+ * evidence of no message. */
+bool maildrop_message_evidence(const struct maildrop_message *message,
+                               struct evidence *ret_evidence);
+void maildrop_message_learn_evidence(struct maildrop_message *message,
+                                     const struct evidence *evidence);
+/* The header that told it may be that of another message. */
+void maildrop_message_forget_evidence(struct maildrop_message *message);
+
+/* It was set going while the newest listing showed it: its DELE in that session needs no proof. */
+bool maildrop_message_is_wished_here(const struct maildrop_message *message);
+/* Its header was read in the session of the newest listing, and is the one that was known. */
+bool maildrop_message_is_proven(const struct maildrop_message *message);
+/* Ends a doubt as well. */
+void maildrop_message_note_proven(struct maildrop_message *message);
+/* Its row in the listing, or its place there, is not what it was: what is known of it may be about
+ * another message. */
+bool maildrop_message_is_doubted(const struct maildrop_message *message);
+void maildrop_message_doubt(struct maildrop_message *message);
 
 /* ---- a snapshot: what one listing held, immutable, counted, sorted by id ---- */
 
@@ -96,6 +118,7 @@ struct maildrop_known {
     uint64_t listed_octets;       /* 0: unknown */
     const uint64_t *exact_octets; /* NULL: unknown */
     const int64_t *time_s;        /* NULL: unknown */
+    struct evidence evidence;     /* all 0: unknown */
     int64_t first_seen_ns;
     bool going;
 };
@@ -117,14 +140,19 @@ struct maildrop_changes {
     struct maildrop_message **appeared; /* owned by the new snapshot; by rising id */
     size_t vanished_count;
     struct maildrop_message **vanished; /* one reference each */
+    size_t relisted_count;              /* LIST says another size of them than before */
+    struct maildrop_message **relisted; /* owned by the new snapshot */
 };
 
 /*
  * Replaces what is known by what a complete listing says, all or nothing. A row and a known message
- * are the same when the UIDL is unique, then and now, and the LIST octets agree. Copies of one
- * UIDL, and a UIDL whose octets changed, are new messages, and the old ones have gone, so that
- * nothing is deleted by mistake. With `same_identity` false no row is a known message: the UIDLs
- * were made up for one session. `now_ns` becomes first_seen of new messages, one nanosecond apart.
+ * are the same when the UIDL is unique, then and now, whatever LIST says of its size. A message
+ * whose size or place among those that stay is not what it was is doubted from now on. Copies of
+ * one UIDL are taken to be what they were, and doubted, where there are as many as before and there
+ * is evidence to tell; not one that is going, so that nothing is deleted by mistake. All others are
+ * new messages, and the old ones have gone. With `same_identity` false no row is a known message:
+ * the UIDLs were made up for one session. `now_ns` becomes first_seen of new messages, one
+ * nanosecond apart.
  *
  * On FAULT_NONE ret_by_row[i] is the message of rows[i], borrowed from the new snapshot, and the
  * caller calls maildrop_changes_done(). FAULT_MEMORY otherwise.
@@ -137,6 +165,14 @@ enum fault maildrop_apply(struct maildrop *maildrop, const struct maildrop_row *
  * from what takes its place. */
 void maildrop_changes_take_effect(const struct maildrop_changes *changes);
 void maildrop_changes_done(struct maildrop_changes *changes);
+
+/*
+ * The header of this message of the newest listing is another one than was known: the message has
+ * gone, and a new one has its row. On FAULT_NONE the caller calls maildrop_changes_done(). The one
+ * that appeared is borrowed from the new snapshot. FAULT_MEMORY.
+ */
+enum fault maildrop_replace(struct maildrop *maildrop, struct maildrop_message *message,
+                            int64_t now_ns, struct maildrop_changes *ret_changes);
 
 /* A commit deleted these: takes them out of the snapshot and marks them gone. */
 enum fault maildrop_forget(struct maildrop *maildrop, struct maildrop_message *const *messages,

@@ -84,6 +84,9 @@ enum fault store_add(struct store *store, const struct store_message *message,
                      struct failure *ret_failure);
 enum fault store_learn_octets(struct store *store, uint64_t id, uint64_t exact_octets,
                               struct failure *ret_failure);
+/* LIST says another size than before. */
+enum fault store_learn_listed(struct store *store, uint64_t id, uint64_t listed_octets,
+                              struct failure *ret_failure);
 /* UTF-8 without control characters. */
 struct store_header {
     int64_t time_s;                 /* or STORE_TIME_UNKNOWN */

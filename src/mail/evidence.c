@@ -150,6 +150,7 @@ void mail_evidence(struct slice header, struct evidence *ret_evidence)
     bool has_any = taken == TAKEN_ALL && form.text.len > 0;
     bool done = has_any && (form.proving[MESSAGE_ID].end > 0 ? digest_proving(&form, &evidence)
                                                              : digest_all(&form, &evidence));
+    evidence.octets[sizeof(evidence.octets) - 1] &= 0xfe;
     *ret_evidence = done ? evidence : (struct evidence){0};
     buffer_done(&form.text);
 }

@@ -14,6 +14,8 @@ struct maildrop {
     size_t restored_room; /* of the snapshot, while messages are being restored */
     uint64_t last_id;
     int64_t last_seen_ns; /* first_seen of the newest message: those of others stay distinct */
+    uint32_t listings_count;
+    size_t places_count; /* rows of the newest listing */
 };
 
 /* What is worked out about the rows of one listing. */
@@ -25,6 +27,8 @@ struct plan {
         uint32_t first; /* row of copy 0 of the same UIDL */
         uint32_t copy;
         uint32_t copies; /* at the first row: how many rows have this UIDL */
+        uint32_t next;   /* row of the next copy; at the last one: its own */
+        uint32_t cursor; /* at the first row: the copy that was looked at last */
         bool is_new;
         struct maildrop_message *message;
     } * plans;
@@ -76,16 +80,21 @@ enum fault maildrop_restore(struct maildrop *maildrop, const struct maildrop_kno
 {
     if (!make_room_to_restore(maildrop))
         return FAULT_MEMORY;
-    struct maildrop_message *message =
-        message_new(known->uidl, 0, true, known->id, known->listed_octets, known->first_seen_ns);
+    const struct message_row row = {.uidl = known->uidl,
+                                    .copies_count = 1,
+                                    .place = (uint32_t)maildrop->snapshot->count,
+                                    .octets = known->listed_octets};
+    struct maildrop_message *message = message_new(&row, known->id, known->first_seen_ns);
     if (message == NULL)
         return FAULT_MEMORY;
     if (known->exact_octets != NULL)
         maildrop_message_learn_octets(message, *known->exact_octets);
     if (known->time_s != NULL)
         maildrop_message_learn_time(message, *known->time_s);
+    maildrop_message_learn_evidence(message, &known->evidence);
     maildrop_message_set_going(message, known->going);
     snapshot_add(maildrop->snapshot, message);
+    maildrop->places_count = maildrop->snapshot->count;
     maildrop_message_unref(message);
     maildrop_begin_after(maildrop, known->id);
     if (known->first_seen_ns > maildrop->last_seen_ns)
@@ -129,36 +138,58 @@ static bool plan_copies(struct plan *plan)
             first = (uint32_t)i;
             table_put(&plan->firsts, slot, first);
         }
-        plan->plans[i] = (struct row_plan){.first = first};
-        plan->plans[i].copy = plan->plans[first].copies++;
+        struct row_plan *head = &plan->plans[first];
+        plan->plans[i] =
+            (struct row_plan){.first = first, .next = (uint32_t)i, .cursor = (uint32_t)i};
+        plan->plans[i].copy = head->copies++;
+        plan->plans[head->cursor].next = (uint32_t)i; /* the cursor is the last row so far */
+        head->cursor = (uint32_t)i;
     }
+    for (size_t i = 0; i < plan->count; i++)
+        plan->plans[i].cursor = (uint32_t)i;
     return true;
 }
 
-/* A size that the server did not say contradicts nothing. */
-static bool octets_agree(uint64_t a, uint64_t b)
+/* The row of this copy of the UIDL; they are asked for by rising numbers. */
+static bool find_copy(const struct plan *plan, uint32_t first, uint32_t copy, uint32_t *ret_row)
 {
-    return a == b || a == 0 || b == 0;
+    struct row_plan *head = &plan->plans[first];
+    while (plan->plans[head->cursor].copy < copy && plan->plans[head->cursor].next != head->cursor)
+        head->cursor = plan->plans[head->cursor].next;
+    *ret_row = head->cursor;
+    return plan->plans[head->cursor].copy == copy;
 }
 
 /*
- * Finds the known message of each row. Only a UIDL that nobody shared, then and now, proves
- * anything: which of two twins is which nobody can say in a new session.
+ * The row that a known message may have. Which of two twins is which their order tells, until their
+ * evidence has been asked for; what is deleted must be known better than that.
  */
+static bool find_row(const struct plan *plan, const struct maildrop_message *message,
+                     uint32_t *ret_row)
+{
+    struct evidence evidence;
+    uint32_t first;
+    size_t slot;
+    if (!find_first(plan, maildrop_message_uidl(message), &first, &slot) ||
+        plan->plans[first].copies != message->copies_count)
+        return false;
+    *ret_row = first;
+    if (message->copies_count == 1)
+        return true;
+    return maildrop_message_evidence(message, &evidence) && !maildrop_message_is_going(message) &&
+           find_copy(plan, first, message->copy, ret_row);
+}
+
 static void plan_identities(struct plan *plan, const struct maildrop_snapshot *known)
 {
+    uint32_t row;
     for (size_t i = 0; i < plan->count; i++)
         plan->plans[i].is_new = true;
     for (size_t i = 0; i < known->count; i++) {
-        struct maildrop_message *message = known->messages[i];
-        uint32_t row;
-        size_t slot;
-        if (!message->unique || !find_first(plan, maildrop_message_uidl(message), &row, &slot) ||
-            plan->plans[row].copies > 1 ||
-            !octets_agree(message->listed_octets, plan->rows[row].octets))
+        if (!find_row(plan, known->messages[i], &row) || !plan->plans[row].is_new)
             continue;
         plan->plans[row].is_new = false;
-        plan->plans[row].message = message;
+        plan->plans[row].message = known->messages[i];
     }
 }
 
@@ -174,9 +205,13 @@ static bool plan_messages(struct plan *plan, struct maildrop *maildrop, int64_t 
             maildrop_message_ref(own->message);
             continue;
         }
-        own->message =
-            message_new(plan->rows[i].uidl, own->copy, plan->plans[own->first].copies == 1, ++id,
-                        plan->rows[i].octets, ++seen_ns);
+        const struct message_row row = {.uidl = plan->rows[i].uidl,
+                                        .copy = own->copy,
+                                        .copies_count = plan->plans[own->first].copies,
+                                        .listed_in = maildrop->listings_count + 1,
+                                        .place = (uint32_t)i,
+                                        .octets = plan->rows[i].octets};
+        own->message = message_new(&row, ++id, ++seen_ns);
         if (own->message == NULL) {
             while (i-- > 0)
                 maildrop_message_unref(plan->plans[i].message);
@@ -209,6 +244,64 @@ static void fill_snapshot(const struct plan *plan, const struct maildrop_snapsho
     changes->appeared_count = snapshot->count - (size_t)(changes->appeared - snapshot->messages);
 }
 
+/*
+ * Doubts what has another neighbour than before among those that stay, or stands behind a new
+ * message: new mail comes last, or first, so another order means that UIDLs may have been given out
+ * anew. `by_place` has room for the rows of the last listing.
+ */
+static void doubt_places(const struct plan *plan, const struct maildrop_snapshot *known,
+                         struct maildrop_message **by_place, size_t places_count)
+{
+    uint32_t rank = 0;
+    uint32_t expected = 0;
+    struct maildrop_message *previous = NULL;
+    bool is_behind_new = false;
+    for (size_t i = 0; i < known->count; i++)
+        if (known->messages[i]->kept)
+            by_place[known->messages[i]->place] = known->messages[i];
+    for (size_t i = 0; i < places_count; i++)
+        if (by_place[i] != NULL)
+            by_place[i]->rank = rank++;
+    for (size_t i = 0; i < plan->count; i++) {
+        struct maildrop_message *message = plan->plans[i].message;
+        if (plan->plans[i].is_new) {
+            is_behind_new = true;
+            continue;
+        }
+        if (is_behind_new || message->rank != expected)
+            maildrop_message_doubt(message);
+        if (previous != NULL && message->rank != expected)
+            maildrop_message_doubt(previous);
+        is_behind_new = false;
+        previous = message;
+        expected = message->rank + 1;
+    }
+    if (previous != NULL && expected != rank)
+        maildrop_message_doubt(previous);
+}
+
+/* What the rows say of messages that were known. */
+static void take_rows(const struct plan *plan, uint32_t listing, struct maildrop_changes *changes)
+{
+    for (size_t i = 0; i < plan->count; i++) {
+        struct maildrop_message *message = plan->plans[i].message;
+        uint64_t octets = plan->rows[i].octets;
+        if (plan->plans[i].is_new)
+            continue;
+        message->place = (uint32_t)i;
+        atomic_store_explicit(&message->listed_in, listing, memory_order_relaxed);
+        if (message->copies_count > 1)
+            maildrop_message_doubt(message);
+        /* A size that the server did not say contradicts nothing. */
+        if (octets == 0 || octets == maildrop_message_listed_octets(message))
+            continue;
+        if (maildrop_message_listed_octets(message) != 0)
+            maildrop_message_doubt(message);
+        atomic_store_explicit(&message->listed_octets, octets, memory_order_relaxed);
+        changes->relisted[changes->relisted_count++] = message;
+    }
+}
+
 static void put_in_place(struct maildrop *maildrop, struct maildrop_snapshot *snapshot,
                          const struct maildrop_changes *changes, const struct plan *plan)
 {
@@ -227,6 +320,8 @@ static void put_in_place(struct maildrop *maildrop, struct maildrop_snapshot *sn
     }
     maildrop_snapshot_unref(maildrop->snapshot);
     maildrop->snapshot = snapshot;
+    maildrop->listings_count++;
+    maildrop->places_count = plan->count;
 }
 
 /* All that may fail; false leaves no reference behind. */
@@ -246,18 +341,25 @@ enum fault maildrop_apply(struct maildrop *maildrop, const struct maildrop_row *
 {
     const struct maildrop_snapshot *known = maildrop->snapshot;
     CLEANUP_FREE struct row_plan *plans = calloc(count + 1, sizeof(*plans));
+    CLEANUP_FREE struct maildrop_message **by_place =
+        calloc(maildrop->places_count + 1, sizeof(by_place[0]));
     struct plan plan = {.rows = rows, .count = count, .plans = plans};
     struct maildrop_changes changes = {0};
     changes.vanished = calloc(known->count + 1, sizeof(changes.vanished[0]));
+    changes.relisted = calloc(known->count + 1, sizeof(changes.relisted[0]));
     struct maildrop_snapshot *snapshot = snapshot_new(count);
-    if (plans == NULL || changes.vanished == NULL || snapshot == NULL || count >= UINT32_MAX ||
+    if (plans == NULL || by_place == NULL || changes.vanished == NULL || changes.relisted == NULL ||
+        snapshot == NULL || count >= UINT32_MAX ||
         !plan_all(&plan, maildrop, same_identity, now_ns)) {
         table_done(&plan.firsts);
         free(changes.vanished);
+        free(changes.relisted);
         free(snapshot);
         return FAULT_MEMORY;
     }
     fill_snapshot(&plan, known, snapshot, &changes);
+    doubt_places(&plan, known, by_place, maildrop->places_count);
+    take_rows(&plan, maildrop->listings_count + 1, &changes);
     for (size_t i = 0; i < count; i++) {
         ret_by_row[i] = plans[i].message;
         maildrop_message_unref(plans[i].message); /* the snapshot holds its own */
@@ -265,6 +367,45 @@ enum fault maildrop_apply(struct maildrop *maildrop, const struct maildrop_row *
     put_in_place(maildrop, snapshot, &changes, &plan);
     table_done(&plan.firsts);
     *ret_changes = changes;
+    return FAULT_NONE;
+}
+
+enum fault maildrop_replace(struct maildrop *maildrop, struct maildrop_message *message,
+                            int64_t now_ns, struct maildrop_changes *ret_changes)
+{
+    struct maildrop_snapshot *known = maildrop->snapshot;
+    int64_t seen_ns = maildrop->last_seen_ns < now_ns ? now_ns : maildrop->last_seen_ns + 1;
+    const struct message_row row = {.uidl = maildrop_message_uidl(message),
+                                    .copy = message->copy,
+                                    .copies_count = message->copies_count,
+                                    .listed_in = atomic_load(&message->listed_in),
+                                    .place = message->place,
+                                    .octets = maildrop_message_listed_octets(message)};
+    struct maildrop_snapshot *snapshot = snapshot_new(known->count + 1);
+    struct maildrop_message **vanished = calloc(1, sizeof(vanished[0]));
+    struct maildrop_message *another = message_new(&row, maildrop->last_id + 1, seen_ns);
+    if (snapshot == NULL || vanished == NULL || another == NULL) {
+        free(snapshot);
+        free(vanished);
+        maildrop_message_unref(another);
+        return FAULT_MEMORY;
+    }
+    for (size_t i = 0; i < known->count; i++)
+        if (known->messages[i] != message)
+            snapshot_add(snapshot, known->messages[i]);
+    vanished[0] = maildrop_message_ref(message);
+    *ret_changes = (struct maildrop_changes){.appeared_count = 1,
+                                             .appeared = snapshot->messages + snapshot->count,
+                                             .vanished_count = 1,
+                                             .vanished = vanished};
+    snapshot_add(snapshot, another);
+    maildrop_message_unref(another);
+    atomic_store_explicit(&message->replaced, true, memory_order_relaxed);
+    atomic_store_explicit(&message->gone, true, memory_order_relaxed);
+    maildrop->last_id++;
+    maildrop->last_seen_ns = seen_ns;
+    maildrop_snapshot_unref(known);
+    maildrop->snapshot = snapshot;
     return FAULT_NONE;
 }
 
@@ -279,6 +420,7 @@ void maildrop_changes_done(struct maildrop_changes *changes)
     for (size_t i = 0; i < changes->vanished_count; i++)
         maildrop_message_unref(changes->vanished[i]);
     free(changes->vanished);
+    free(changes->relisted);
     *changes = (struct maildrop_changes){0};
 }
 

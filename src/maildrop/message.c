@@ -9,19 +9,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct maildrop_message *message_new(struct slice uidl, uint32_t copy, bool unique, uint64_t id,
-                                     uint64_t listed_octets, int64_t first_seen_ns)
+struct maildrop_message *message_new(const struct message_row *row, uint64_t id,
+                                     int64_t first_seen_ns)
 {
-    if (uidl.len > UINT16_MAX)
+    if (row->uidl.len > UINT16_MAX)
         return NULL;
-    struct maildrop_message *message = malloc(sizeof(*message) + uidl.len);
+    struct maildrop_message *message = malloc(sizeof(*message) + row->uidl.len);
     if (message == NULL)
         return NULL;
     atomic_init(&message->refs, 1);
-    message->copy = copy;
+    message->copy = row->copy;
+    message->copies_count = row->copies_count;
     message->id = id;
     message->first_seen_ns = first_seen_ns;
-    message->listed_octets = listed_octets;
+    atomic_init(&message->listed_octets, row->octets);
     atomic_init(&message->exact_octets, MESSAGE_OCTETS_UNKNOWN);
     atomic_init(&message->time_s, MESSAGE_TIME_UNKNOWN);
     atomic_init(&message->going, false);
@@ -29,10 +30,17 @@ struct maildrop_message *message_new(struct slice uidl, uint32_t copy, bool uniq
     atomic_init(&message->gone, false);
     atomic_init(&message->withdrawn, false);
     atomic_init(&message->replaced, false);
-    message->unique = unique;
+    for (size_t i = 0; i < MESSAGE_EVIDENCE_PARTS; i++)
+        atomic_init(&message->evidence[i], 0);
+    atomic_init(&message->doubted, false);
+    atomic_init(&message->listed_in, row->listed_in);
+    atomic_init(&message->wished_in, 0);
+    atomic_init(&message->proven_in, 0);
+    message->place = row->place;
+    message->rank = 0;
     message->kept = false;
-    message->uidl_octets = (uint16_t)uidl.len;
-    memcpy(message->uidl, uidl.data, uidl.len);
+    message->uidl_octets = (uint16_t)row->uidl.len;
+    memcpy(message->uidl, row->uidl.data, row->uidl.len);
     return message;
 }
 
@@ -65,7 +73,7 @@ uint32_t maildrop_message_copy(const struct maildrop_message *message)
 
 bool maildrop_message_is_unique(const struct maildrop_message *message)
 {
-    return message->unique;
+    return message->copies_count == 1;
 }
 
 int64_t maildrop_message_first_seen_ns(const struct maildrop_message *message)
@@ -79,12 +87,12 @@ uint64_t maildrop_message_octets(const struct maildrop_message *message, bool *r
     bool is_exact = exact != MESSAGE_OCTETS_UNKNOWN;
     if (ret_exact != NULL)
         *ret_exact = is_exact;
-    return is_exact ? exact : message->listed_octets;
+    return is_exact ? exact : maildrop_message_listed_octets(message);
 }
 
 uint64_t maildrop_message_listed_octets(const struct maildrop_message *message)
 {
-    return message->listed_octets;
+    return atomic_load_explicit(&message->listed_octets, memory_order_relaxed);
 }
 
 void maildrop_message_learn_octets(struct maildrop_message *message, uint64_t exact_octets)
@@ -125,6 +133,8 @@ bool maildrop_message_is_going(const struct maildrop_message *message)
 
 bool maildrop_message_set_going(struct maildrop_message *message, bool going)
 {
+    unsigned listed_in = atomic_load_explicit(&message->listed_in, memory_order_relaxed);
+    atomic_store_explicit(&message->wished_in, listed_in, memory_order_relaxed);
     return atomic_exchange_explicit(&message->going, going, memory_order_relaxed) != going;
 }
 
@@ -151,4 +161,65 @@ bool maildrop_message_is_withdrawn(const struct maildrop_message *message)
 bool maildrop_message_is_replaced(const struct maildrop_message *message)
 {
     return atomic_load_explicit(&message->replaced, memory_order_relaxed);
+}
+
+bool maildrop_message_evidence(const struct maildrop_message *message,
+                               struct evidence *ret_evidence)
+{
+    uint64_t parts[MESSAGE_EVIDENCE_PARTS];
+    _Static_assert(sizeof(parts) == sizeof(*ret_evidence), "parts of 8 octets");
+    for (size_t i = 0; i < MESSAGE_EVIDENCE_PARTS; i++)
+        parts[i] = atomic_load_explicit(&message->evidence[i], memory_order_relaxed);
+    memcpy(ret_evidence, parts, sizeof(parts));
+    return evidence_is_known(ret_evidence);
+}
+
+void maildrop_message_learn_evidence(struct maildrop_message *message,
+                                     const struct evidence *evidence)
+{
+    uint64_t parts[MESSAGE_EVIDENCE_PARTS];
+    memcpy(parts, evidence, sizeof(parts));
+    for (size_t i = 0; i < MESSAGE_EVIDENCE_PARTS; i++)
+        atomic_store_explicit(&message->evidence[i], parts[i], memory_order_relaxed);
+}
+
+void maildrop_message_forget_evidence(struct maildrop_message *message)
+{
+    static const struct evidence none;
+    maildrop_message_learn_evidence(message, &none);
+    atomic_store_explicit(&message->proven_in, 0, memory_order_relaxed);
+}
+
+/* The newest listing is the one that it was `in`. */
+static bool is_newest(const struct maildrop_message *message, const atomic_uint *in)
+{
+    unsigned listed_in = atomic_load_explicit(&message->listed_in, memory_order_relaxed);
+    return listed_in != 0 && atomic_load_explicit(in, memory_order_relaxed) == listed_in;
+}
+
+bool maildrop_message_is_wished_here(const struct maildrop_message *message)
+{
+    return is_newest(message, &message->wished_in);
+}
+
+bool maildrop_message_is_proven(const struct maildrop_message *message)
+{
+    return is_newest(message, &message->proven_in);
+}
+
+void maildrop_message_note_proven(struct maildrop_message *message)
+{
+    unsigned listed_in = atomic_load_explicit(&message->listed_in, memory_order_relaxed);
+    atomic_store_explicit(&message->proven_in, listed_in, memory_order_relaxed);
+    atomic_store_explicit(&message->doubted, false, memory_order_relaxed);
+}
+
+bool maildrop_message_is_doubted(const struct maildrop_message *message)
+{
+    return atomic_load_explicit(&message->doubted, memory_order_relaxed);
+}
+
+void maildrop_message_doubt(struct maildrop_message *message)
+{
+    atomic_store_explicit(&message->doubted, true, memory_order_relaxed);
 }

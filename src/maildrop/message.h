@@ -7,12 +7,14 @@
 
 #include <stdatomic.h>
 
+enum { MESSAGE_EVIDENCE_PARTS = DIGEST_SHA256_OCTETS / 8 };
+
 struct maildrop_message {
     atomic_uint refs;
     uint32_t copy;
     uint64_t id;
     int64_t first_seen_ns;
-    uint64_t listed_octets;
+    _Atomic uint64_t listed_octets;
     _Atomic uint64_t exact_octets; /* MESSAGE_OCTETS_UNKNOWN until RETR has told */
     _Atomic int64_t time_s;        /* MESSAGE_TIME_UNKNOWN until a header has told */
     atomic_bool going;
@@ -20,8 +22,16 @@ struct maildrop_message {
     atomic_bool gone;
     atomic_bool withdrawn;
     atomic_bool replaced; /* gone, but its UIDL was still listed */
-    bool unique;          /* no other message of the listing has this UIDL */
-    bool kept;            /* scratch of maildrop_apply(): the new listing still has it */
+    /* What its header proves, by parts; all 0: not known. */
+    _Atomic uint64_t evidence[MESSAGE_EVIDENCE_PARTS];
+    atomic_bool doubted;   /* it may be another one, until it has been proven */
+    atomic_uint listed_in; /* the newest listing that had it; 0: one of an earlier mount */
+    atomic_uint wished_in; /* the same, when it was set going */
+    atomic_uint proven_in; /* the same, when it was proven */
+    uint32_t copies_count; /* of this UIDL in the listing that it appeared in */
+    uint32_t place;        /* its row in the newest listing */
+    uint32_t rank;         /* scratch of maildrop_apply(): its place among those that stay */
+    bool kept;             /* scratch of maildrop_apply(): the new listing still has it */
     uint16_t uidl_octets;
     char uidl[];
 };
@@ -29,8 +39,15 @@ struct maildrop_message {
 #define MESSAGE_OCTETS_UNKNOWN UINT64_MAX
 #define MESSAGE_TIME_UNKNOWN INT64_MIN
 
+struct message_row {
+    struct slice uidl;
+    uint32_t copy, copies_count;
+    uint32_t listed_in, place;
+    uint64_t octets;
+};
+
 /* One reference; NULL for want of memory. */
-struct maildrop_message *message_new(struct slice uidl, uint32_t copy, bool unique, uint64_t id,
-                                     uint64_t listed_octets, int64_t first_seen_ns);
+struct maildrop_message *message_new(const struct message_row *row, uint64_t id,
+                                     int64_t first_seen_ns);
 
 #endif

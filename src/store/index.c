@@ -103,6 +103,7 @@ static const char *const statement_texts[INDEX_STATEMENTS_COUNT] = {
     [INDEX_LEARN_TIME] = "UPDATE message SET time = ?2 WHERE id = ?1",
     [INDEX_LEARN_HEADER] = "INSERT OR REPLACE INTO header SELECT ?1, ?2, ?3, ?4, ?5"
                            " WHERE EXISTS (SELECT 1 FROM message WHERE id = ?1)",
+    [INDEX_LEARN_LISTED] = "UPDATE message SET listed = ?2 WHERE id = ?1",
     [INDEX_LEARN_EVIDENCE] = "UPDATE message SET evidence = ?2 WHERE id = ?1",
     [INDEX_SUMMARY] = "SELECT sender, subject FROM header WHERE id = ?1",
     [INDEX_FACT] = "SELECT value FROM fact WHERE name = ?1",

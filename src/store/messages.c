@@ -211,6 +211,15 @@ enum fault store_learn_header(struct store *store, uint64_t id, const struct sto
     return index_change(&store->index, INDEX_LEARN_HEADER, bad, ret_failure);
 }
 
+enum fault store_learn_listed(struct store *store, uint64_t id, uint64_t listed_octets,
+                              struct failure *ret_failure)
+{
+    sqlite3_stmt *statement = index_use(&store->index, INDEX_LEARN_LISTED);
+    int bad = sqlite3_bind_int64(statement, 1, (int64_t)id) |
+              sqlite3_bind_int64(statement, 2, (int64_t)listed_octets);
+    return index_change(&store->index, INDEX_LEARN_LISTED, bad, ret_failure);
+}
+
 enum fault store_learn_evidence(struct store *store, uint64_t id, const struct evidence *evidence,
                                 struct failure *ret_failure)
 {

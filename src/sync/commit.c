@@ -93,6 +93,8 @@ static const char *why_not(const struct sync *sync, const struct removal *remova
         return "the mount is read-only";
     if (engine_msgnum(sync, removal->message) == 0)
         return "it is not in the listing";
+    if (engine_need_of(removal->message) != EVIDENCE_NOT_NEEDED)
+        return removal_not_proven;
     return NULL;
 }
 
@@ -228,7 +230,10 @@ static bool may_leave_at_once(const struct sync *sync)
 static enum fault delete_all(struct sync *sync, int64_t now_ms)
 {
     bool all;
-    enum fault fault = send_deles(sync, now_ms, &all);
+    enum fault fault = engine_prove_pending(sync, now_ms, &all);
+    if (fault != FAULT_NONE || !all)
+        return fault;
+    fault = send_deles(sync, now_ms, &all);
     if (fault != FAULT_NONE || !all)
         return fault;
     if (sync->jobs.in_flight.count > 0 && !may_leave_at_once(sync))
@@ -387,6 +392,9 @@ enum fault engine_commit(struct sync *sync, int64_t now_ms)
         give_up_in_time(sync);
         return FAULT_NONE;
     }
+    if (commit->phase == COMMIT_PROVING && commit->asks_listed)
+        return sync->session_phase == SESSION_ONLINE ? engine_commit_prove(sync, now_ms)
+                                                     : FAULT_NONE;
     if (is_to_prove_again(sync, now_ms))
         return engine_end_session(sync, now_ms);
     if (commit->phase != COMMIT_DELETING)

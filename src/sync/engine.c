@@ -143,7 +143,7 @@ static bool take_at_once(struct sync *sync, struct sync_request *request, int64_
         request->answer(request, FAULT_CANCELED, EXTENT_NONE);
     } else if (take_without_job(sync, request, now_ms)) {
         return true;
-    } else if (request->want != SYNC_WANT_TIME &&
+    } else if (request->want != SYNC_WANT_TIME && !engine_must_prove(sync, request->message) &&
                engine_body_open(sync, request->message, &body) == FAULT_NONE) {
         /* It came whole between the look and the request. */
         request->answer(request, FAULT_NONE, body);
@@ -152,7 +152,8 @@ static bool take_at_once(struct sync *sync, struct sync_request *request, int64_
     } else if (engine_is_away(sync, now_ms)) {
         request->answer(request, sync->last_failure.fault, EXTENT_NONE);
     } else {
-        return request->want == SYNC_WANT_OPEN && engine_stream_open(sync, request);
+        return request->want == SYNC_WANT_OPEN && !engine_must_prove(sync, request->message) &&
+               engine_stream_open(sync, request);
     }
     return true;
 }
@@ -174,6 +175,9 @@ static void take_request(struct sync *sync, struct sync_request *request, int64_
     enum schedule_class class = body ? SCHEDULE_READ : SCHEDULE_STAT;
     enum job_kind kind = body ? JOB_BODY : JOB_HEADER;
     struct job *job = jobs_find(&sync->jobs, kind, request->message);
+    if (job == NULL && body && engine_must_prove(sync, request->message) &&
+        engine_has_body(sync, request->message))
+        job = engine_proof_job(sync, request->message);
     if (job == NULL && !body)
         sweep_from(sync, request->message);
     if (job == NULL)

@@ -11,6 +11,7 @@
  *     upkeep.c   ending a session: new mail, idleness, the end
  *     commit.c   DELE and QUIT
  *     proof.c    whether the server did what it said then
+ *     identity.c whether a UIDL still names the same message
  *     removals.c what a commit is about, and what becomes of each
  *     stream.c   large messages that are read while they arrive
  *     index.c    what is remembered between mounts
@@ -26,6 +27,7 @@
 #include "backoff.h"
 #include "crawl.h"
 #include "eol.h"
+#include "evidence.h"
 #include "header.h"
 #include "isolate.h"
 #include "job.h"
@@ -50,6 +52,8 @@ enum {
     COMMIT_RETRY_MS = 1000,
     ITEM_ATTEMPTS_MAX = 3, /* links that may break under one message (POP3.md 17) */
     OUTAGES_BORNE = 2,     /* by one message, before it is not asked for but by a reader */
+    PROOF_BY_TOP = 1,      /* the first of PROOFS_MAX attempts to prove a removal in a session */
+    PROOFS_MAX = 2,
 };
 
 /* Which part of the listing is to be asked for next. */
@@ -85,6 +89,7 @@ struct removal {
     bool made_up;                     /* its UIDL was, for the session that listed it */
     bool asked;                       /* DELE was sent in a session that has not failed */
     bool removed;                     /* has gone from the server */
+    unsigned proofs_asked;            /* in this session */
     bool failed;                      /* refused or given up, and said so */
     bool put_off;        /* refused in this session, which had taken others: asked in another one */
     bool broke_early;    /* a pipelined session broke under it before a second answer */
@@ -111,6 +116,11 @@ struct commit {
     bool suspects_are_asked; /* in this session: one of them alone */
     bool broke;              /* the session, under a DELE or QUIT */
     struct failure last;     /* what the last one was refused with, or broke the session with */
+    /* Which message each is has been asked for up to here in this pass, of which some were asked;
+     * and the last pass is over. */
+    size_t prove_next;
+    bool proofs_asked, is_proven;
+    bool asks_listed; /* PROVING: what is listed again is being proven */
     unsigned attempts;
     int64_t prove_again_ms; /* when to look again whether the server did as it said; 0: not yet */
     int64_t busy_until_ms;  /* no longer is waited for a maildrop in use */
@@ -187,6 +197,7 @@ struct sync {
     atomic_size_t going_count;     /* pending removals; changed under `lock` */
     atomic_bool made_up;           /* this session's UIDLs are */
     atomic_bool list_is_doubted;   /* LIST has been wrong */
+    atomic_bool uidl_is_reused;    /* the server has been caught at it */
     atomic_bool journal_has_grown; /* since the last flush */
 
     /* Held, before `lock`, from a change of what is going until that is in the journal: who has had
@@ -286,6 +297,10 @@ struct sync {
     struct sync_stream *streams;
     struct sync_stream *stream; /* that what is arriving belongs to */
     bool top_differs;           /* from RETR: it is not used for content any more */
+    bool top_is_no_evidence;    /* the same of its headers: they prove nothing */
+    size_t gather_next;         /* positions below this have been looked at for missing evidence */
+    bool gathers;               /* in this pass some were asked, by TOP */
+    bool gathers_by_body;       /* the second pass */
     struct header header;
     struct recent recent;
     struct failure body_failure; /* why the arriving body is no good; fault NONE if it is */
@@ -293,7 +308,10 @@ struct sync {
     struct commit commit;
     bool quit_is_unheard; /* a commit's QUIT has gone out, and no listing has come since */
     bool quit_is_doubted; /* the last listing that was to prove a QUIT had what it should delete */
-    struct maildrop_message *believed[BELIEVED_MAX]; /* one reference each; see commit.c */
+    struct believed {
+        struct maildrop_message *message; /* one reference */
+        struct maildrop_message *suspect; /* one that has its UIDL now; NULL: none was listed yet */
+    } believed[BELIEVED_MAX];             /* see proof.c */
     size_t believed_count;
     bool dele_sent; /* in this session: it must not just be closed */
     bool stop_commits, stop_committed;
@@ -313,6 +331,8 @@ enum fault engine_ask(struct sync *sync, struct job *job, int64_t now_ms);
 /* 0 if the message is not in this session's listing. */
 uint32_t engine_msgnum(const struct sync *sync, const struct maildrop_message *message);
 bool engine_has_top(const struct sync *sync);
+/* The body is there, unless the disk has lost it. */
+bool engine_has_body_probably(const struct sync *sync, const struct maildrop_message *message);
 /* The body is whole on the local disk. */
 bool engine_has_body(const struct sync *sync, const struct maildrop_message *message);
 /* Answers who waits for all bodies. */
@@ -358,12 +378,45 @@ void engine_receive_lost(struct sync *sync, struct job *job, enum fault fault, i
 bool engine_header_waits(const struct sync *sync, const struct maildrop_message *message);
 /* A session begins: what engine_header_waits() said is over if it is time, or the user's wish. */
 void engine_headers_again(struct sync *sync, bool user_asks, int64_t now_ms);
+/* The time, sender and subject that sync->header says; false if they were known before. */
+bool engine_learn_header(struct sync *sync, struct maildrop_message *message);
 void engine_receive_refused(struct sync *sync, struct job *job, const char *why);
 /* Forgets what was arriving; a stream keeps what it has. */
 void engine_receive_abandon(struct sync *sync);
 /* Forgets what was learnt since the pipe was last empty, and the bodies that were kept: they are
  * asked for again. */
 void engine_receive_forget_recent(struct sync *sync);
+
+/* ---- identity.c ---- */
+/* A body that is kept must not be shown before its message has been proven. Any thread. */
+bool engine_must_prove(const struct sync *sync, const struct maildrop_message *message);
+/* The job whose answer proves it, for whoever wants the body that is kept; NULL for want of
+ * memory. */
+struct job *engine_proof_job(struct sync *sync, struct maildrop_message *message);
+/* Its header is worth asking for although its date is known. */
+bool engine_wants_evidence(const struct sync *sync, const struct maildrop_message *message);
+/* TOP was refused: those who wait for more than a date wait for RETR. */
+void engine_prove_by_body(struct sync *sync, struct job *job);
+/* Has some of the kept bodies proven in the background. */
+void engine_sample(struct sync *sync);
+/* The answer to HEADER or BODY has ended: takes what its header proves, and says what to do. */
+enum evidence_verdict engine_read_evidence(struct sync *sync, const struct job *job);
+/* EVIDENCE_ASK_TOP: who waits for the body waits for TOP; finishes the job. */
+void engine_ask_top(struct sync *sync, struct job *body);
+/* EVIDENCE_IS_ANOTHER: sync->header is that of another message, which takes the place. */
+enum fault engine_replace(struct sync *sync, struct maildrop_message *message, bool by_retr);
+/* Whoever gave it, TOP or RETR. */
+bool engine_is_same_evidence(const struct evidence *a, const struct evidence *b);
+/* What a DELE for the message needs in this session. */
+enum evidence_need engine_need_of(const struct maildrop_message *message);
+/* Asks for what is to be proven before a DELE; *ret_done: no more can be done in this session. */
+enum fault engine_prove_pending(struct sync *sync, int64_t now_ms, bool *ret_done);
+/* The same for what a QUIT should have deleted, and is listed. */
+enum fault engine_prove_asked(struct sync *sync, int64_t now_ms, bool *ret_done);
+/* Another session, or another commit. */
+void engine_prove_anew(struct commit *commit);
+/* Before a session ends: fetches the evidence of what was removed in it, where it is missing. */
+enum fault engine_gather_evidence(struct sync *sync, int64_t now_ms, bool *ret_done);
 
 /* ---- stream.c ---- */
 /* True if the request was answered with a stream, or waits to see whether LIST can be believed. */
@@ -449,6 +502,10 @@ void engine_index_forget(struct sync *sync, const struct maildrop_message *messa
 /* Whether LIST can be believed. */
 void engine_index_sizes(struct sync *sync);
 void engine_index_top_differs(struct sync *sync);
+/* What was found out about UIDL and TOP. */
+void engine_index_identity(struct sync *sync);
+/* The message's evidence has been learnt, or forgotten. */
+void engine_index_evidence(struct sync *sync, const struct maildrop_message *message);
 /* Whether a session may begin as pop3_session_assume_pipelining() says. */
 void engine_index_pipelining(struct sync *sync, bool known);
 /* sync->login_known and sync->login_losses. */
@@ -504,6 +561,10 @@ void engine_commit_link_lost(struct sync *sync, const struct failure *failure, e
 /* A new listing has come, and others have been told of it. */
 void engine_commit_listed(struct sync *sync, const struct maildrop_changes *changes,
                           int64_t now_ms);
+/* COMMIT_PROVING: goes on proving what is listed again. */
+enum fault engine_commit_prove(struct sync *sync, int64_t now_ms);
+/* The message's evidence is known now. */
+void engine_check_believed(struct sync *sync, const struct maildrop_message *message);
 /* The commit's QUIT was answered +OK, and the link has been closed. */
 enum fault engine_quit_accepted(struct sync *sync, int64_t now_ms);
 /*
@@ -518,6 +579,8 @@ void engine_proof_failed(struct sync *sync, const struct failure *failure, enum 
 void engine_commit_done(struct sync *sync);
 
 /* ---- removals.c ---- */
+/* Why nothing is deleted that may be another message, and what the user can do. */
+extern const char removal_not_proven[];
 bool removal_is_going(const struct removal *removal);
 /* Neither gone nor failed, and going. */
 bool removal_is_pending(const struct removal *removal);
@@ -537,6 +600,9 @@ bool engine_commit_hears_of(const struct sync *sync, const struct maildrop_messa
 void engine_removal_failed(struct sync *sync, struct removal *removal, const char *why);
 /* An empty reason: it takes too long. */
 void engine_removals_fail_pending(struct sync *sync, const char *why);
+/* The UIDL of this message names another one: after a QUIT that was to delete it, it has gone. */
+void engine_removal_is_another(struct sync *sync, const struct maildrop_message *message,
+                               const char *why);
 /* These have gone, as far as can be known. */
 enum fault engine_removals_settle(struct sync *sync, bool (*is_due)(const struct removal *removal));
 /* The commit is over. `fault`: what the whole of it failed with, or FAULT_NONE if each removal
@@ -557,6 +623,8 @@ void engine_publish_status(struct sync *sync, int64_t now_ms);
 void engine_publish_snapshot(struct sync *sync, const struct maildrop_changes *changes);
 /* Tells the listener alone. */
 void engine_tell(struct sync *sync, const struct maildrop_changes *changes);
+/* LIST says another size of some, and nothing better is known. */
+void engine_publish_listed_sizes(struct sync *sync, const struct maildrop_changes *changes);
 void engine_publish_size(struct sync *sync, struct maildrop_message *message);
 
 /* ---- engine.c ---- */

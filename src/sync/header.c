@@ -8,7 +8,7 @@
 void header_clear(struct header *header)
 {
     header->bytes.len = 0;
-    header->complete = false;
+    header->is_cut = header->complete = false;
 }
 
 void header_done(struct header *header)
@@ -43,7 +43,7 @@ void header_feed(struct header *header, struct slice bytes)
     if (bytes.len > room)
         bytes.len = room;
     if (!buffer_append(&header->bytes, bytes)) {
-        header->complete = true;
+        header->is_cut = header->complete = true;
         return;
     }
     header->complete = header->bytes.len >= MAIL_HEADER_OCTETS_MAX ||

@@ -8,6 +8,7 @@
 
 struct header {
     struct buffer bytes;
+    bool is_cut;   /* for want of memory */
     bool complete; /* the empty line has been seen, or the bound reached: the rest is ignored */
 };
 

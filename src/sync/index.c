@@ -28,6 +28,8 @@ enum {
 static const char fact_lies[] = "list-is-wrong";
 static const char fact_truths[] = "list-truths";
 static const char fact_top_differs[] = "top-differs";
+static const char fact_top_no_evidence[] = "top-no-evidence";
+static const char fact_uidl_reused[] = "uidl-reused";
 static const char fact_pipelining[] = "pipelining";
 static const char fact_login[] = "login";
 static const char fact_unbound[] = "unbound";
@@ -47,6 +49,7 @@ static bool load_message(void *context, const struct store_message *message)
         .uidl = message->uidl,
         .listed_octets = message->listed_octets,
         .first_seen_ns = message->first_seen_ns,
+        .evidence = message->evidence,
         .going = message->going,
     };
     if (message->exact_octets != STORE_OCTETS_UNKNOWN)
@@ -98,6 +101,8 @@ static void load_facts(struct sync *sync)
     sync->lies_count = load_fact(sync, fact_lies);
     sync->truths_count = load_fact(sync, fact_truths);
     sync->top_differs = load_fact(sync, fact_top_differs) > 0;
+    sync->top_is_no_evidence = load_fact(sync, fact_top_no_evidence) > 0;
+    atomic_store(&sync->uidl_is_reused, load_fact(sync, fact_uidl_reused) > 0);
     sync->pipelining_known = load_fact(sync, fact_pipelining) > 0;
     load_login(sync);
     load_unbound(sync);
@@ -155,6 +160,16 @@ static void add(struct sync *sync, const struct maildrop_message *message)
         note_result(sync, store_add(sync->store, &row, &failure), &failure);
 }
 
+static void relist(struct sync *sync, const struct maildrop_message *message)
+{
+    struct failure failure;
+    if (is_indexed(sync, message))
+        note_result(sync,
+                    store_learn_listed(sync->store, maildrop_message_id(message),
+                                       maildrop_message_listed_octets(message), &failure),
+                    &failure);
+}
+
 /* Where no wish is left, none need be taken back one by one. */
 static void clear_wishes(struct sync *sync)
 {
@@ -178,7 +193,6 @@ static void forget(struct sync *sync, struct maildrop_message *const *messages, 
     }
     for (size_t i = 0; i < count; i++) {
         gone[i].id = maildrop_message_id(messages[i]);
-        gone[i].listed_octets = maildrop_message_listed_octets(messages[i]);
         if (is_indexed(sync, messages[i]))
             gone[i].uidl = maildrop_message_uidl(messages[i]);
     }
@@ -193,6 +207,8 @@ void engine_index_changes(struct sync *sync, const struct maildrop_changes *chan
     forget(sync, changes->vanished, changes->vanished_count);
     for (size_t i = 0; i < changes->appeared_count; i++)
         add(sync, changes->appeared[i]);
+    for (size_t i = 0; i < changes->relisted_count; i++)
+        relist(sync, changes->relisted[i]);
     engine_index_flush(sync);
 }
 
@@ -245,6 +261,8 @@ void engine_index_forget(struct sync *sync, const struct maildrop_message *messa
         const struct store_header nothing = {.time_s = STORE_TIME_UNKNOWN};
         note_result(sync, store_learn_header(sync->store, id, &nothing, &failure), &failure);
     }
+    if (recent->learnt_evidence)
+        engine_index_evidence(sync, message);
 }
 
 static void write_fact(struct sync *sync, const char *name, size_t value)
@@ -262,6 +280,24 @@ void engine_index_sizes(struct sync *sync)
 void engine_index_top_differs(struct sync *sync)
 {
     write_fact(sync, fact_top_differs, 1);
+}
+
+void engine_index_identity(struct sync *sync)
+{
+    write_fact(sync, fact_top_no_evidence, sync->top_is_no_evidence);
+    write_fact(sync, fact_uidl_reused, atomic_load(&sync->uidl_is_reused));
+}
+
+void engine_index_evidence(struct sync *sync, const struct maildrop_message *message)
+{
+    struct failure failure;
+    struct evidence evidence = {0};
+    (void)maildrop_message_evidence(message, &evidence);
+    if (is_indexed(sync, message))
+        note_result(
+            sync,
+            store_learn_evidence(sync->store, maildrop_message_id(message), &evidence, &failure),
+            &failure);
 }
 
 void engine_index_pipelining(struct sync *sync, bool known)

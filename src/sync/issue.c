@@ -103,7 +103,9 @@ struct job *engine_body_job(struct sync *sync, struct maildrop_message *message,
 static bool needs_header(const struct sync *sync, const struct maildrop_message *message)
 {
     int64_t seconds;
-    return !maildrop_message_time(message, &seconds) && !maildrop_message_is_going(message) &&
+    bool needs_time =
+        !maildrop_message_time(message, &seconds) && !maildrop_message_is_going(message);
+    return (needs_time || engine_wants_evidence(sync, message)) &&
            !engine_header_waits(sync, message) &&
            jobs_find(&sync->jobs, JOB_HEADER, message) == NULL;
 }
@@ -121,8 +123,12 @@ static struct job *sweep_next(struct sync *sync)
         bool forward = sync->sweep_forward < count;
         size_t position = forward ? sync->sweep_forward++ : --sync->sweep_left;
         struct maildrop_message *message = maildrop_snapshot_at(sync->listed, position);
-        if (needs_header(sync, message))
-            return jobs_add(&sync->jobs, JOB_HEADER, SCHEDULE_SWEEP, message);
+        if (!needs_header(sync, message))
+            continue;
+        struct job *job = jobs_add(&sync->jobs, JOB_HEADER, SCHEDULE_SWEEP, message);
+        if (job != NULL)
+            job->proves = engine_wants_evidence(sync, message);
+        return job;
     }
     return NULL;
 }
@@ -137,7 +143,7 @@ bool engine_has_body(const struct sync *sync, const struct maildrop_message *mes
 }
 
 /* To open it, as engine_has_body() does, would keep a processor busy that the crawl could use. */
-static bool has_body_probably(const struct sync *sync, const struct maildrop_message *message)
+bool engine_has_body_probably(const struct sync *sync, const struct maildrop_message *message)
 {
     bool exact;
     uint64_t octets = maildrop_message_octets(message, &exact);
@@ -171,7 +177,7 @@ static struct job *ahead_next(struct sync *sync)
         if (!crawl_next(&sync->crawl, sync->listed, &position))
             return NULL;
         struct maildrop_message *message = maildrop_snapshot_at(sync->listed, position);
-        if (has_body_probably(sync, message) || !is_wanted(sync, message))
+        if (engine_has_body_probably(sync, message) || !is_wanted(sync, message))
             continue;
         return jobs_add(&sync->jobs, JOB_BODY, SCHEDULE_AHEAD, message);
     }
@@ -254,7 +260,7 @@ static bool is_asked_alone(const struct sync *sync, const struct job *job)
     if (job == NULL || job->message == NULL)
         return false;
     uint64_t id = maildrop_message_id(job->message);
-    return (job->kind == JOB_HEADER && outages_of(&sync->top_outages, id) > 0) ||
+    return job->is_alone || (job->kind == JOB_HEADER && outages_of(&sync->top_outages, id) > 0) ||
            (job->kind == JOB_BODY && outages_of(&sync->retr_outages, id) > 0);
 }
 
@@ -294,7 +300,7 @@ static bool settle_without_asking(struct sync *sync, struct job *job)
     int64_t seconds;
     if (job->message == NULL)
         return false;
-    if (job->kind == JOB_HEADER && maildrop_message_time(job->message, &seconds))
+    if (job->kind == JOB_HEADER && !job->proves && maildrop_message_time(job->message, &seconds))
         jobs_finish(&sync->jobs, job, FAULT_NONE, EXTENT_NONE);
     else if (engine_msgnum(sync, job->message) == 0)
         jobs_finish(&sync->jobs, job, FAULT_GONE, EXTENT_NONE);

@@ -167,6 +167,13 @@ static void answer(struct jobs *jobs, struct sync_request *request, enum fault f
     request->answer(request, fault, own);
 }
 
+/* The header has proven that what is kept, or arriving, is of this message. */
+static bool is_proof_only(const struct job *job, const struct sync_request *request,
+                          enum fault fault)
+{
+    return job->kind == JOB_HEADER && request->want != SYNC_WANT_TIME && fault == FAULT_NONE;
+}
+
 /* It waited for another message's body only to see whether LIST tells the truth: now it can be
  * decided. */
 static void reroute(struct jobs *jobs, struct sync_request *request)
@@ -182,7 +189,7 @@ static void answer_all(struct jobs *jobs, struct job *job, enum fault fault, str
     job->requests = NULL;
     while (request != NULL) {
         struct sync_request *next = request->next;
-        if (request->message == job->message)
+        if (request->message == job->message && !is_proof_only(job, request, fault))
             answer(jobs, request, fault, body);
         else
             reroute(jobs, request);

@@ -35,9 +35,12 @@ struct job {
     uint64_t doubted_octets;          /* of the last of them, as they were sent */
     struct maildrop_message *message; /* one reference; NULL if it is for none */
     size_t removal;                   /* JOB_DELE: which */
-    uint32_t lines;                   /* JOB_START */
-    uint32_t msgnum;                  /* JOB_GUESS */
-    uint64_t owed_octets;             /* estimated, of the answer */
+    bool proves;          /* JOB_HEADER: asked for as evidence, though the date may be known */
+    bool is_alone;        /* asked for again, with nothing else owed */
+    bool is_last_word;    /* JOB_BODY: TOP told nothing of it */
+    uint32_t lines;       /* JOB_START */
+    uint32_t msgnum;      /* JOB_GUESS */
+    uint64_t owed_octets; /* estimated, of the answer */
     struct sync_request *requests;
     struct job *previous, *next; /* list */
     struct job *chain;           /* table */

@@ -16,8 +16,12 @@ static void judge(struct sync *sync, struct removal *removal)
 {
     if (!maildrop_message_is_gone(removal->message)) {
         if (sync->commit.phase == COMMIT_PROVING && removal->asked)
-            engine_removal_failed(sync, removal,
-                                  "the server said that it was done, but still has it");
+            engine_removal_failed(
+                sync, removal,
+                maildrop_message_is_proven(removal->message)
+                    ? "the server said that it was done, but still has it"
+                    : "the server said that it was done, but lists its UIDL, and its header cannot "
+                      "be had");
         return;
     }
     if (removal->made_up)
@@ -52,25 +56,26 @@ static bool is_wished_and_gone(const struct removal *removal)
     return is_wished(removal) && maildrop_message_is_gone(removal->message);
 }
 
-/* Listed still, although QUIT was answered +OK. */
-static bool is_disproved(const struct commit *commit)
+static bool is_listed_again(const struct removal *removal)
 {
-    for (size_t i = 0; i < commit->removals_count; i++)
-        if (removal_is_asked(&commit->removals[i]) &&
-            !maildrop_message_is_gone(commit->removals[i].message))
-            return true;
-    return false;
+    return removal_is_asked(removal) && !maildrop_message_is_gone(removal->message);
+}
+
+/* There still, although QUIT was answered +OK: its UIDL alone would not prove that. */
+static bool is_disproved(const struct removal *removal)
+{
+    return is_listed_again(removal) && maildrop_message_is_proven(removal->message);
 }
 
 /* What the listing says of the +OK that QUIT was answered; of twins it says nothing. */
 static void note_proof(struct sync *sync)
 {
     const struct commit *commit = &sync->commit;
-    if (is_disproved(commit))
+    if (engine_removals_count(commit, is_disproved) > 0)
         sync->quit_is_doubted = true;
     else
         for (size_t i = 0; i < commit->removals_count; i++)
-            if (removal_is_asked(&commit->removals[i]) &&
+            if (removal_is_asked(&commit->removals[i]) && !is_listed_again(&commit->removals[i]) &&
                 !removal_is_beyond_proof(&commit->removals[i]))
                 sync->quit_is_doubted = false;
 }
@@ -101,34 +106,63 @@ static void note_believed(struct sync *sync)
         if (removal_is_asked(&commit->removals[i]) &&
             !removal_is_beyond_proof(&commit->removals[i]))
             sync->believed[sync->believed_count++] =
-                maildrop_message_ref(commit->removals[i].message);
+                (struct believed){.message = maildrop_message_ref(commit->removals[i].message)};
 }
 
-static void forget_believed(struct sync *sync)
+static void forget_believed(struct sync *sync, size_t i)
 {
-    while (sync->believed_count > 0)
-        maildrop_message_unref(sync->believed[--sync->believed_count]);
+    maildrop_message_unref(sync->believed[i].message);
+    maildrop_message_unref(sync->believed[i].suspect);
+    sync->believed[i] = sync->believed[--sync->believed_count];
 }
 
-static bool is_same(const struct maildrop_message *a, const struct maildrop_message *b)
-{
-    return slice_equal(maildrop_message_uidl(a), maildrop_message_uidl(b)) &&
-           maildrop_message_listed_octets(a) == maildrop_message_listed_octets(b);
-}
-
-/* One that is there again was not deleted, or is another that has its UIDL: the user may tell. */
-static void check_believed(struct sync *sync, const struct maildrop_changes *changes)
+static void say_listed_again(struct sync *sync, const struct maildrop_message *believed,
+                             bool is_proven)
 {
     char uidl[600];
-    for (size_t i = 0; i < sync->believed_count * changes->appeared_count; i++) {
-        const struct maildrop_message *believed = sync->believed[i % sync->believed_count];
-        if (!is_same(believed, changes->appeared[i / sync->believed_count]))
+    sync->quit_is_doubted |= is_proven;
+    log_write(is_proven ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING,
+              "the server said that it had deleted %s, but lists it again%s",
+              text_escape(maildrop_message_uidl(believed), uidl, sizeof(uidl)),
+              is_proven ? "" : ", or another message by that UIDL: nothing tells which");
+}
+
+/* One that is there again was not deleted, or is another that has its UIDL. */
+void engine_check_believed(struct sync *sync, const struct maildrop_message *message)
+{
+    struct evidence old, new;
+    for (size_t i = sync->believed_count; i-- > 0;) {
+        const struct believed *believed = &sync->believed[i];
+        if (believed->suspect != message || !maildrop_message_evidence(message, &new))
             continue;
-        sync->quit_is_doubted = true;
-        log_write(LOG_LEVEL_ERROR, "the server said that it had deleted %s, but lists it again",
-                  text_escape(maildrop_message_uidl(believed), uidl, sizeof(uidl)));
+        bool was_known = maildrop_message_evidence(believed->message, &old);
+        if (!was_known || engine_is_same_evidence(&old, &new))
+            say_listed_again(sync, believed->message, was_known);
+        forget_believed(sync, i);
     }
-    forget_believed(sync);
+}
+
+static struct maildrop_message *find_uidl(const struct maildrop_changes *changes, struct slice uidl)
+{
+    for (size_t i = 0; i < changes->appeared_count; i++)
+        if (slice_equal(maildrop_message_uidl(changes->appeared[i]), uidl))
+            return changes->appeared[i];
+    return NULL;
+}
+
+/* Their headers are asked for because they are new; engine_check_believed() tells then. */
+static void suspect_believed(struct sync *sync, const struct maildrop_changes *changes)
+{
+    for (size_t i = sync->believed_count; i-- > 0;) {
+        struct believed *believed = &sync->believed[i];
+        struct maildrop_message *listed = NULL;
+        if (believed->suspect == NULL)
+            listed = find_uidl(changes, maildrop_message_uidl(believed->message));
+        if (listed != NULL)
+            believed->suspect = maildrop_message_ref(listed);
+        else if (believed->suspect == NULL || maildrop_message_is_gone(believed->suspect))
+            forget_believed(sync, i);
+    }
 }
 
 enum fault engine_quit_believe(struct sync *sync)
@@ -150,15 +184,15 @@ enum fault engine_quit_believe(struct sync *sync)
 
 /* ---- the course of a proof ---- */
 
-void engine_commit_listed(struct sync *sync, const struct maildrop_changes *changes, int64_t now_ms)
+/* What is listed again, if anything, has been proven as far as it can be. */
+static void listing_tells(struct sync *sync, int64_t now_ms)
 {
     struct commit *commit = &sync->commit;
-    check_believed(sync, changes);
     if (commit->phase == COMMIT_PROVING)
         note_proof(sync);
     /* The server may be slow: it gets a second chance. */
-    if (commit->phase == COMMIT_PROVING && commit->prove_again_ms == 0 && is_disproved(commit) &&
-        may_log_in_soon(sync, now_ms)) {
+    if (commit->phase == COMMIT_PROVING && commit->prove_again_ms == 0 &&
+        engine_removals_count(commit, is_listed_again) > 0 && may_log_in_soon(sync, now_ms)) {
         commit->prove_again_ms = now_ms + PROVE_AGAIN_MS;
         return;
     }
@@ -173,6 +207,29 @@ void engine_commit_listed(struct sync *sync, const struct maildrop_changes *chan
         commit->phase = COMMIT_DELETING;
     else if (proved)
         engine_commit_conclude(sync, FAULT_NONE);
+}
+
+void engine_commit_listed(struct sync *sync, const struct maildrop_changes *changes, int64_t now_ms)
+{
+    struct commit *commit = &sync->commit;
+    suspect_believed(sync, changes);
+    engine_prove_anew(commit);
+    commit->asks_listed =
+        commit->phase == COMMIT_PROVING && engine_removals_count(commit, is_listed_again) > 0;
+    sync->looks_on |= commit->asks_listed;
+    if (!commit->asks_listed)
+        listing_tells(sync, now_ms);
+}
+
+enum fault engine_commit_prove(struct sync *sync, int64_t now_ms)
+{
+    bool done;
+    enum fault fault = engine_prove_asked(sync, now_ms, &done);
+    if (fault != FAULT_NONE || !done)
+        return fault;
+    sync->commit.asks_listed = false;
+    listing_tells(sync, now_ms);
+    return FAULT_NONE;
 }
 
 static bool is_asked_and_beyond_proof(const struct removal *removal)
@@ -228,5 +285,6 @@ void engine_commit_done(struct sync *sync)
 {
     engine_removals_done(&sync->commit);
     engine_outcome_done(&sync->commit.outcome);
-    forget_believed(sync);
+    while (sync->believed_count > 0)
+        forget_believed(sync, 0);
 }

@@ -148,6 +148,16 @@ void engine_publish_snapshot(struct sync *sync, const struct maildrop_changes *c
     engine_tell(sync, changes);
 }
 
+void engine_publish_listed_sizes(struct sync *sync, const struct maildrop_changes *changes)
+{
+    bool exact;
+    for (size_t i = 0; i < changes->relisted_count; i++) {
+        maildrop_message_octets(changes->relisted[i], &exact);
+        if (!exact)
+            engine_publish_size(sync, changes->relisted[i]);
+    }
+}
+
 void engine_publish_size(struct sync *sync, struct maildrop_message *message)
 {
     pthread_mutex_lock(&sync->listener_lock);

@@ -17,8 +17,7 @@ enum {
 #define BODY_OCTETS_LEAST (UINT64_C(64) << 20)  /* a body may always be so large */
 #define UNLISTED_OCTETS_MAX (UINT64_C(4) << 30) /* where LIST said nothing */
 
-/* False if the time was known before. */
-static bool learn_header(struct sync *sync, struct maildrop_message *message)
+bool engine_learn_header(struct sync *sync, struct maildrop_message *message)
 {
     int64_t seconds;
     struct slice header = buffer_slice(&sync->header.bytes);
@@ -40,7 +39,11 @@ void engine_no_date(struct sync *sync, struct maildrop_message *message, bool fo
 
 void engine_header_missing(struct sync *sync, struct job *job)
 {
-    engine_no_date(sync, job->message, !sync->top_off);
+    int64_t seconds;
+    if (!maildrop_message_time(job->message, &seconds))
+        engine_no_date(sync, job->message, !sync->top_off);
+    if (job->proves)
+        engine_prove_by_body(sync, job);
     jobs_finish(&sync->jobs, job, FAULT_REFUSED, EXTENT_NONE);
 }
 
@@ -98,10 +101,9 @@ static bool is_endless(const struct sync *sync, const struct job *job)
 enum fault engine_receive_data(struct sync *sync, struct job *job, struct slice bytes,
                                struct failure *ret_failure)
 {
-    int64_t seconds;
     jobs_note_octets(&sync->jobs, job, bytes.len);
     /* A guess is still one where the listing did not have that number. */
-    if (job->kind != JOB_GUESS && !maildrop_message_time(job->message, &seconds))
+    if (job->kind != JOB_GUESS)
         header_feed(&sync->header, bytes);
     sync->raw_octets += bytes.len;
     if (sync->body != NULL && take(sync, bytes) != FAULT_NONE)
@@ -235,7 +237,7 @@ static enum fault keep(struct sync *sync, const struct job *job, struct extent *
     if (ret_extent->descriptor < 0)
         return fault;
     maildrop_message_learn_octets(message, octets);
-    bool learnt_time = learn_header(sync, message);
+    bool learnt_time = engine_learn_header(sync, message);
     recent_note(&sync->recent,
                 &(struct recent_message){maildrop_message_id(message), .learnt_octets = !was_exact,
                                          .learnt_time = learnt_time});
@@ -259,6 +261,37 @@ static void complete_eol(struct sync *sync)
         engine_receive_failed(sync);
 }
 
+/* True if its header says that the body must not be kept, and the job has been seen to. */
+static bool is_no_proof(struct sync *sync, struct job *job)
+{
+    enum fault fault;
+    switch (engine_read_evidence(sync, job)) {
+    case EVIDENCE_ASK_ONCE:
+        engine_receive_abandon(sync);
+        job->is_alone = true;
+        jobs_requeue(&sync->jobs, job);
+        return true;
+    case EVIDENCE_ASK_TOP:
+        engine_receive_abandon(sync);
+        engine_ask_top(sync, job);
+        return true;
+    case EVIDENCE_IS_ANOTHER:
+        if (sync->stream != NULL)
+            engine_stream_fail(sync, FAULT_GARBLED);
+        engine_receive_abandon(sync);
+        fault = engine_replace(sync, job->message, true);
+        jobs_finish(&sync->jobs, job, fault == FAULT_NONE ? FAULT_GONE : fault, EXTENT_NONE);
+        return true;
+    case EVIDENCE_ASK_RETR: /* of TOP alone */
+    case EVIDENCE_SAYS_NOTHING:
+    case EVIDENCE_IS_NEW:
+    case EVIDENCE_IS_SAME:
+    case EVIDENCE_TOP_IS_NONE:
+        break;
+    }
+    return false;
+}
+
 static void body_complete(struct sync *sync, struct job *job)
 {
     struct extent body = EXTENT_NONE;
@@ -273,6 +306,12 @@ static void body_complete(struct sync *sync, struct job *job)
         jobs_requeue(&sync->jobs, job);
         return;
     }
+    if (maildrop_message_is_gone(job->message)) {
+        engine_receive_abandon(sync);
+        fault = FAULT_GONE;
+    }
+    if (sync->body != NULL && is_no_proof(sync, job))
+        return;
     if (sync->body != NULL)
         fault = keep(sync, job, &body);
     jobs_finish(&sync->jobs, job, fault, body);
@@ -288,7 +327,26 @@ static void header_complete(struct sync *sync, struct job *job)
     sync->tops_out = 0;
     sync->top_given_up = false;
     sync->top_suspect = 0;
-    if (learn_header(sync, job->message))
+    if (maildrop_message_is_gone(job->message)) {
+        jobs_finish(&sync->jobs, job, FAULT_GONE, EXTENT_NONE);
+        return;
+    }
+    enum evidence_verdict verdict = engine_read_evidence(sync, job);
+    if (verdict == EVIDENCE_ASK_ONCE) {
+        job->is_alone = job->proves = true;
+        jobs_requeue(&sync->jobs, job);
+        return;
+    }
+    if (verdict == EVIDENCE_IS_ANOTHER) {
+        enum fault fault = engine_replace(sync, job->message, false);
+        jobs_finish(&sync->jobs, job, fault == FAULT_NONE ? FAULT_GONE : fault, EXTENT_NONE);
+        return;
+    }
+    if (verdict == EVIDENCE_ASK_RETR)
+        maildrop_message_doubt(job->message);
+    if (job->proves && (verdict == EVIDENCE_ASK_RETR || verdict == EVIDENCE_SAYS_NOTHING))
+        engine_prove_by_body(sync, job);
+    if (engine_learn_header(sync, job->message))
         recent_note(&sync->recent, &(struct recent_message){maildrop_message_id(job->message),
                                                             .learnt_time = true});
     jobs_finish(&sync->jobs, job, FAULT_NONE, EXTENT_NONE);
@@ -427,6 +485,8 @@ static void forget(struct sync *sync, const struct recent_message *recent)
         maildrop_message_forget_octets(message);
     if (recent->learnt_time)
         maildrop_message_forget_time(message);
+    if (recent->learnt_evidence)
+        maildrop_message_forget_evidence(message);
     engine_index_forget(sync, message, recent);
     engine_publish_size(sync, message);
 }

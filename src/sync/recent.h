@@ -10,7 +10,7 @@
 
 struct recent_message {
     uint64_t id;
-    bool learnt_octets, learnt_time; /* neither was known before */
+    bool learnt_octets, learnt_time, learnt_evidence; /* none was known before */
 };
 
 struct recent {

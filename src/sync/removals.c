@@ -6,6 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+const char removal_not_proven[] =
+    "its header cannot be compared with what it was when it was removed, so it stays; to remove "
+    "what is there now, move it out of .popfs/trash and rm it again";
+
 /* ---- one removal ---- */
 
 bool removal_is_going(const struct removal *removal)
@@ -89,12 +93,14 @@ enum fault engine_removals_collect(struct sync *sync)
         return FAULT_MEMORY;
     sync->commit.removals = removals;
     sync->commit.removals_count = collected;
+    sync->commit.asks_listed = false;
+    engine_prove_anew(&sync->commit);
     return FAULT_NONE;
 }
 
-bool engine_commit_hears_of(const struct sync *sync, const struct maildrop_message *message)
+/* NULL if the commit is not about it, or has heard of it already. */
+static struct removal *find(const struct commit *commit, const struct maildrop_message *message)
 {
-    const struct commit *commit = &sync->commit;
     uint64_t id = maildrop_message_id(message);
     size_t low = 0, high = commit->removals_count;
     while (low < high) {
@@ -104,8 +110,14 @@ bool engine_commit_hears_of(const struct sync *sync, const struct maildrop_messa
         else
             high = middle;
     }
-    return low < commit->removals_count && commit->removals[low].message == message &&
-           is_undecided(&commit->removals[low]);
+    bool found = low < commit->removals_count && commit->removals[low].message == message &&
+                 is_undecided(&commit->removals[low]);
+    return found ? &commit->removals[low] : NULL;
+}
+
+bool engine_commit_hears_of(const struct sync *sync, const struct maildrop_message *message)
+{
+    return find(&sync->commit, message) != NULL;
 }
 
 /* ---- failures ---- */
@@ -142,6 +154,18 @@ void engine_removals_fail_pending(struct sync *sync, const char *why)
     for (size_t i = 0; i < sync->commit.removals_count; i++)
         if (removal_is_pending(&sync->commit.removals[i]))
             engine_removal_failed(sync, &sync->commit.removals[i], why);
+}
+
+void engine_removal_is_another(struct sync *sync, const struct maildrop_message *message,
+                               const char *why)
+{
+    struct removal *removal = find(&sync->commit, message);
+    if (removal == NULL)
+        return;
+    if (sync->commit.phase == COMMIT_PROVING && removal->asked)
+        removal->removed = true;
+    else if (removal_is_going(removal))
+        engine_removal_failed(sync, removal, why);
 }
 
 void engine_outcome_done(struct commit_outcome *outcome)

@@ -305,6 +305,8 @@ enum fault engine_listed(struct sync *sync, int64_t now_ms, struct failure *ret_
     sync->sweep_left = count;
     sync->sweep_forward = sync->started ? count : 0;
     sync->prefetch_next = 0;
+    sync->gather_next = 0;
+    sync->gathers = sync->gathers_by_body = false;
     sync->session_phase = SESSION_ONLINE;
     enum fault fault = mapped ? engine_guess_bind(sync) : FAULT_MEMORY;
     if (fault == FAULT_NONE)
@@ -319,7 +321,10 @@ enum fault engine_listed(struct sync *sync, int64_t now_ms, struct failure *ret_
     sync->listed_wall_s = sync->turn_wall_ns / 1000000000;
     agenda_note_listing(&sync->agenda, now_ms);
     engine_publish_snapshot(sync, &changes);
+    engine_publish_listed_sizes(sync, &changes);
     engine_commit_listed(sync, &changes, now_ms);
+    if (mapped)
+        engine_sample(sync);
     maildrop_changes_done(&changes);
     waiters_answer(&sync->refresh_served, FAULT_NONE);
     if (!sync->started && mapped)

@@ -204,6 +204,8 @@ enum fault sync_body_open(struct sync *sync, struct maildrop_message *message,
                           struct extent *ret_extent)
 {
     note_open(sync, message);
+    if (engine_must_prove(sync, message))
+        return FAULT_GONE;
     return engine_body_open(sync, message, ret_extent);
 }
 
@@ -260,13 +262,14 @@ static enum fault note_wish(struct sync *sync, const struct maildrop_message *me
     struct failure failure;
     if (!outlives_session(sync, message))
         return FAULT_NONE;
+    /* A size is a hint, and LIST may say another one by the next mount: it is not noted. */
     struct store_removal removal = {
         .uidl = maildrop_message_uidl(message),
-        .listed_octets = maildrop_message_listed_octets(message),
         .time_s = STORE_TIME_UNKNOWN,
         .going = going,
     };
     (void)maildrop_message_time(message, &removal.time_s);
+    (void)maildrop_message_evidence(message, &removal.evidence);
     enum fault fault = store_note_removal(sync->store, &removal, &failure);
     if (fault != FAULT_NONE)
         log_write(LOG_LEVEL_ERROR, "%s", failure.text);

@@ -62,6 +62,10 @@ enum fault engine_upkeep(struct sync *sync, int64_t now_ms)
     bool idle = agenda_idle_is_due(&sync->agenda, now_ms) && is_drained(sync);
     if (!refresh && !idle)
         return FAULT_NONE;
+    bool gathered;
+    enum fault fault = engine_gather_evidence(sync, now_ms, &gathered);
+    if (fault != FAULT_NONE || !gathered)
+        return fault;
     sync->wants_listing |= refresh;
     return engine_end_session(sync, now_ms);
 }

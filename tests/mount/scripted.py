@@ -114,6 +114,7 @@ class Script:
     quit: str = "ok"  # 18, 3.3: refused | nothing (closes without a word and without deleting) | mute (deletes, without a word)
     #                   lying (+OK, deletes nothing) | late (+OK before it deletes)
     quit_keeps: set = field(default_factory=set)  # 18, 3.3: UIDLs that are there still after the +OK
+    given_again: dict = field(default_factory=dict)  # 29: UIDL -> the message that has it as soon as the first has been deleted
     quit_s: float = 0  # 21: how long the answer to QUIT takes
     hides_read: bool = False  # 19: what was fetched is not listed again once the session ended in QUIT
     idle_s: float = 60  # 3.10: closes without a word after that much silence
@@ -597,6 +598,7 @@ class Session(threading.Thread):
         gone = {id(mail) for mail in self._messages.values() if mail.name in names}
         with self._server.maildrop_lock:
             self._script.messages = [mail for mail in self._script.messages if id(mail) not in gone]
+            self._script.messages += [self._script.given_again.pop(name) for name in sorted(names & self._script.given_again.keys())]
 
 
 class Server:

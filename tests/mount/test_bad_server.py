@@ -448,7 +448,7 @@ def test_a_message_that_vanished_between_sessions_disappears(serve, on_script):
         assert cat(mount.path / "arrived.eml") == mailbox.plain("arrived").data
 
 
-def test_one_uidl_with_another_size_is_another_message(serve, on_script):
+def test_one_uidl_with_another_size_is_proven_before_it_is_shown(serve, on_script):
     server = serve(Script(messages=MAILS))
     with on_script(server) as mount:
         assert cat(mount.path / "m00002.eml") == MAILS[1].data

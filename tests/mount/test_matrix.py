@@ -213,6 +213,7 @@ ELSEWHERE = {
     "dele_how": "test_commit_isolation.py",
     "dele_limit": "test_commit_isolation.py",
     "dele_limit_how": "test_commit_isolation.py",
+    "given_again": "test_evidence.py",
     "graffiti": "test_terminal.py",
     "hides_read": "test_matrix.py",
     "hold_dele": "test_undo.py",

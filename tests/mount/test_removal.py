@@ -218,6 +218,8 @@ def test_at_the_end_quit_follows_the_last_dele(how, at_once, serve, on_script):
     server = serve(Script(messages=mailbox.many(9), top=False, dele_refused={"m00003"} if at_once == 9 else set(), **how))
     with on_script(server, expect_exit=None) as mount:
         for number in range(1, 9):
+            if at_once is None:  # the server hangs up on the first session: in another one each is proven
+                cat(mount.path / f"m{number:05}.eml")
             os.unlink(mount.path / f"m{number:05}.eml")
         assert mount.unmount() == (1 if at_once == 9 else 0)
         assert ("could not delete m00003" in mount.log()) == (at_once == 9)

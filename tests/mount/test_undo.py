@@ -356,7 +356,7 @@ def test_a_server_that_was_believed_and_lied_is_not_believed_again(serve, on_scr
         os.unlink(mount.path / "m00001.eml")
         control(mount, "commit")
         wait_until("another session", lambda: outcome_of(control, mount, "refresh") == 0)
-        assert "it had deleted m00001, but lists it again" in mount.log()
+        wait_until("its header", lambda: "it had deleted m00001, but lists it again" in mount.log())
         os.unlink(mount.path / "m00002.eml")
         assert error_of(control, mount, "commit") == errno.EIO
         assert "was not true before" in status(mount)["last_commit"]["failures"][0]["reason"]

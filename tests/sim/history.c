@@ -238,8 +238,13 @@ static void calm_commit(struct history *history, int64_t until_ms)
         users_go_on();
         if (users_commit_is_answered(&fault) && fault == FAULT_NONE)
             return;
+        if (fault == FAULT_REFUSED && world_now_ms() >= until_ms && ledger_pending_has_no_header())
+            return;
         if (world_now_ms() >= until_ms)
             world_finding("6 a commit goes on failing", "%s", fault_name(fault));
+        /* As `status` says: what cannot be proven any more is wished again. */
+        if (fault == FAULT_REFUSED)
+            users_renew_removals();
         pass_ms(CALM_RETRY_MS);
     }
 }
@@ -248,14 +253,19 @@ static void calm_read(struct history *history, int64_t until_ms)
 {
     enum fault fault = FAULT_REFUSED;
     for (;;) {
-        /* What somebody else has deleted is in the listing until there is a new one. */
-        if (fault != FAULT_BUSY)
+        /* What somebody else has deleted is in the listing until there is a new one. What turned
+         * out to be another message is opened once more by the kernel. */
+        if (fault != FAULT_BUSY && fault != FAULT_GONE)
             users_refresh();
         wait_for_all(history, "a listing");
         users_failed_count(&fault);
         users_read_all();
         wait_for_all(history, "reading all");
         if (users_failed_count(&fault) == 0)
+            return;
+        /* Headers that are others each time are those of others. */
+        if (fault == FAULT_GONE && world_now_ms() >= until_ms &&
+            sim_server_has_trait(history->server, SIM_FAULT_REWRITES_8BIT))
             return;
         if (world_now_ms() >= until_ms)
             world_finding("6 a message cannot be read", "%s", fault_name(fault));

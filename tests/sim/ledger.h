@@ -51,6 +51,8 @@ void ledger_check_report(const struct sync_report *report, bool commit);
 void ledger_check_commit(void);
 /* The server behaves, and a commit was answered well: nothing is left. */
 void ledger_check_nothing_pending(void);
+/* Nothing is left but what no other session can prove, because it has no header. */
+bool ledger_pending_has_no_header(void);
 /* Whether a removal is pending as far as the user knows. */
 size_t ledger_pending_count(void);
 

@@ -473,6 +473,22 @@ void users_refresh(void)
     ask(SYNC_WANT_REFRESH, NULL, 0);
 }
 
+void users_renew_removals(void)
+{
+    struct maildrop_snapshot *snapshot = sync_snapshot(users.sync);
+    for (size_t i = 0; i < maildrop_snapshot_count(snapshot); i++) {
+        struct maildrop_message *message = maildrop_snapshot_at(snapshot, i);
+        uint64_t serial = ledger_serial(message);
+        if (serial == 0 || !maildrop_message_is_going(message))
+            continue;
+        ledger_restored(serial, message, sync_restore(users.sync, message));
+        if (!maildrop_message_is_going(message))
+            ledger_removed(serial, message, sync_remove(users.sync, message));
+        world_trace("user  removes %" PRIu64 " once more", serial);
+    }
+    maildrop_snapshot_unref(snapshot);
+}
+
 void users_commit(void)
 {
     struct user *user = user_new(SYNC_WANT_COMMIT, NULL, 0);

@@ -30,6 +30,8 @@ void users_refresh(void);
 void users_check_shown(void);
 /* Asks for a commit; users_commit_fault() is what it was answered, and FAULT_CANCELED before. */
 void users_commit(void);
+/* Takes back what is pending, and removes it again. */
+void users_renew_removals(void);
 bool users_commit_is_answered(enum fault *ret_fault);
 
 #endif

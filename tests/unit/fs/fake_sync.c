@@ -62,6 +62,14 @@ void fake_sync_list(struct sync *sync, const struct maildrop_row *rows, size_t c
     free(by_row);
 }
 
+void fake_sync_replace(struct sync *sync, struct maildrop_message *message)
+{
+    struct maildrop_changes changes;
+    assert_int_equal(maildrop_replace(sync->maildrop, message, 0, &changes), FAULT_NONE);
+    tell(sync, &changes);
+    maildrop_changes_done(&changes);
+}
+
 void fake_sync_forget(struct sync *sync, struct maildrop_message *message)
 {
     struct maildrop_message *vanished[] = {maildrop_message_ref(message)};

@@ -40,6 +40,8 @@ void fake_sync_free(struct sync *sync);
 
 /* A new listing; tells the listener, as the sync thread would. */
 void fake_sync_list(struct sync *sync, const struct maildrop_row *rows, size_t count);
+/* Its UIDL names another message; tells the listener. */
+void fake_sync_replace(struct sync *sync, struct maildrop_message *message);
 /* A commit has deleted these; tells the listener. */
 void fake_sync_forget(struct sync *sync, struct maildrop_message *message);
 /* What sync does for SYNC_WANT_RESTORE: brings back one, or all that are going, and tells the

@@ -687,13 +687,12 @@ static void a_listing_that_began_before_has_the_name_of_what_was_replaced(void *
 {
     struct kernel *kernel = *state;
     static struct seen seen;
-    const struct maildrop_row newer[] = {rows[0], rows[1], rows[2], {SLICE_LITERAL("last"), 5001}};
     for (int plus = 0; plus < 2; plus++) {
         seen.count = 0;
         uint64_t handle = open_folder(kernel, FUSE_ROOT_ID);
         read_some(kernel, FUSE_ROOT_ID, handle, 0, 200, plus, &seen);
         uint64_t offset = seen.entries[seen.count - 1].offset;
-        fake_sync_list(kernel->sync, plus ? rows : newer, 4);
+        fake_sync_replace(kernel->sync, fake_sync_message(kernel->sync, 3));
         hear_all(kernel);
         seen.count = 0;
         read_some(kernel, FUSE_ROOT_ID, handle, offset, 4096, plus, &seen);
@@ -739,8 +738,7 @@ static void a_message_that_takes_the_place_of_another_gets_its_name(void **state
 {
     struct kernel *kernel = *state;
     uint64_t old = kernel_ino(kernel, "last.eml");
-    const struct maildrop_row newer[] = {rows[0], rows[1], rows[2], {SLICE_LITERAL("last"), 5001}};
-    fake_sync_list(kernel->sync, newer, 4);
+    fake_sync_replace(kernel->sync, fake_sync_message(kernel->sync, 3));
     hear_all(kernel);
     uint64_t new = kernel_ino(kernel, "last.eml");
     assert_true(new > old);

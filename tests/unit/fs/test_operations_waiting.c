@@ -159,6 +159,7 @@ static void replace_liar(struct kernel *kernel)
     const struct maildrop_row rows[] = {{SLICE_LITERAL("honest"), body.len},
                                         {SLICE_LITERAL("liar"), body.len + 20}};
     fake_sync_list(kernel->sync, rows, 2);
+    fake_sync_replace(kernel->sync, fake_sync_message(kernel->sync, 1));
     while (kernel_receive(kernel, &reply))
         assert_int_equal(reply.unique, 0);
 }
@@ -265,6 +266,7 @@ static void the_size_of_an_open_message_is_not_that_of_its_name_if_another_has_i
     uint64_t handle = reply.open.fh;
     const struct maildrop_row other[] = {{SLICE_LITERAL("honest"), body.len + 1}};
     fake_sync_list(kernel->sync, other, 1);
+    fake_sync_replace(kernel->sync, fake_sync_message(kernel->sync, 0));
     while (kernel_receive(kernel, &reply))
         assert_int_equal(reply.unique, 0);
     kernel_ask(kernel, FUSE_GETATTR, ino, PAYLOAD(getattr), &reply);

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+#include "evidence.h"
+
+/* In one session a number names one message, so an answer that differs is about the answers. */
+static enum evidence_verdict judge_unlike_proven(const struct evidence_view *view)
+{
+    if (!view->by_retr)
+        return EVIDENCE_SAYS_NOTHING; /* RETR wins */
+    if (!view->has_top)
+        return EVIDENCE_IS_NEW;
+    return view->came_alone ? EVIDENCE_TOP_IS_NONE : EVIDENCE_ASK_ONCE;
+}
+
+enum evidence_verdict evidence_judge(const struct evidence_view *view)
+{
+    if (!view->is_read || (!view->by_retr && !view->has_top))
+        return EVIDENCE_SAYS_NOTHING;
+    if (!view->is_known)
+        return EVIDENCE_IS_NEW;
+    if (view->is_equal)
+        return EVIDENCE_IS_SAME;
+    if (view->is_proven)
+        return judge_unlike_proven(view);
+    if (view->by_retr && !view->known_by_retr && view->has_top)
+        return EVIDENCE_ASK_TOP;
+    if (!view->by_retr && view->known_by_retr)
+        return EVIDENCE_ASK_RETR;
+    return view->came_alone || view->is_caught ? EVIDENCE_IS_ANOTHER : EVIDENCE_ASK_ONCE;
+}
+
+enum evidence_need evidence_of_removal(const struct evidence_removal *removal)
+{
+    if (removal->is_proven || (removal->is_wished_here && !removal->is_doubted))
+        return EVIDENCE_NOT_NEEDED;
+    if (removal->is_known)
+        return EVIDENCE_NEEDED;
+    return removal->is_wished_here ? EVIDENCE_NOT_NEEDED : EVIDENCE_MISSING;
+}

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: MIT
+"""A UIDL is a name and not a proof: what is deleted or shown under it is the message that it was, by its header."""
+
+import errno
+import os
+import time
+
+import mailbox
+import pytest
+from mounting import unmount_hard, wait_until
+from reading import cat, control, names, outcome_of, status
+from scripted import Script
+
+SIX = mailbox.many(6, octets=300)
+UIDLS = {mail.name for mail in SIX}
+INDEX_S = 1.5  # then what was learnt is in the index
+
+
+def like(mail, word):
+    """Another message of the same UIDL and the same size."""
+    data = mail.data.replace(b"Subject: Message ", b"Subject: " + word.encode())
+    assert len(data) == len(mail.data) and data != mail.data
+    return mailbox.Mail(mail.name, data)
+
+
+OTHER = like(SIX[0], "Invoices")
+
+
+def kill(mount):
+    mount.die()
+    unmount_hard(mount.path)
+
+
+def refresh(mount):
+    wait_until("a listing", lambda: outcome_of(control, mount, "refresh") == 0)
+
+
+def read_other(mount, mail=OTHER):
+    """The file has the octets of the other message, sooner or later, and those of the first one never again."""
+
+    def is_other():
+        try:
+            return (mount.path / f"{mail.name}.eml").read_bytes() == mail.data
+        except OSError as error:
+            assert error.errno in (errno.ENOENT, errno.ESTALE)
+            return False
+
+    wait_until("the other message", is_other)
+
+
+def test_a_uidl_given_again_at_once_is_another_message(serve, on_script):
+    """mailutils gives the lowest free number: it is there in the very session that is to prove the commit."""
+    server = serve(Script(SIX, given_again={"m00001": OTHER}))
+    with on_script(server, "refresh=0") as mount:
+        os.unlink(mount.path / "m00001.eml")
+        control(mount, "commit")
+        assert status(mount)["last_commit"]["deleted"] == 1
+        read_other(mount)
+    assert OTHER in server.script.messages
+    assert len(server.commands("DELE")) == 1
+
+
+def test_a_removal_is_not_carried_out_on_the_message_that_has_its_uidl_now(serve, on_script):
+    """A removal outlives a session after which the server numbers anew: the wish ends, and the log names both."""
+    server = serve(Script(SIX))
+    with on_script(server, "refresh=0", expect_exit=None) as mount:
+        os.unlink(mount.path / "m00001.eml")
+        server.script.messages = [OTHER, *SIX[1:]]
+        server.drop_all()
+        mount.unmount()
+        assert "Message 1" in mount.log() and "Invoices" in mount.log()
+    assert OTHER in server.script.messages
+    assert server.commands("DELE") == []
+
+
+def test_a_removal_of_an_earlier_mount_is_not_carried_out_on_another_message(serve, on_script):
+    server = serve(Script(SIX))
+    with on_script(server, "refresh=0", expect_exit=None) as mount:
+        os.stat(mount.path / "m00001.eml")
+        time.sleep(INDEX_S)
+        os.unlink(mount.path / "m00001.eml")
+        kill(mount)
+    server.script.messages = [OTHER, *SIX[1:]]
+    with on_script(server, "refresh=0") as mount:
+        read_other(mount)
+    assert OTHER in server.script.messages
+    assert server.commands("DELE") == []
+
+
+def test_a_removal_of_an_earlier_mount_is_proven_and_carried_out(serve, on_script):
+    server = serve(Script(SIX))
+    with on_script(server, "refresh=0", expect_exit=None) as mount:
+        os.stat(mount.path / "m00001.eml")
+        time.sleep(INDEX_S)
+        os.unlink(mount.path / "m00001.eml")
+        kill(mount)
+    server.script.messages = list(reversed(SIX))
+    with on_script(server, "refresh=0"):
+        pass
+    assert {mail.name for mail in server.script.messages} == UIDLS - {"m00001"}
+
+
+def test_a_removal_that_cannot_be_proven_stays_and_status_says_how_to_renew_it(serve, on_script):
+    bare = mailbox.Mail("bare", b"\r\nno header at all\r\n")
+    server = serve(Script([bare, *SIX]))
+    with on_script(server, "refresh=0") as mount:
+        os.unlink(mount.path / "bare.eml")
+        refresh(mount)
+        assert outcome_of(control, mount, "commit") == errno.EIO
+        assert "rm it again" in status(mount)["last_commit"]["failures"][0]["reason"]
+        assert server.commands("DELE") == []
+        os.rename(mount.path / ".popfs/trash/bare.eml", mount.path / "bare.eml")
+        os.unlink(mount.path / "bare.eml")
+    assert bare not in server.script.messages
+
+
+def test_sizes_that_differ_in_each_session_change_nothing(serve, on_script):
+    """Rule 12: LIST + 7 in each session. Inodes stay, nothing is fetched anew, and a removal is carried out."""
+    server = serve(Script(SIX))
+    with on_script(server, "refresh=0") as mount:
+        before = {name: os.stat(mount.path / name).st_ino for name in names(mount.path)}
+        for mail in SIX:
+            assert cat(mount.path / f"{mail.name}.eml") == mail.data
+        fetched = len(server.commands("RETR"))
+        os.unlink(mount.path / "m00002.eml")
+        for more in (7, 14):
+            server.script.size_said = lambda size, more=more: str(size + more)
+            refresh(mount)
+            for mail in SIX[2:]:
+                assert cat(mount.path / f"{mail.name}.eml") == mail.data
+                assert os.stat(mount.path / f"{mail.name}.eml").st_ino == before[f"{mail.name}.eml"]
+        assert len(server.commands("RETR")) == fetched
+    assert {mail.name for mail in server.script.messages} == UIDLS - {"m00002"}
+
+
+@pytest.mark.parametrize("top", [True, False])
+def test_a_kept_body_is_not_shown_for_another_message(top, serve, on_script):
+    """The message is at another place than before: its kept body is proven before it is shown."""
+    server = serve(Script(SIX, top=top))
+    with on_script(server, "refresh=0") as mount:
+        assert cat(mount.path / "m00001.eml") == SIX[0].data
+        old = os.stat(mount.path / "m00001.eml").st_ino
+        server.script.messages = [*SIX[1:], OTHER]
+        refresh(mount)
+        read_other(mount)
+        assert os.stat(mount.path / "m00001.eml").st_ino != old
+
+
+def test_a_server_that_was_caught_is_remembered(serve, on_script):
+    """From then on a kept body is shown only after it was proven, in the next mount as well."""
+    server = serve(Script(SIX))
+    with on_script(server, "refresh=0") as mount:
+        for mail in SIX:
+            assert cat(mount.path / f"{mail.name}.eml") == mail.data
+        server.script.messages = [*SIX[1:], OTHER]
+        refresh(mount)
+        read_other(mount)
+    # Nothing about this one has changed but what it is.
+    other = like(SIX[3], "Receipts")
+    server.script.messages = [*SIX[1:3], other, *SIX[4:], OTHER]
+    with on_script(server, "refresh=0") as mount:
+        read_other(mount, other)
+        assert cat(mount.path / "m00001.eml") == OTHER.data
+
+
+def test_where_top_differs_from_retr_only_retr_is_evidence(serve, on_script):
+    """Rule 14: Exchange gives other headers by TOP."""
+    other = {mail.name: like(mail, "Invoices").data for mail in SIX}
+    server = serve(Script(SIX, top_as=other))
+    with on_script(server, "refresh=0") as mount:
+        for mail in SIX:
+            os.stat(mount.path / f"{mail.name}.eml")
+            assert cat(mount.path / f"{mail.name}.eml") == mail.data
+        assert "only RETR tells" in mount.log()
+        os.unlink(mount.path / "m00001.eml")
+        server.drop_all()
+    assert {mail.name for mail in server.script.messages} == UIDLS - {"m00001"}
+
+
+def test_a_session_that_deletes_what_it_has_listed_asks_for_no_header(serve, on_script):
+    server = serve(Script(SIX))
+    with on_script(server, "refresh=0") as mount:
+        for mail in SIX:
+            os.stat(mount.path / f"{mail.name}.eml")
+        asked = len(server.commands("TOP"))
+        os.unlink(mount.path / "m00001.eml")
+    assert len(server.commands("TOP")) == asked
+    assert {mail.name for mail in server.script.messages} == UIDLS - {"m00001"}
