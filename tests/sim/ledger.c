@@ -25,6 +25,7 @@ struct wish {
     bool is_blurred;           /* a listing since then had its UIDL for another one as well */
     bool is_reported;          /* as deleted */
     bool is_announced;         /* popfs said aloud that it is still there */
+    bool is_disowned;          /* popfs said aloud that its UIDL is another one's by its header */
     uint32_t restored_session; /* whose listing popfs had when it was taken back */
     struct maildrop_message *message; /* of this process; one reference */
 };
@@ -228,7 +229,7 @@ void ledger_removed(uint64_t serial, const struct maildrop_message *message, enu
     set_state(wish, WISH_PENDING);
     wish->outlives = outlives_session(&truth, row);
     wish->is_blurred = row == NULL || !is_plain(row) || shares_uidl(&truth, row);
-    wish->is_reported = wish->is_announced = false;
+    wish->is_reported = wish->is_announced = wish->is_disowned = false;
     struct maildrop_message *kept = (struct maildrop_message *)(uintptr_t)message;
     wish->message = maildrop_message_ref(kept);
 }
@@ -338,10 +339,35 @@ static bool was_lied_about(uint64_t serial)
     return false;
 }
 
+/* Only where the server gave a reason: another message or another header by that name. */
+static bool may_be_disowned(uint64_t serial)
+{
+    static const enum sim_fault of_headers[] = {SIM_FAULT_TOP_CUT, SIM_FAULT_TOP_DIFFERS,
+                                                SIM_FAULT_REWRITES_8BIT};
+    for (size_t i = 0; i < sizeof(of_headers) / sizeof(of_headers[0]); i++)
+        if (sim_server_fired_count(ledger.server, of_headers[i]) > 0)
+            return true;
+    return sim_server_message(ledger.server, serial)->replaced != 0;
+}
+
+/* A wish that ended so is over; the text is cut at what is long. */
+static void disown(const char *line)
+{
+    char uidl[600];
+    for (uint64_t serial = 1; serial <= serial_count(); serial++) {
+        struct wish *wish = wish_of(serial);
+        text_escape(sim_server_message(ledger.server, serial)->uidl, uidl, sizeof(uidl));
+        if (wish->state == WISH_PENDING && strstr(line, uidl) != NULL && may_be_disowned(serial))
+            wish->is_disowned = true;
+    }
+}
+
 void ledger_heard(void *context, const char *line)
 {
     (void)context;
     shown_check_text(line);
+    if (strstr(line, ": nothing is deleted") != NULL)
+        disown(line);
     if (strstr(line, "lists it again") != NULL)
         ledger.said_again = true;
 }
@@ -439,7 +465,7 @@ static void check_going(uint64_t serial, const struct maildrop_message *message)
     /* The lines that say so may be lost in their turn, if power is cut now. */
     if (wish->is_unsure || was_lied_about(serial))
         take_back(wish);
-    else if (wish->is_blurred)
+    else if (wish->is_blurred || wish->is_disowned)
         set_state(wish, WISH_ENDED);
     else
         world_finding("3 a removal is lost", "serial %" PRIu64, serial);
