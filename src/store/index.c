@@ -81,8 +81,11 @@ static const char migration_from_1[] =
     "PRAGMA user_version = %d;"
     "COMMIT;";
 
-/* A listed size of 0 says nothing, so it contradicts none. */
-#define SAME_MESSAGE "uidl = ?1 AND (listed = ?2 OR listed = 0 OR ?2 = 0)"
+/* Evidence decides where both have it. Else the sizes do, and a listed size of 0 says nothing, so
+ * it contradicts none. wishes_withdraw() has the same rule. */
+#define SAME_MESSAGE                                                                               \
+    "uidl = ?1 AND CASE WHEN evidence IS NOT NULL AND ?4 IS NOT NULL THEN evidence = ?4"           \
+    " ELSE listed = ?2 OR listed = 0 OR ?2 = 0 END"
 
 static const char *const statement_texts[INDEX_STATEMENTS_COUNT] = {
     [INDEX_BEGIN] = "BEGIN",
@@ -119,13 +122,16 @@ static const char *const statement_texts[INDEX_STATEMENTS_COUNT] = {
     [INDEX_PACKS] = "SELECT name, used, erased FROM pack",
     [INDEX_SET_PACK] = "INSERT OR REPLACE INTO pack VALUES(?1, ?2, ?3)",
     [INDEX_FORGET_PACKS] = "DELETE FROM pack",
-    [INDEX_SET_GOING] = "UPDATE message SET going = ?3 WHERE " SAME_MESSAGE,
-    [INDEX_MAKE_GOING] = "INSERT INTO message(uidl, listed, first_seen, going)"
-                         " VALUES(?1, ?2, ?3, 1) ON CONFLICT(uidl) DO NOTHING",
-    [INDEX_GOING] = "SELECT uidl, listed FROM message WHERE going = 1 ORDER BY id",
+    [INDEX_SET_GOING] = "UPDATE message SET going = ?3, evidence = coalesce(evidence, ?4)"
+                        " WHERE " SAME_MESSAGE,
+    [INDEX_MAKE_GOING] = "INSERT INTO message(uidl, listed, first_seen, going, evidence, time)"
+                         " VALUES(?1, ?2, ?3, 1, ?4, ?5) ON CONFLICT(uidl) DO NOTHING",
+    [INDEX_MAKE_HEADER] = "INSERT OR REPLACE INTO header(id, sender, subject)"
+                          " SELECT id, ?2, ?3 FROM message WHERE uidl = ?1",
     [INDEX_REMOVALS] = "SELECT uidl, listed, evidence, time, sender, subject FROM message"
                        " LEFT JOIN header USING(id) WHERE going = 1 ORDER BY id",
-    [INDEX_GOING_ROWS] = "SELECT uidl, listed FROM message NOT INDEXED WHERE going = 1",
+    [INDEX_GOING_ROWS] = "SELECT uidl, listed, evidence FROM message NOT INDEXED"
+                         " WHERE going = 1",
 };
 
 /* ---- faults ---- */
@@ -284,6 +290,12 @@ int index_bind_time(sqlite3_stmt *statement, int at, int64_t time_s)
 int index_bind_uidl(sqlite3_stmt *statement, int at, struct slice uidl)
 {
     return sqlite3_bind_blob64(statement, at, uidl.data, uidl.len, SQLITE_STATIC);
+}
+
+int index_bind_text(sqlite3_stmt *statement, int at, struct slice text)
+{
+    return sqlite3_bind_text64(statement, at, text.len > 0 ? text.data : "", text.len,
+                               SQLITE_STATIC, SQLITE_UTF8);
 }
 
 int index_bind_evidence(sqlite3_stmt *statement, int at, const struct evidence *evidence)

@@ -37,7 +37,7 @@ enum index_statement {
     INDEX_FORGET_PACKS,
     INDEX_SET_GOING,
     INDEX_MAKE_GOING,
-    INDEX_GOING,
+    INDEX_MAKE_HEADER,
     INDEX_GOING_ROWS,
     INDEX_REMOVALS,
     INDEX_STATEMENTS_COUNT,
@@ -111,6 +111,7 @@ enum fault index_set_state(struct index *index, const struct index_state *state,
 int index_bind_octets(sqlite3_stmt *statement, int at, uint64_t octets);
 int index_bind_time(sqlite3_stmt *statement, int at, int64_t time_s);
 int index_bind_uidl(sqlite3_stmt *statement, int at, struct slice uidl);
+int index_bind_text(sqlite3_stmt *statement, int at, struct slice text);
 int index_bind_evidence(sqlite3_stmt *statement, int at, const struct evidence *evidence);
 /* Borrowed until the next row. */
 struct slice index_column_bytes(sqlite3_stmt *statement, int at);

@@ -2,14 +2,17 @@
 /*
  * A line is
  *
- *     + 4711 UIDL 0123abcd
+ *     + 4711 UIDL EVIDENCE 1700000000 FROM SUBJECT 0123abcd
  *
- * the sign (+ is to go, - is not), what LIST said, the UIDL with what is not plain as %XX, and a
- * checksum. It is written with a line end before it in one write at the end of the file, which the
- * kernel does not mix with another; so a line that a full disk or a power cut tore does not spoil
- * the next, and its checksum gives it away. The checksum comes last of all: were a line end to
- * follow, a line that lacks it alone would count, though its write had failed. (Journals of old
- * have one; empty lines mean nothing.) The later of two lines for one message counts.
+ * the sign (+ is to go, - is not), what LIST said, the UIDL, the evidence in hexadecimal digits,
+ * the date in seconds of the epoch, sender and subject, and a checksum. What is not plain in a text
+ * is %XX, and what is not known is a hyphen alone. Lines of popfs 0.1.0 and 0.1.1 end after the
+ * UIDL; these versions read the longer lines, too, and pass over what is new in them. A line is
+ * written with a line end before it in one write at the end of the file, which the kernel does not
+ * mix with another; so a line that a full disk or a power cut tore does not spoil the next, and its
+ * checksum gives it away. The checksum comes last of all: were a line end to follow, a line that
+ * lacks it alone would count, though its write had failed. (Journals of old have one; empty lines
+ * mean nothing.) The later of two lines for one message counts.
  *
  * The file is never shortened, only replaced as a whole.
  */
@@ -17,6 +20,7 @@
 
 #include "disk.h"
 #include "place.h"
+#include "text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +34,7 @@
 
 enum {
     JOURNAL_UIDL_OCTETS_MAX = 1000, /* twice what any server is known to send */
-    LINE_OCTETS_MAX = 3 * JOURNAL_UIDL_OCTETS_MAX + 64,
+    LINE_OCTETS_MAX = 3 * (JOURNAL_UIDL_OCTETS_MAX + 2 * STORE_TEXT_OCTETS_MAX) + 192,
 };
 
 static enum fault journal_failure(struct failure *ret, const char *what)
@@ -56,19 +60,49 @@ static bool is_plain(char c)
     return c > ' ' && c < 0x7f && c != '%';
 }
 
-static size_t escape(struct slice uidl, char *out)
+static const char digits[] = "0123456789abcdef";
+
+static size_t escape(struct slice text, char *out)
 {
-    static const char digits[] = "0123456789abcdef";
     size_t used = 0;
-    for (size_t i = 0; i < uidl.len; i++) {
-        unsigned char c = (unsigned char)uidl.data[i];
-        if (is_plain(uidl.data[i])) {
-            out[used++] = uidl.data[i];
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.data[i];
+        if (is_plain(text.data[i])) {
+            out[used++] = text.data[i];
             continue;
         }
         out[used++] = '%';
         out[used++] = digits[c >> 4];
         out[used++] = digits[c & 15];
+    }
+    return used;
+}
+
+/* A blank before it; a hyphen stands for an empty text, and not for itself. */
+static size_t escape_text(struct slice text, char *out)
+{
+    text = text_cut(text);
+    out[0] = ' ';
+    if (slice_equal(text, SLICE_LITERAL("-"))) {
+        memcpy(out + 1, "%2d", 3);
+        return 4;
+    }
+    if (text.len == 0)
+        text = SLICE_LITERAL("-");
+    return 1 + escape(text, out + 1);
+}
+
+static size_t evidence_format(const struct evidence *evidence, char *out)
+{
+    size_t used = 0;
+    out[used++] = ' ';
+    if (!evidence_is_known(evidence)) {
+        out[used++] = '-';
+        return used;
+    }
+    for (size_t i = 0; i < sizeof(evidence->octets); i++) {
+        out[used++] = digits[evidence->octets[i] >> 4];
+        out[used++] = digits[evidence->octets[i] & 15];
     }
     return used;
 }
@@ -80,11 +114,11 @@ static int digit_value(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-static bool unescape(struct slice text, char out[JOURNAL_UIDL_OCTETS_MAX], struct slice *ret_uidl)
+static bool unescape(struct slice text, size_t octets_max, char *out, struct slice *ret_text)
 {
     size_t used = 0;
     for (size_t i = 0; i < text.len; i++) {
-        if (used == JOURNAL_UIDL_OCTETS_MAX)
+        if (used == octets_max)
             return false;
         out[used] = text.data[i];
         if (text.data[i] == '%') {
@@ -97,38 +131,100 @@ static bool unescape(struct slice text, char out[JOURNAL_UIDL_OCTETS_MAX], struc
         }
         used++;
     }
-    *ret_uidl = (struct slice){out, used};
+    *ret_text = (struct slice){out, used};
     return used > 0;
 }
 
 /* The line end and the line; 0 if the UIDL is too long or empty. */
-static size_t line_format(const struct wish *wish, char line[LINE_OCTETS_MAX])
+static size_t line_format(const struct store_removal *wish, char line[LINE_OCTETS_MAX])
 {
     if (wish->uidl.len == 0 || wish->uidl.len > JOURNAL_UIDL_OCTETS_MAX)
         return 0;
-    int head = snprintf(line, LINE_OCTETS_MAX, "\n%c %" PRIu64 " ", wish->going ? '+' : '-',
-                        wish->listed_octets);
-    size_t len = (size_t)head + escape(wish->uidl, line + head);
+    size_t len = (size_t)snprintf(line, LINE_OCTETS_MAX, "\n%c %" PRIu64 " ",
+                                  wish->going ? '+' : '-', wish->listed_octets);
+    len += escape(wish->uidl, line + len);
+    len += evidence_format(&wish->evidence, line + len);
+    if (wish->time_s == STORE_TIME_UNKNOWN)
+        len += escape_text((struct slice){0}, line + len);
+    else
+        len += (size_t)snprintf(line + len, LINE_OCTETS_MAX - len, " %" PRId64, wish->time_s);
+    len += escape_text(wish->from, line + len);
+    len += escape_text(wish->subject, line + len);
     uint32_t sum = checksum((struct slice){line + 1, len - 1});
     return len + (size_t)snprintf(line + len, LINE_OCTETS_MAX - len, " %08" PRIx32, sum);
 }
 
-static bool line_parse(struct slice line, char uidl[JOURNAL_UIDL_OCTETS_MAX], struct wish *ret_wish)
+/* Where the texts of a line go that was read. */
+struct line_texts {
+    char uidl[JOURNAL_UIDL_OCTETS_MAX];
+    char from[STORE_TEXT_OCTETS_MAX], subject[STORE_TEXT_OCTETS_MAX];
+};
+
+static bool evidence_parse(struct slice word, struct evidence *ret_evidence)
+{
+    struct evidence evidence;
+    if (slice_equal(word, SLICE_LITERAL("-")))
+        return true;
+    if (word.len != 2 * sizeof(evidence.octets))
+        return false;
+    for (size_t i = 0; i < sizeof(evidence.octets); i++) {
+        int high = digit_value(word.data[2 * i]), low = digit_value(word.data[2 * i + 1]);
+        if (high < 0 || low < 0)
+            return false;
+        evidence.octets[i] = (unsigned char)(high << 4 | low);
+    }
+    *ret_evidence = evidence;
+    return true;
+}
+
+static bool time_parse(struct slice word, int64_t *ret_time_s)
+{
+    uint64_t seconds;
+    if (slice_equal(word, SLICE_LITERAL("-")))
+        return true;
+    bool is_negative = word.len > 0 && word.data[0] == '-';
+    if (!slice_to_number(slice_skip(word, is_negative), INT64_MAX, &seconds))
+        return false;
+    *ret_time_s = is_negative ? -(int64_t)seconds : (int64_t)seconds;
+    return true;
+}
+
+static bool text_parse(struct slice word, char out[STORE_TEXT_OCTETS_MAX], struct slice *ret_text)
+{
+    return slice_equal(word, SLICE_LITERAL("-")) ||
+           unescape(word, STORE_TEXT_OCTETS_MAX, out, ret_text);
+}
+
+/* A line of popfs 0.1.0 and 0.1.1 has nothing here. */
+static bool proof_parse(struct slice rest, struct line_texts *texts, struct store_removal *wish)
+{
+    struct slice word = slice_take_word(&rest);
+    if (word.len == 0)
+        return true;
+    return evidence_parse(word, &wish->evidence) &&
+           time_parse(slice_take_word(&rest), &wish->time_s) &&
+           text_parse(slice_take_word(&rest), texts->from, &wish->from) &&
+           text_parse(slice_take_word(&rest), texts->subject, &wish->subject);
+}
+
+static bool line_parse(struct slice line, struct line_texts *texts, struct store_removal *ret_wish)
 {
     char sum[10];
     if (line.len < sizeof(sum))
         return false;
-    struct slice body = {line.data, line.len - 9};
-    snprintf(sum, sizeof(sum), " %08" PRIx32, checksum(body));
-    if (memcmp(line.data + body.len, sum, 9) != 0)
+    struct slice rest = {line.data, line.len - 9};
+    snprintf(sum, sizeof(sum), " %08" PRIx32, checksum(rest));
+    if (memcmp(line.data + rest.len, sum, 9) != 0)
         return false;
-    struct slice sign = slice_take_word(&body);
-    struct slice octets = slice_take_word(&body);
-    struct slice escaped = slice_take_word(&body);
-    ret_wish->going = slice_equal(sign, SLICE_LITERAL("+"));
+    struct slice sign = slice_take_word(&rest);
+    struct slice octets = slice_take_word(&rest);
+    struct slice escaped = slice_take_word(&rest);
+    *ret_wish = (struct store_removal){.time_s = STORE_TIME_UNKNOWN,
+                                       .going = slice_equal(sign, SLICE_LITERAL("+"))};
     return (ret_wish->going || slice_equal(sign, SLICE_LITERAL("-"))) &&
            slice_to_number(octets, INT64_MAX, &ret_wish->listed_octets) &&
-           unescape(escaped, uidl, &ret_wish->uidl);
+           unescape(escaped, JOURNAL_UIDL_OCTETS_MAX, texts->uidl, &ret_wish->uidl) &&
+           proof_parse(rest, texts, ret_wish);
 }
 
 /* ---- noting ---- */
@@ -149,7 +245,7 @@ void journal_close(struct journal *journal)
     journal->descriptor = -1;
 }
 
-enum fault journal_note(struct journal *journal, const struct wish *wish,
+enum fault journal_note(struct journal *journal, const struct store_removal *wish,
                         struct failure *ret_failure)
 {
     char line[LINE_OCTETS_MAX];
@@ -161,7 +257,7 @@ enum fault journal_note(struct journal *journal, const struct wish *wish,
     return journal_write(journal, (struct slice){line, len}, ret_failure);
 }
 
-bool journal_gather(struct buffer *lines, const struct wish *wish)
+bool journal_gather(struct buffer *lines, const struct store_removal *wish)
 {
     char line[LINE_OCTETS_MAX];
     return buffer_append(lines, (struct slice){line, line_format(wish, line)});
@@ -231,11 +327,11 @@ enum fault journal_sync(struct journal *journal, int folder, struct failure *ret
 /* ---- reading ---- */
 
 enum fault journal_read(int folder,
-                        enum fault (*each)(void *context, const struct wish *wish,
+                        enum fault (*each)(void *context, const struct store_removal *wish,
                                            struct failure *ret_failure),
                         void *context, size_t *ret_damaged, struct failure *ret_failure)
 {
-    char uidl[JOURNAL_UIDL_OCTETS_MAX];
+    struct line_texts texts;
     CLEANUP_FREE char *line = NULL;
     size_t room = 0;
     *ret_damaged = 0;
@@ -250,13 +346,13 @@ enum fault journal_read(int folder,
     enum fault fault = FAULT_NONE;
     ssize_t len;
     while (fault == FAULT_NONE && (len = getline(&line, &room, file)) > 0) {
-        struct wish wish;
+        struct store_removal wish;
         struct slice text = {line, strcspn(line, "\n")};
         /* Zeros, where a power cut left only the room of what came next. */
         *ret_damaged += text.len < (size_t)len && line[text.len] == '\0';
         if (text.len == 0)
             continue;
-        if (line_parse(text, uidl, &wish))
+        if (line_parse(text, &texts, &wish))
             fault = each(context, &wish, ret_failure);
         else
             ++*ret_damaged;

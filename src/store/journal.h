@@ -7,12 +7,8 @@
 
 #include <stdatomic.h>
 
-/* One line: the message is to go, or is not, for the user took it back or it has gone. */
-struct wish {
-    struct slice uidl;
-    uint64_t listed_octets;
-    bool going;
-};
+/* One line is a removal: the message is to go, or is not, for the user took it back or it has gone.
+ */
 
 struct journal {
     int descriptor; /* -1: not open */
@@ -24,11 +20,11 @@ struct journal {
 enum fault journal_open(struct journal *journal, int folder, struct failure *ret_failure);
 void journal_close(struct journal *journal);
 /* One write of one line. Any thread. FAULT_DISK. */
-enum fault journal_note(struct journal *journal, const struct wish *wish,
+enum fault journal_note(struct journal *journal, const struct store_removal *wish,
                         struct failure *ret_failure);
 /* Adds a line to those that journal_write() or journal_replace() is given; leaves out a UIDL that
  * is too long to have been noted. False for want of memory. */
-bool journal_gather(struct buffer *lines, const struct wish *wish);
+bool journal_gather(struct buffer *lines, const struct store_removal *wish);
 /* Many lines in one write. Any thread. */
 enum fault journal_write(struct journal *journal, struct slice lines, struct failure *ret_failure);
 /* How often something has been noted since it was opened. */
@@ -41,7 +37,7 @@ enum fault journal_sync(struct journal *journal, int folder, struct failure *ret
 /* Every line that is whole, oldest first; *ret_damaged counts the others. A journal that is not
  * there is empty. */
 enum fault journal_read(int folder,
-                        enum fault (*each)(void *context, const struct wish *wish,
+                        enum fault (*each)(void *context, const struct store_removal *wish,
                                            struct failure *ret_failure),
                         void *context, size_t *ret_damaged, struct failure *ret_failure);
 /* A new journal of these lines, written aside, takes the place of the old one when it is on the

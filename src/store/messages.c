@@ -2,6 +2,8 @@
 /* The rows of the index: messages and facts. */
 #include "store.h"
 
+#include "text.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -188,12 +190,6 @@ enum fault store_learn_octets(struct store *store, uint64_t id, uint64_t exact_o
     return index_change(&store->index, INDEX_LEARN_OCTETS, bad, ret_failure);
 }
 
-static int bind_text(sqlite3_stmt *statement, int at, struct slice text)
-{
-    return sqlite3_bind_text64(statement, at, text.len > 0 ? text.data : "", text.len,
-                               SQLITE_STATIC, SQLITE_UTF8);
-}
-
 enum fault store_learn_header(struct store *store, uint64_t id, const struct store_header *header,
                               struct failure *ret_failure)
 {
@@ -205,9 +201,9 @@ enum fault store_learn_header(struct store *store, uint64_t id, const struct sto
         return fault;
     statement = index_use(&store->index, INDEX_LEARN_HEADER);
     bad = sqlite3_bind_int64(statement, 1, (int64_t)id) |
-          bind_text(statement, 2, text_cut(header->sender)) |
-          bind_text(statement, 3, header->from) | bind_text(statement, 4, header->to) |
-          bind_text(statement, 5, header->subject);
+          index_bind_text(statement, 2, text_cut(header->sender)) |
+          index_bind_text(statement, 3, header->from) | index_bind_text(statement, 4, header->to) |
+          index_bind_text(statement, 5, header->subject);
     return index_change(&store->index, INDEX_LEARN_HEADER, bad, ret_failure);
 }
 
@@ -227,16 +223,6 @@ enum fault store_learn_evidence(struct store *store, uint64_t id, const struct e
     int bad =
         sqlite3_bind_int64(statement, 1, (int64_t)id) | index_bind_evidence(statement, 2, evidence);
     return index_change(&store->index, INDEX_LEARN_EVIDENCE, bad, ret_failure);
-}
-
-struct slice text_cut(struct slice text)
-{
-    if (text.len <= STORE_TEXT_OCTETS_MAX)
-        return text;
-    text.len = STORE_TEXT_OCTETS_MAX;
-    while (text.len > 0 && ((unsigned char)text.data[text.len] & 0xc0) == 0x80)
-        text.len--;
-    return slice_trim(text);
 }
 
 static void copy_text(sqlite3_stmt *statement, int at, char ret_text[STORE_TEXT_OCTETS_MAX + 1])

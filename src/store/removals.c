@@ -3,7 +3,8 @@
  * Pending removals: noted in the journal at once, brought into the index when the store is opened
  * and closed. Both then hold them all, so that one can be lost.
  *
- * A wish goes by UIDL and listed size and not by id, since it may be older than the index. What a
+ * A wish goes by UIDL and evidence, or listed size where evidence is missing, and not by id, since
+ * it may be older than the index: its line holds all that shows and proves the message. What a
  * crash may never leave is a wish for a message that has gone, because a new one may come to have
  * its UIDL and size; so store_forget() takes the wish back by a line before it touches the
  * row, and store_flush() syncs the journal before it commits:
@@ -17,6 +18,7 @@
  * Where no wish is left at all, an empty journal takes the place of all those lines.
  */
 #include "store.h"
+#include "text.h"
 #include "wishes.h"
 
 struct fold {
@@ -29,15 +31,14 @@ struct fold {
 enum fault store_note_removal(struct store *store, const struct store_removal *removal,
                               struct failure *ret_failure)
 {
-    const struct wish wish = {removal->uidl, removal->listed_octets, removal->going};
-    return journal_note(&store->journal, &wish, ret_failure);
+    return journal_note(&store->journal, removal, ret_failure);
 }
 
-enum fault store_load_removals(struct store *store,
-                               bool (*each)(void *context, const struct store_removal *removal),
-                               void *context, struct failure *ret_failure)
+/* Gives every row that is going, oldest first. */
+static enum fault each_going(struct index *index,
+                             bool (*each)(void *context, const struct store_removal *removal),
+                             void *context, struct failure *ret_failure)
 {
-    struct index *index = &store->index;
     sqlite3_stmt *statement = index_use(index, INDEX_REMOVALS);
     bool row;
     for (;;) {
@@ -60,7 +61,15 @@ enum fault store_load_removals(struct store *store,
     }
 }
 
-static enum fault collect(void *context, const struct wish *wish, struct failure *ret_failure)
+enum fault store_load_removals(struct store *store,
+                               bool (*each)(void *context, const struct store_removal *removal),
+                               void *context, struct failure *ret_failure)
+{
+    return each_going(&store->index, each, context, ret_failure);
+}
+
+static enum fault collect(void *context, const struct store_removal *wish,
+                          struct failure *ret_failure)
 {
     struct fold *fold = context;
     fold->lines_count++;
@@ -69,13 +78,14 @@ static enum fault collect(void *context, const struct wish *wish, struct failure
                : failure_set(ret_failure, FAULT_MEMORY, "out of memory");
 }
 
-static enum fault set_going(struct index *index, const struct wish *wish, bool *ret_found,
+static enum fault set_going(struct index *index, const struct store_removal *wish, bool *ret_found,
                             struct failure *ret_failure)
 {
     sqlite3_stmt *statement = index_use(index, INDEX_SET_GOING);
     int bad = index_bind_uidl(statement, 1, wish->uidl) |
               sqlite3_bind_int64(statement, 2, (int64_t)wish->listed_octets) |
-              sqlite3_bind_int(statement, 3, wish->going);
+              sqlite3_bind_int(statement, 3, wish->going) |
+              index_bind_evidence(statement, 4, &wish->evidence);
     enum fault fault = index_change(index, INDEX_SET_GOING, bad, ret_failure);
     *ret_found = sqlite3_changes(index->db) > 0;
     return fault;
@@ -83,19 +93,27 @@ static enum fault set_going(struct index *index, const struct wish *wish, bool *
 
 /* Of a message that the index does not know. If it knows another with this UIDL, nothing is done.
  */
-static enum fault make_going(struct index *index, const struct wish *wish, int64_t now_ns,
+static enum fault make_going(struct index *index, const struct store_removal *wish, int64_t now_ns,
                              bool *ret_made, struct failure *ret_failure)
 {
     sqlite3_stmt *statement = index_use(index, INDEX_MAKE_GOING);
     int bad = index_bind_uidl(statement, 1, wish->uidl) |
               sqlite3_bind_int64(statement, 2, (int64_t)wish->listed_octets) |
-              sqlite3_bind_int64(statement, 3, now_ns);
+              sqlite3_bind_int64(statement, 3, now_ns) |
+              index_bind_evidence(statement, 4, &wish->evidence) |
+              index_bind_time(statement, 5, wish->time_s);
     enum fault fault = index_change(index, INDEX_MAKE_GOING, bad, ret_failure);
     *ret_made = sqlite3_changes(index->db) > 0;
-    return fault;
+    if (fault != FAULT_NONE || !*ret_made || wish->from.len + wish->subject.len == 0)
+        return fault;
+    statement = index_use(index, INDEX_MAKE_HEADER);
+    bad = index_bind_uidl(statement, 1, wish->uidl) | index_bind_text(statement, 2, wish->from) |
+          index_bind_text(statement, 3, wish->subject);
+    return index_change(index, INDEX_MAKE_HEADER, bad, ret_failure);
 }
 
-static enum fault apply(struct fold *fold, const struct wish *wish, struct failure *ret_failure)
+static enum fault apply(struct fold *fold, const struct store_removal *wish,
+                        struct failure *ret_failure)
 {
     struct index *index = &fold->store->index;
     bool found = false, made = false;
@@ -118,8 +136,12 @@ static enum fault check_withdrawn(struct fold *fold, struct failure *ret_failure
         enum fault fault = index_row(index, INDEX_GOING_ROWS, SQLITE_OK, &row, ret_failure);
         if (fault != FAULT_NONE)
             return fault;
-        if (row && wishes_withdraw(&fold->wishes, index_column_bytes(statement, 0),
-                                   index_column_octets(statement, 1))) {
+        const struct store_removal going = {
+            .uidl = index_column_bytes(statement, 0),
+            .listed_octets = index_column_octets(statement, 1),
+            .evidence = index_column_evidence(statement, 2),
+        };
+        if (row && wishes_withdraw(&fold->wishes, &going)) {
             index_end(index, INDEX_GOING_ROWS);
             return index_is_parted(index, ret_failure);
         }
@@ -139,7 +161,7 @@ static enum fault apply_all(struct fold *fold, struct failure *ret_failure)
     if (fold->wishes_count == 0 && !fold->store->has_wishes)
         return FAULT_NONE;
     for (size_t i = 0; i < wishes->count && fault == FAULT_NONE; i++) {
-        const struct wish wish = wishes_at(wishes, i);
+        const struct store_removal wish = wishes_at(wishes, i);
         fault = apply(fold, &wish, ret_failure);
     }
     if (fault == FAULT_NONE && fold->wishes_count < wishes->count)
@@ -147,28 +169,17 @@ static enum fault apply_all(struct fold *fold, struct failure *ret_failure)
     return fault;
 }
 
-/* Counts what is going, or gathers a line for each. */
-static enum fault each_going(struct index *index, struct buffer *lines, size_t *ret_count,
-                             struct failure *ret_failure)
+static bool count_one(void *context, const struct store_removal *removal)
 {
-    sqlite3_stmt *statement = index_use(index, INDEX_GOING);
-    bool row = true;
-    *ret_count = 0;
-    while (row) {
-        enum fault fault = index_row(index, INDEX_GOING, SQLITE_OK, &row, ret_failure);
-        if (fault != FAULT_NONE)
-            return fault;
-        if (!row)
-            break;
-        ++*ret_count;
-        const struct wish wish = {index_column_bytes(statement, 0),
-                                  index_column_octets(statement, 1), true};
-        if (lines != NULL && !journal_gather(lines, &wish)) {
-            index_end(index, INDEX_GOING);
-            return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
-        }
-    }
-    return FAULT_NONE;
+    size_t *count = context;
+    (void)removal;
+    ++*count;
+    return true;
+}
+
+static bool gather_one(void *context, const struct store_removal *removal)
+{
+    return journal_gather(context, removal);
 }
 
 static void say(const struct fold *fold, size_t damaged_count, struct notice *notice)
@@ -191,7 +202,7 @@ static enum fault fold_all(struct fold *fold, size_t *ret_damaged, struct failur
     wishes_settle(&fold->wishes);
     fault = apply_all(fold, ret_failure);
     if (fault == FAULT_NONE)
-        fault = each_going(index, NULL, &fold->going_count, ret_failure);
+        fault = each_going(index, count_one, &fold->going_count, ret_failure);
     return fault;
 }
 
@@ -215,12 +226,11 @@ enum fault removals_fold(struct store *store, struct notice *notice, bool *ret_i
 enum fault removals_tidy(struct store *store, struct failure *ret_failure)
 {
     CLEANUP_BUFFER struct buffer lines = {0};
-    size_t count;
     /* A sync of the log that failed, in this opening or in one before, may have lost the octets of
      * commits long ago; nothing behind them in the log would be read after a power cut. */
     enum fault fault = index_checkpoint(&store->index, ret_failure);
     if (fault == FAULT_NONE)
-        fault = each_going(&store->index, &lines, &count, ret_failure);
+        fault = each_going(&store->index, gather_one, &lines, ret_failure);
     if (fault != FAULT_NONE)
         return fault;
     return journal_replace(store->place.folder, buffer_slice(&lines), ret_failure);
@@ -273,7 +283,10 @@ enum fault removals_take_back(struct store *store, const struct store_message *m
                               size_t count, struct failure *ret_failure)
 {
     for (size_t i = 0; i < count && !are_none(store); i++) {
-        const struct wish wish = {messages[i].uidl, messages[i].listed_octets, false};
+        const struct store_removal wish = {.uidl = messages[i].uidl,
+                                           .listed_octets = messages[i].listed_octets,
+                                           .evidence = messages[i].evidence,
+                                           .time_s = STORE_TIME_UNKNOWN};
         if (!journal_gather(&store->owed, &wish))
             return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
     }

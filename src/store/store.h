@@ -40,9 +40,6 @@ struct notice {
 void notice_add(struct notice *notice, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* At most STORE_TEXT_OCTETS_MAX octets of UTF-8, cut at a character. */
-struct slice text_cut(struct slice text);
-
 /* Of the name of their folder. */
 #define BODIES_PREFIX "bodies-"
 

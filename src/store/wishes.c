@@ -7,21 +7,23 @@
 enum { LINES_LEAST = 64 };
 
 struct wishes_line {
-    size_t number;  /* in the journal */
-    size_t uidl_at; /* in the buffer */
-    size_t uidl_len;
+    size_t number;   /* in the journal */
+    size_t texts_at; /* UIDL, sender and subject in the buffer, one behind the other */
+    size_t uidl_len, from_len, subject_len;
+    struct evidence evidence;
     uint64_t listed_octets;
+    int64_t time_s;
     bool going;
 };
 
 void wishes_done(struct wishes *wishes)
 {
-    buffer_done(&wishes->uidls);
+    buffer_done(&wishes->texts);
     free(wishes->lines);
     *wishes = (struct wishes){0};
 }
 
-bool wishes_add(struct wishes *wishes, const struct wish *wish)
+bool wishes_add(struct wishes *wishes, const struct store_removal *wish)
 {
     if (wishes->count == wishes->room) {
         size_t room = wishes->room == 0 ? LINES_LEAST : wishes->room * 2;
@@ -31,18 +33,30 @@ bool wishes_add(struct wishes *wishes, const struct wish *wish)
         wishes->lines = lines;
         wishes->room = room;
     }
-    size_t at = wishes->uidls.len;
-    if (!buffer_append(&wishes->uidls, wish->uidl))
+    size_t at = wishes->texts.len;
+    if (!buffer_append(&wishes->texts, wish->uidl) || !buffer_append(&wishes->texts, wish->from) ||
+        !buffer_append(&wishes->texts, wish->subject)) {
+        wishes->texts.len = at;
         return false;
-    wishes->lines[wishes->count] =
-        (struct wishes_line){wishes->count, at, wish->uidl.len, wish->listed_octets, wish->going};
+    }
+    wishes->lines[wishes->count] = (struct wishes_line){
+        .number = wishes->count,
+        .texts_at = at,
+        .uidl_len = wish->uidl.len,
+        .from_len = wish->from.len,
+        .subject_len = wish->subject.len,
+        .evidence = wish->evidence,
+        .listed_octets = wish->listed_octets,
+        .time_s = wish->time_s,
+        .going = wish->going,
+    };
     wishes->count++;
     return true;
 }
 
 static struct slice uidl_of(const struct wishes *wishes, const struct wishes_line *line)
 {
-    return (struct slice){buffer_slice(&wishes->uidls).data + line->uidl_at, line->uidl_len};
+    return (struct slice){buffer_slice(&wishes->texts).data + line->texts_at, line->uidl_len};
 }
 
 static int compare_numbers(uint64_t a, uint64_t b)
@@ -50,19 +64,17 @@ static int compare_numbers(uint64_t a, uint64_t b)
     return (a > b) - (a < b);
 }
 
-static int compare_messages(const struct wishes *wishes, const struct wishes_line *a,
-                            const struct wishes_line *b)
+static int compare_uidls(struct slice a, struct slice b)
 {
-    if (a->uidl_len != b->uidl_len)
-        return compare_numbers(a->uidl_len, b->uidl_len);
-    int order = memcmp(uidl_of(wishes, a).data, uidl_of(wishes, b).data, a->uidl_len);
-    return order != 0 ? order : compare_numbers(a->listed_octets, b->listed_octets);
+    if (a.len != b.len)
+        return compare_numbers(a.len, b.len);
+    return memcmp(a.data, b.data, a.len);
 }
 
 static int by_message(const void *first, const void *second, void *wishes)
 {
     const struct wishes_line *a = first, *b = second;
-    int order = compare_messages(wishes, a, b);
+    int order = compare_uidls(uidl_of(wishes, a), uidl_of(wishes, b));
     return order != 0 ? order : compare_numbers(a->number, b->number);
 }
 
@@ -70,6 +82,23 @@ static int by_number(const void *first, const void *second)
 {
     const struct wishes_line *a = first, *b = second;
     return compare_numbers(a->number, b->number);
+}
+
+/* The line at `position` has a later one for the same message. A size of 0 is a size here: the
+ * line that says more stays. */
+static bool has_later(const struct wishes *wishes, size_t position)
+{
+    const struct wishes_line *line = &wishes->lines[position];
+    for (size_t i = position + 1; i < wishes->count; i++) {
+        const struct wishes_line *later = &wishes->lines[i];
+        if (compare_uidls(uidl_of(wishes, line), uidl_of(wishes, later)) != 0)
+            return false;
+        bool are_proven = evidence_is_known(&line->evidence) && evidence_is_known(&later->evidence);
+        if (are_proven ? evidence_is_equal(&line->evidence, &later->evidence)
+                       : line->listed_octets == later->listed_octets)
+            return true;
+    }
+    return false;
 }
 
 void wishes_settle(struct wishes *wishes)
@@ -80,7 +109,7 @@ void wishes_settle(struct wishes *wishes)
         return;
     qsort_r(lines, wishes->count, sizeof(lines[0]), by_message, wishes);
     for (size_t i = 0; i < wishes->count; i++)
-        if (i + 1 == wishes->count || compare_messages(wishes, &lines[i], &lines[i + 1]) != 0)
+        if (!has_later(wishes, i))
             lines[count++] = lines[i];
     wishes->count = count;
     qsort(lines, count, sizeof(lines[0]), by_number);
@@ -92,15 +121,17 @@ void wishes_sort(struct wishes *wishes)
         qsort_r(wishes->lines, wishes->count, sizeof(wishes->lines[0]), by_message, wishes);
 }
 
-static int compare_uidls(struct slice a, struct slice b)
+static bool is_same(const struct wishes_line *line, const struct store_removal *going)
 {
-    if (a.len != b.len)
-        return compare_numbers(a.len, b.len);
-    return memcmp(a.data, b.data, a.len);
+    if (evidence_is_known(&line->evidence) && evidence_is_known(&going->evidence))
+        return evidence_is_equal(&line->evidence, &going->evidence);
+    return line->listed_octets == going->listed_octets || line->listed_octets == 0 ||
+           going->listed_octets == 0;
 }
 
-bool wishes_withdraw(const struct wishes *wishes, struct slice uidl, uint64_t listed_octets)
+bool wishes_withdraw(const struct wishes *wishes, const struct store_removal *going)
 {
+    struct slice uidl = going->uidl;
     size_t low = 0, high = wishes->count;
     bool withdrawn = false;
     while (low < high) {
@@ -114,7 +145,7 @@ bool wishes_withdraw(const struct wishes *wishes, struct slice uidl, uint64_t li
         const struct wishes_line *line = &wishes->lines[low];
         if (compare_uidls(uidl_of(wishes, line), uidl) != 0)
             break;
-        if (line->listed_octets != listed_octets && line->listed_octets != 0 && listed_octets != 0)
+        if (!is_same(line, going))
             continue;
         if (line->going)
             return false;
@@ -123,8 +154,17 @@ bool wishes_withdraw(const struct wishes *wishes, struct slice uidl, uint64_t li
     return withdrawn;
 }
 
-struct wish wishes_at(const struct wishes *wishes, size_t position)
+struct store_removal wishes_at(const struct wishes *wishes, size_t position)
 {
     const struct wishes_line *line = &wishes->lines[position];
-    return (struct wish){uidl_of(wishes, line), line->listed_octets, line->going};
+    const char *texts = buffer_slice(&wishes->texts).data + line->texts_at;
+    return (struct store_removal){
+        .uidl = {texts, line->uidl_len},
+        .listed_octets = line->listed_octets,
+        .evidence = line->evidence,
+        .time_s = line->time_s,
+        .from = {texts + line->uidl_len, line->from_len},
+        .subject = {texts + line->uidl_len + line->from_len, line->subject_len},
+        .going = line->going,
+    };
 }

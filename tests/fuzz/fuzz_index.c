@@ -22,7 +22,8 @@
 
 #define ACCOUNT "alice@host:995"
 
-static const struct wish precious = {SLICE_LITERAL("precious UIDL"), 4711, true};
+static const struct store_removal precious = {
+    .uidl = SLICE_LITERAL("precious UIDL"), .listed_octets = 4711, .going = true};
 
 struct seen {
     uint64_t last_id;

@@ -111,6 +111,96 @@ static void a_wish_for_another_message_of_the_same_uidl_is_dropped(void **state)
     assert_string_equal(f->notice, "");
 }
 
+/* ---- what proves a message ---- */
+
+static const struct evidence some_evidence = {"0123456789abcdef0123456789abcde"};
+static const struct evidence other_evidence = {"another message, by its evidence"};
+
+static void note_proven(struct fixture *f, const char *uidl, uint64_t octets,
+                        const struct evidence *evidence, bool going)
+{
+    const struct store_removal removal = {.uidl = slice_from_string(uidl),
+                                          .listed_octets = octets,
+                                          .evidence = *evidence,
+                                          .time_s = -1234,
+                                          .from = SLICE_LITERAL("Jan Nov\xc3\xa1k %"),
+                                          .subject = SLICE_LITERAL("-"),
+                                          .going = going};
+    assert_int_equal(store_note_removal(f->store, &removal, NULL), FAULT_NONE);
+}
+
+static bool check_proof(void *context, const struct store_removal *removal)
+{
+    size_t *count = context;
+    assert_true(slice_equal(removal->uidl, SLICE_LITERAL("a b")));
+    assert_int_equal(removal->listed_octets, 3);
+    assert_true(evidence_is_equal(&removal->evidence, &some_evidence));
+    assert_int_equal(removal->time_s, -1234);
+    assert_true(slice_equal(removal->from, SLICE_LITERAL("Jan Nov\xc3\xa1k %")));
+    assert_true(slice_equal(removal->subject, SLICE_LITERAL("-")));
+    assert_true(removal->going);
+    ++*count;
+    return true;
+}
+
+static void a_wish_needs_no_index_to_show_and_prove_its_message(void **state)
+{
+    struct fixture *f = *state;
+    size_t count = 0;
+    note_proven(f, "a b", 3, &some_evidence, true);
+    for (int opening = 0; opening < 3; opening++) {
+        store_must_close(f);
+        /* The last opening has the line that the others have written anew. */
+        assert_int_equal(unlink(path_of("index.sqlite", f)), 0);
+        store_must_open(f);
+        assert_string_equal(f->notice, "");
+        assert_int_equal(store_load_removals(f->store, check_proof, &count, NULL), FAULT_NONE);
+    }
+    assert_int_equal(count, 3);
+}
+
+static void the_same_evidence_with_another_size_is_the_same_message(void **state)
+{
+    struct fixture *f = *state;
+    struct store_message message = message_of(1, "a", 3);
+    message.evidence = some_evidence;
+    assert_int_equal(store_add(f->store, &message, NULL), FAULT_NONE);
+    note_proven(f, "a", 10, &some_evidence, true);
+    store_must_reopen(f);
+    assert_loads(f->store, "a+ ");
+    assert_string_equal(f->notice, "");
+    note_proven(f, "a", 17, &some_evidence, false);
+    store_must_reopen(f);
+    assert_loads(f->store, "a- ");
+    assert_string_equal(f->notice, "");
+}
+
+static void other_evidence_with_the_same_size_is_another_message(void **state)
+{
+    struct fixture *f = *state;
+    struct store_message message = message_of(1, "a", 3);
+    message.evidence = some_evidence;
+    assert_int_equal(store_add(f->store, &message, NULL), FAULT_NONE);
+    note_proven(f, "a", 3, &other_evidence, true);
+    store_must_reopen(f);
+    assert_loads(f->store, "a- ");
+    assert_non_null(strstr(f->notice, "1 pending removal dropped"));
+}
+
+static void a_message_that_leaves_takes_its_wish_with_it_whatever_its_size(void **state)
+{
+    struct fixture *f = *state;
+    struct store_message message = message_of(1, "a", 3);
+    message.evidence = some_evidence;
+    assert_int_equal(store_add(f->store, &message, NULL), FAULT_NONE);
+    note_proven(f, "a", 3, &some_evidence, true);
+    store_must_reopen(f);
+    message.listed_octets = 10;
+    assert_int_equal(store_forget(f->store, &message, 1, NULL), FAULT_NONE);
+    store_must_reopen(f);
+    assert_loads(f->store, "");
+}
+
 /* ---- after a kill ---- */
 
 static void add_and_note(struct fixture *f)
@@ -531,6 +621,10 @@ int main(void)
         TEST(a_uidl_beyond_all_measure_is_refused),
         TEST(a_size_that_says_nothing_contradicts_none),
         TEST(a_wish_for_another_message_of_the_same_uidl_is_dropped),
+        TEST(a_wish_needs_no_index_to_show_and_prove_its_message),
+        TEST(the_same_evidence_with_another_size_is_the_same_message),
+        TEST(other_evidence_with_the_same_size_is_another_message),
+        TEST(a_message_that_leaves_takes_its_wish_with_it_whatever_its_size),
         TEST_CLOSED(what_was_noted_outlives_a_kill_and_what_was_not_flushed_does_not),
         TEST_CLOSED(a_forgotten_message_leaves_no_wish_however_late_the_kill_comes),
         TEST_CLOSED(a_forgotten_message_leaves_neither_row_nor_wish_after_a_flush),
