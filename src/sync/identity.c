@@ -158,12 +158,19 @@ static void learn(struct sync *sync, struct maildrop_message *message,
     engine_check_believed(sync, message);
 }
 
+/* A message without a body, as long as LIST says. */
+static bool is_all_header(const struct sync *sync, const struct job *job)
+{
+    return job->kind == JOB_BODY &&
+           sync->raw_octets >= maildrop_message_listed_octets(job->message);
+}
+
 enum evidence_verdict engine_read_evidence(struct sync *sync, const struct job *job)
 {
     struct evidence known, read = {0};
     bool by_retr = job->kind == JOB_BODY;
-    /* Some TOP ends within the header, and not always at the same octet. */
-    if (!sync->header.is_cut && (by_retr || sync->header.complete))
+    /* Some TOP ends within the header, and not always at the same octet, and so may a body. */
+    if (!sync->header.is_cut && (sync->header.complete || is_all_header(sync, job)))
         mail_evidence(buffer_slice(&sync->header.bytes), &read);
     set_by_retr(&read, by_retr);
     const struct evidence_view view = {
