@@ -128,8 +128,10 @@ static const char *const statement_texts[INDEX_STATEMENTS_COUNT] = {
                          " VALUES(?1, ?2, ?3, 1, ?4, ?5) ON CONFLICT(uidl) DO NOTHING",
     [INDEX_MAKE_HEADER] = "INSERT OR REPLACE INTO header(id, sender, subject)"
                           " SELECT id, ?2, ?3 FROM message WHERE uidl = ?1",
-    [INDEX_REMOVALS] = "SELECT uidl, listed, evidence, time, sender, subject FROM message"
-                       " LEFT JOIN header USING(id) WHERE going = 1 ORDER BY id",
+    /* Where a message has no date its time is when it was first seen, which a new row of it has. */
+    [INDEX_REMOVALS] = "SELECT uidl, listed, evidence, nullif(time, first_seen / 1000000000),"
+                       " sender, subject FROM message LEFT JOIN header USING(id) WHERE going = 1"
+                       " ORDER BY id",
     [INDEX_GOING_ROWS] = "SELECT uidl, listed, evidence FROM message NOT INDEXED"
                          " WHERE going = 1",
 };

@@ -260,6 +260,7 @@ static enum fault may_wish(const struct maildrop_message *message, bool going)
 static enum fault note_wish(struct sync *sync, const struct maildrop_message *message, bool going)
 {
     struct failure failure;
+    int64_t time_s;
     if (!outlives_session(sync, message))
         return FAULT_NONE;
     /* A size is a hint, and LIST may say another one by the next mount: it is not noted. */
@@ -268,7 +269,10 @@ static enum fault note_wish(struct sync *sync, const struct maildrop_message *me
         .time_s = STORE_TIME_UNKNOWN,
         .going = going,
     };
-    (void)maildrop_message_time(message, &removal.time_s);
+    /* The time of a message without a date is when this popfs first saw it, which is not its own. */
+    if (maildrop_message_time(message, &time_s) &&
+        time_s != maildrop_message_first_seen_ns(message) / 1000000000)
+        removal.time_s = time_s;
     (void)maildrop_message_evidence(message, &removal.evidence);
     enum fault fault = store_note_removal(sync->store, &removal, &failure);
     if (fault != FAULT_NONE)
