@@ -16,173 +16,17 @@
 #include "engine.h"
 
 enum {
-    COMMIT_DELES_MAX = 32768, /* outstanding at once: their answers are short */
-    COMMIT_DELES_TURN = 512,  /* sent, before more are made: the server works meanwhile */
-    COMMIT_MS = 80000,        /* systemd kills a unit after 90 s; what is left stays pending */
-    LAST_QUIT_MS = 20000,     /* of these: for QUIT, and for the session that proves it */
-    COMMIT_RETRY_MAX_MS = 8000,
+    COMMIT_MS = 80000, /* systemd kills a unit after 90 s; what is left stays pending */
 };
 
-void engine_commit_begin_session(struct commit *commit)
-{
-    for (size_t i = 0; i < commit->removals_count; i++)
-        commit->removals[i].asked = commit->removals[i].put_off = false;
-    commit->dele_next = 0;
-    commit->asked_count = commit->taken_count = 0;
-    commit->put_off_first = SIZE_MAX;
-}
-
-/* ---- which DELEs a session is asked for ---- */
-
-static bool waits_for_session(const struct removal *removal)
-{
-    return removal_is_pending(removal) && !removal->asked;
-}
-
-bool engine_commit_goes_on(const struct commit *commit)
-{
-    return engine_removals_count(commit, waits_for_session) > 0;
-}
-
-static bool is_askable(const struct removal *removal)
-{
-    return waits_for_session(removal) && !removal->put_off;
-}
-
-static bool is_unsuspected(const struct removal *removal)
-{
-    return is_askable(removal) && removal->suspicions == 0;
-}
-
-static bool is_suspect(const struct removal *removal)
-{
-    return is_askable(removal) && removal->suspicions > 0;
-}
-
-/* Those that a session broke under wait until the others are through, and are asked for alone. */
-static void begin_round(struct commit *commit)
-{
-    commit->suspects_are_asked =
-        engine_removals_count(commit, is_suspect) > 0 &&
-        (commit->isolate.suspects_first || engine_removals_count(commit, is_unsuspected) == 0);
-}
-
-static bool has_asked_enough(const struct commit *commit, int64_t now_ms)
-{
-    size_t span = commit->suspects_are_asked ? 1 : commit->isolate.span;
-    return commit->asked_count >= span ||
-           (commit->asked_count > 0 && now_ms >= commit->deadline_ms - LAST_QUIT_MS);
-}
-
-/* ---- DELE ---- */
-
-static enum fault ask_new(struct sync *sync, enum job_kind kind, struct maildrop_message *message,
-                          size_t removal, int64_t now_ms)
+enum fault engine_commit_ask(struct sync *sync, enum job_kind kind,
+                             struct maildrop_message *message, size_t removal, int64_t now_ms)
 {
     struct job *job = jobs_add(&sync->jobs, kind, SCHEDULE_READ, message);
     if (job == NULL)
         return FAULT_MEMORY;
     job->removal = removal;
     return engine_ask(sync, job, now_ms);
-}
-
-/* DELE only where this very session's listing proves which message it is. */
-static const char *why_not(const struct sync *sync, const struct removal *removal)
-{
-    if (sync->account.read_only)
-        return "the mount is read-only";
-    if (engine_msgnum(sync, removal->message) == 0)
-        return "it is not in the listing";
-    if (engine_need_of(removal->message) != EVIDENCE_NOT_NEEDED)
-        return removal_not_proven;
-    return NULL;
-}
-
-/* Sends the DELEs that the protocol and this turn take; *ret_all: none is left to be sent. */
-static enum fault send_deles(struct sync *sync, int64_t now_ms, bool *ret_all)
-{
-    struct commit *commit = &sync->commit;
-    size_t turn_count = 0;
-    *ret_all = false;
-    if (commit->dele_next == 0)
-        begin_round(commit);
-    for (; commit->dele_next < commit->removals_count; commit->dele_next++) {
-        struct removal *removal = &commit->removals[commit->dele_next];
-        if (has_asked_enough(commit, now_ms))
-            break;
-        if (!(commit->suspects_are_asked ? is_suspect(removal) : is_unsuspected(removal)))
-            continue;
-        const char *why = why_not(sync, removal);
-        if (why != NULL) {
-            engine_removal_failed(sync, removal, why);
-            continue;
-        }
-        if (!link_may_issue(sync->link) || sync->jobs.in_flight.count >= COMMIT_DELES_MAX ||
-            (commit->isolate.careful && sync->jobs.in_flight.count > 0))
-            return FAULT_NONE;
-        if (turn_count++ == COMMIT_DELES_TURN) {
-            sync->looks_on = true;
-            return FAULT_NONE;
-        }
-        enum fault fault = ask_new(sync, JOB_DELE, removal->message, commit->dele_next, now_ms);
-        if (fault != FAULT_NONE)
-            return fault;
-        removal->asked = true;
-        commit->asked_count++;
-        sync->dele_sent = true;
-    }
-    *ret_all = true;
-    return FAULT_NONE;
-}
-
-/* The session took another one after them: they are refused for what they are. */
-static void fail_put_off(struct sync *sync, size_t end)
-{
-    struct commit *commit = &sync->commit;
-    for (size_t i = commit->put_off_first; i < end; i++)
-        if (commit->removals[i].put_off) {
-            commit->removals[i].put_off = false;
-            engine_removal_failed(sync, &commit->removals[i], commit->last.text);
-        }
-    commit->put_off_first = SIZE_MAX;
-}
-
-static void dele_taken(struct sync *sync, struct removal *removal, size_t place)
-{
-    struct commit *commit = &sync->commit;
-    commit->taken_count++;
-    fail_put_off(sync, place);
-    if (removal->broke_early && isolate_acquit(&commit->isolate))
-        engine_pipelining_is_to_blame(sync);
-    removal->broke_early = false;
-}
-
-/* What is refused before the session has taken anything is refused for what it is; later, the
- * server may take so many in one session and no more. */
-static void dele_refused(struct sync *sync, struct removal *removal, size_t place, const char *why)
-{
-    struct commit *commit = &sync->commit;
-    if (commit->taken_count == 0) {
-        engine_removal_failed(sync, removal, why);
-        return;
-    }
-    removal->asked = false;
-    removal->put_off = true;
-    failure_set(&commit->last, FAULT_REFUSED, "%s", why);
-    if (commit->put_off_first == SIZE_MAX)
-        commit->put_off_first = place;
-}
-
-void engine_dele_answered(struct sync *sync, const struct job *job, const struct pop3_event *event)
-{
-    char text[256];
-    struct removal *removal = &sync->commit.removals[job->removal];
-    if (event->ok)
-        dele_taken(sync, removal, job->removal);
-    else
-        dele_refused(sync, removal, job->removal,
-                     event->text.len == 0 ? "the server refused"
-                                          : text_escape(event->text, text, sizeof(text)));
 }
 
 /*
@@ -212,7 +56,7 @@ static enum fault leave(struct sync *sync, int64_t now_ms)
 {
     if (!close_door(sync)) {
         sync->commit.phase = COMMIT_RESETTING;
-        return ask_new(sync, JOB_RSET, NULL, 0, now_ms);
+        return engine_commit_ask(sync, JOB_RSET, NULL, 0, now_ms);
     }
     sync->commit.phase = COMMIT_QUITTING;
     return engine_end_session(sync, now_ms);
@@ -233,7 +77,7 @@ static enum fault delete_all(struct sync *sync, int64_t now_ms)
     enum fault fault = engine_prove_pending(sync, now_ms, &all);
     if (fault != FAULT_NONE || !all)
         return fault;
-    fault = send_deles(sync, now_ms, &all);
+    fault = engine_deles_send(sync, now_ms, &all);
     if (fault != FAULT_NONE || !all)
         return fault;
     if (sync->jobs.in_flight.count > 0 && !may_leave_at_once(sync))
@@ -281,6 +125,7 @@ enum fault engine_commit_begin(struct sync *sync, int64_t now_ms)
     sync->looks_on = true;
     commit->attempts = 0;
     commit->prove_again_ms = 0;
+    commit->removed_count = 0;
     commit->broke = false;
     commit->last = (struct failure){0};
     isolate_begin(&commit->isolate);
@@ -321,8 +166,10 @@ static bool is_worth_a_new_session(const struct sync *sync, int64_t now_ms)
 
 static int64_t patience_ends_ms(const struct sync *sync, int64_t now_ms)
 {
-    return sync->phase == ENGINE_SERVE ? now_ms + sync->account.timeout_ms
-                                       : sync->commit.deadline_ms;
+    int64_t until_ms = now_ms + sync->account.timeout_ms;
+    return sync->phase == ENGINE_SERVE && until_ms < sync->commit.deadline_ms
+               ? until_ms
+               : sync->commit.deadline_ms;
 }
 
 /* LOGIN-DELAY may ask for more than anybody waits for. */
@@ -370,16 +217,31 @@ int64_t engine_commit_at_ms(const struct sync *sync)
     return commit->phase != COMMIT_NONE ? commit->deadline_ms : -1;
 }
 
-/* Nobody waits for longer. What no QUIT is out for must not be deleted by what is still owed. */
+/* DELEs that are owed, or that no QUIT has followed, belong to this commit: a session that goes on
+ * must not delete what may be taken back from now on, nor answer them to the next commit. */
+static void drop_deles(struct sync *sync)
+{
+    bool owed = false;
+    for (const struct job *job = sync->jobs.in_flight.first; job != NULL; job = job->next)
+        owed |= job->kind == JOB_DELE;
+    if (!owed && !(sync->dele_sent && sync->session_phase == SESSION_ONLINE))
+        return;
+    engine_link_drop(sync);
+    jobs_abandon_in_flight(&sync->jobs);
+}
+
+/* The commit answers in time; what is left stays pending. */
 static void give_up_in_time(struct sync *sync)
 {
     bool away = sync->link == NULL && sync->login_failed;
-    engine_removals_fail_pending(sync, away ? sync->last_failure.text : sync->commit.last.text);
-    if (sync->dele_sent && sync->session_phase == SESSION_ONLINE) {
-        engine_link_drop(sync);
-        jobs_abandon_in_flight(&sync->jobs);
+    const char *why = away ? sync->last_failure.text : sync->commit.last.text;
+    if (sync->commit.phase == COMMIT_PROVING) {
+        engine_proof_gives_up(sync, why);
+    } else {
+        drop_deles(sync);
+        engine_removals_fail_pending(sync, why);
+        engine_commit_conclude(sync, FAULT_TIMEOUT);
     }
-    engine_commit_conclude(sync, FAULT_TIMEOUT);
     /* What was removed since this one began is in the last one, which ends at once as well. */
     if (sync->phase == ENGINE_STOPPING && (sync->stop_committed || !sync->stop_commits))
         sync->phase = ENGINE_OVER;
@@ -453,38 +315,6 @@ static bool waits_for_maildrop(struct sync *sync, enum fault fault, int64_t now_
     return true;
 }
 
-static void suspect(struct sync *sync, struct removal *removal, const char *why)
-{
-    if (++removal->suspicions >= ISOLATE_SUSPICIONS_MAX && removal_is_pending(removal))
-        engine_removal_failed(sync, removal, why);
-}
-
-void engine_commit_note_break(struct sync *sync, const struct failure *failure)
-{
-    struct commit *commit = &sync->commit;
-    const struct job *first = sync->jobs.in_flight.first;
-    bool at_dele = first != NULL && first->kind == JOB_DELE;
-    bool at_quit = commit->phase == COMMIT_QUITTING && !at_dele;
-    if (!at_dele && !at_quit)
-        return;
-    struct isolate_break how = {.asked_count = commit->asked_count,
-                                .answered_count = commit->taken_count,
-                                .at_quit = at_quit,
-                                .pipelined = sync->jobs.in_flight.count > 1};
-    commit->broke = true;
-    commit->last = *failure;
-    isolate_note_break(&commit->isolate, &how);
-    if (at_dele) {
-        struct removal *removal = &commit->removals[first->removal];
-        removal->broke_early = how.pipelined && how.answered_count < 2;
-        suspect(sync, removal, failure->text);
-        return;
-    }
-    for (size_t i = 0; commit->taken_count == 1 && i < commit->removals_count; i++)
-        if (removal_is_asked(&commit->removals[i]))
-            suspect(sync, &commit->removals[i], failure->text);
-}
-
 static bool is_undecided(const struct removal *removal)
 {
     return !removal->failed && !removal->removed;
@@ -494,7 +324,6 @@ static bool is_undecided(const struct removal *removal)
 static void isolate(struct sync *sync, const struct failure *failure, int64_t now_ms)
 {
     struct commit *commit = &sync->commit;
-    int64_t wait_ms = COMMIT_RETRY_MS;
     if (isolate_gives_up(&commit->isolate))
         engine_removals_fail_pending(sync, failure->text);
     if (!engine_commit_goes_on(commit) &&
@@ -503,9 +332,7 @@ static void isolate(struct sync *sync, const struct failure *failure, int64_t no
         engine_commit_conclude(sync, none ? failure->fault : FAULT_NONE);
         return;
     }
-    for (unsigned i = 3; i < commit->isolate.barren_count && wait_ms < COMMIT_RETRY_MAX_MS; i++)
-        wait_ms *= 2;
-    sync->retry_ms = now_ms + wait_ms;
+    sync->retry_ms = now_ms + COMMIT_RETRY_MS;
 }
 
 void engine_commit_link_lost(struct sync *sync, const struct failure *failure, enum pop3_code code,

@@ -93,7 +93,7 @@ struct removal {
     bool failed;                      /* refused or given up, and said so */
     bool put_off;        /* refused in this session, which had taken others: asked in another one */
     bool broke_early;    /* a pipelined session broke under it before a second answer */
-    unsigned suspicions; /* sessions that broke under it */
+    unsigned suspicions; /* sessions of this mount that broke under it */
 };
 
 struct commit_outcome {
@@ -111,7 +111,11 @@ struct commit {
     size_t dele_next; /* the first removal whose DELE was not sent in this session */
     struct isolate isolate;
     size_t asked_count;      /* DELEs of this session */
+    size_t answered_count;   /* of these, answered */
     size_t taken_count;      /* of these, answered +OK */
+    int64_t asked_from_ms;   /* when the first DELE of this session was sent */
+    int64_t ask_until_ms;    /* when QUIT has to follow */
+    size_t removed_count;    /* as far as the last listing told */
     size_t put_off_first;    /* the first of the last ones in a row that were put off; SIZE_MAX */
     bool suspects_are_asked; /* in this session: one of them alone */
     bool broke;              /* the session, under a DELE or QUIT */
@@ -273,6 +277,7 @@ struct sync {
     struct backoff top_backoff;
     struct outages top_outages;  /* since TOP was asked for again */
     struct outages retr_outages; /* in this mount */
+    struct outages dele_outages; /* in this mount */
     int64_t sole_issued_ms;      /* when a command was issued with nothing else owed; -1: taken */
     uint64_t received_before;    /* by earlier links */
 
@@ -530,15 +535,22 @@ enum password_news engine_password_news(struct sync *sync);
 /* Waits for it, for a minute at most: what it writes to is about to go. */
 void engine_password_end(struct sync *sync);
 
-/* ---- commit.c ---- */
-/* Takes over all who wait for a commit. */
-enum fault engine_commit_begin(struct sync *sync, int64_t now_ms);
+/* ---- dele.c ---- */
 /* Forgets what the session was asked that is over, or that RSET has undone. */
 void engine_commit_begin_session(struct commit *commit);
 /* Some wait for another session. */
 bool engine_commit_goes_on(const struct commit *commit);
+/* Sends the DELEs that the protocol and this turn take; *ret_all: none is left for this session. */
+enum fault engine_deles_send(struct sync *sync, int64_t now_ms, bool *ret_all);
+void engine_dele_answered(struct sync *sync, const struct job *job, const struct pop3_event *event);
 /* The session breaks; what it owes is in flight still. */
 void engine_commit_note_break(struct sync *sync, const struct failure *failure);
+
+/* ---- commit.c ---- */
+enum fault engine_commit_ask(struct sync *sync, enum job_kind kind,
+                             struct maildrop_message *message, size_t removal, int64_t now_ms);
+/* Takes over all who wait for a commit. */
+enum fault engine_commit_begin(struct sync *sync, int64_t now_ms);
 /* The mount is ending: from now on there is an end to it. */
 void engine_commit_hurry(struct sync *sync, int64_t now_ms);
 /* One step. */
@@ -550,7 +562,6 @@ void engine_commit_may_wait(struct sync *sync, int64_t now_ms);
 int64_t engine_commit_at_ms(const struct sync *sync);
 enum fault engine_rset_answered(struct sync *sync, const struct pop3_event *event,
                                 struct failure *ret_failure);
-void engine_dele_answered(struct sync *sync, const struct job *job, const struct pop3_event *event);
 enum fault engine_quit_answered(struct sync *sync, const struct pop3_event *event, int64_t now_ms,
                                 struct failure *ret_failure);
 /* The link was lost while committing; `code`: what the server gave as the reason. */
@@ -575,6 +586,8 @@ enum fault engine_quit_believe(struct sync *sync);
 /* The session that was to prove the commit could not be had, and is not waited for. */
 void engine_proof_failed(struct sync *sync, const struct failure *failure, enum pop3_code code,
                          int64_t now_ms);
+/* The commit's time is over before its proof was. `why` may be empty. */
+void engine_proof_gives_up(struct sync *sync, const char *why);
 /* Forgets a commit that was cut short. */
 void engine_commit_done(struct sync *sync);
 

@@ -8,13 +8,19 @@ enum {
 
 void isolate_begin(struct isolate *isolate)
 {
-    *isolate = (struct isolate){.span = ISOLATE_ALL};
+    struct isolate next = {.span = ISOLATE_ALL};
+    if (isolate->is_limit) {
+        next.stopped_at = isolate->stopped_at;
+        next.stops_count = LIMIT_STOPS - 1;
+    }
+    *isolate = next;
 }
 
-/* True once it is known that no session takes more. */
+/* True once it is known that no session takes more. A session that breaks below a known limit does
+ * so for another reason. */
 static bool is_at_limit(struct isolate *isolate, size_t count)
 {
-    if (count == 0)
+    if (count == 0 || (isolate->is_limit && count < isolate->stopped_at))
         return false;
     isolate->stops_count = count == isolate->stopped_at ? isolate->stops_count + 1 : 1;
     isolate->stopped_at = count;
@@ -22,44 +28,51 @@ static bool is_at_limit(struct isolate *isolate, size_t count)
     return isolate->is_limit;
 }
 
+static void set_span(struct isolate *isolate, size_t span)
+{
+    if (isolate->is_limit && span > isolate->stopped_at)
+        span = isolate->stopped_at;
+    isolate->span = span;
+}
+
 static void note_early(struct isolate *isolate, const struct isolate_break *how)
 {
-    isolate->breaks_anyway |= !how->pipelined && isolate->careful;
-    if (how->pipelined && how->answered_count < 2)
-        isolate->suspects_first = ++isolate->early_count >= EARLY_MAX;
+    isolate->breaks_anyway |= !how->pipelined;
+    if (how->pipelined && how->taken_count < 2)
+        isolate->early_count++;
+    isolate->suspects_first = isolate->early_count >= EARLY_MAX && !isolate->breaks_anyway;
 }
 
 void isolate_note_break(struct isolate *isolate, const struct isolate_break *how)
 {
-    size_t half = how->asked_count / 2;
+    size_t half = how->taken_count / 2;
     isolate->barren_count++;
     if (how->at_quit) {
-        isolate->span = half > 1 ? half : 1;
+        isolate->halved = true;
+        set_span(isolate, half > 1 ? half : 1);
         return;
     }
     note_early(isolate, how);
-    if (is_at_limit(isolate, how->answered_count) || how->answered_count > ISOLATE_CAREFUL_MAX ||
-        (isolate->careful && how->answered_count > 0)) {
-        isolate->span = how->answered_count;
+    if (is_at_limit(isolate, how->taken_count) || how->taken_count > ISOLATE_CAREFUL_MAX ||
+        (isolate->careful && how->taken_count > 0)) {
+        set_span(isolate, how->taken_count);
     } else {
         isolate->careful = true;
-        isolate->span = ISOLATE_CAREFUL_MAX;
+        set_span(isolate, ISOLATE_CAREFUL_MAX);
     }
 }
 
 void isolate_note_refusals(struct isolate *isolate, size_t taken_count)
 {
-    isolate->span = is_at_limit(isolate, taken_count) ? taken_count : ISOLATE_ALL;
+    set_span(isolate, is_at_limit(isolate, taken_count) ? taken_count : ISOLATE_ALL);
 }
 
 void isolate_note_progress(struct isolate *isolate)
 {
-    bool halved = isolate->span < ISOLATE_ALL / 2 && isolate->stopped_at == 0 && !isolate->careful;
     isolate->barren_count = 0;
-    if (isolate->is_limit)
-        return;
     isolate->careful = false;
-    isolate->span = halved ? isolate->span * 2 : ISOLATE_ALL;
+    isolate->halved &= isolate->span < ISOLATE_ALL / 2;
+    set_span(isolate, isolate->halved ? isolate->span * 2 : ISOLATE_ALL);
 }
 
 bool isolate_acquit(struct isolate *isolate)

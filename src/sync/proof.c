@@ -10,6 +10,8 @@ enum {
     PROVE_AGAIN_MS = 1000, /* Courier deletes after it has said that it is done */
 };
 
+static const char TOO_EARLY[] = "the server wants a longer pause between two logins";
+
 /* ---- a new listing ---- */
 
 static void judge(struct sync *sync, struct removal *removal)
@@ -165,19 +167,28 @@ static void suspect_believed(struct sync *sync, const struct maildrop_changes *c
     }
 }
 
+/* QUIT was about these, and what became of them is not known. */
+static void fail_asked(struct sync *sync, const char *why)
+{
+    struct commit *commit = &sync->commit;
+    for (size_t i = 0; i < commit->removals_count; i++)
+        if (removal_is_asked(&commit->removals[i]) && removal_is_pending(&commit->removals[i]))
+            engine_removal_failed(sync, &commit->removals[i], why);
+}
+
 enum fault engine_quit_believe(struct sync *sync)
 {
     enum fault fault = FAULT_NONE;
+    const char *why = sync->commit.last.text; /* the others wait for another session */
     judge_those(sync, is_wished_and_gone);
     if (sync->quit_is_doubted) {
-        engine_removals_fail_pending(
-            sync, "the server said that it was done, but that was not true before");
+        fail_asked(sync, "the server said that it was done, but that was not true before");
     } else {
         note_believed(sync);
         fault = engine_removals_settle(sync, removal_is_asked);
-        engine_removals_fail_pending(sync, sync->commit.last.text);
         sync->quit_is_unheard = false;
     }
+    engine_removals_fail_pending(sync, why[0] != '\0' ? why : TOO_EARLY);
     engine_commit_conclude(sync, fault);
     return fault;
 }
@@ -197,10 +208,11 @@ static void listing_tells(struct sync *sync, int64_t now_ms)
         return;
     }
     open_door(sync);
-    size_t removed_count = engine_removals_count(commit, removal_is_removed);
     judge_those(sync, is_wished);
-    if (engine_removals_count(commit, removal_is_removed) > removed_count)
+    size_t removed_count = engine_removals_count(commit, removal_is_removed);
+    if (removed_count > commit->removed_count)
         isolate_note_progress(&commit->isolate);
+    commit->removed_count = removed_count;
     bool proved = commit->phase == COMMIT_PROVING;
     engine_commit_begin_session(commit);
     if (proved && engine_commit_goes_on(commit))
@@ -245,6 +257,7 @@ enum fault engine_quit_accepted(struct sync *sync, int64_t now_ms)
         return engine_quit_believe(sync);
     sync->commit.phase = COMMIT_PROVING;
     sync->commit.attempts = 0;
+    sync->commit.prove_again_ms = 0;
     engine_commit_may_wait(sync, now_ms);
     sync->retry_ms = now_ms;
     return doubted ? FAULT_NONE : engine_removals_settle(sync, is_asked_and_beyond_proof);
@@ -258,8 +271,20 @@ static void leave_unproven(struct sync *sync, const struct failure *failure)
                 "the server said that it was done, but could not be asked again: %s",
                 failure->text);
     judge_those(sync, is_wished_and_gone);
-    engine_removals_fail_pending(sync, told.text);
+    fail_asked(sync, told.text);
+    engine_removals_fail_pending(sync, failure->text);
     engine_commit_conclude(sync, told.fault);
+}
+
+void engine_proof_gives_up(struct sync *sync, const char *why)
+{
+    struct failure failure;
+    failure_set(&failure, FAULT_TIMEOUT, "%s", why[0] != '\0' ? why : "the server took too long");
+    sync->commit.last = failure;
+    if (sync->phase == ENGINE_STOPPING && !sync->quit_is_doubted)
+        (void)engine_quit_believe(sync);
+    else
+        leave_unproven(sync, &failure);
 }
 
 /*

@@ -85,8 +85,10 @@ enum fault engine_removals_collect(struct sync *sync)
     for (size_t i = 0; removals != NULL && i < count && collected < going; i++) {
         struct maildrop_message *message = maildrop_snapshot_at(snapshot, i);
         if (maildrop_message_is_going(message))
-            removals[collected++] = (struct removal){.message = maildrop_message_ref(message),
-                                                     .made_up = atomic_load(&sync->made_up)};
+            removals[collected++] = (struct removal){
+                .message = maildrop_message_ref(message),
+                .made_up = atomic_load(&sync->made_up),
+                .suspicions = outages_of(&sync->dele_outages, maildrop_message_id(message))};
     }
     maildrop_snapshot_unref(snapshot);
     if (removals == NULL)

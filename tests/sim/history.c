@@ -16,9 +16,10 @@
 #include <string.h>
 
 enum {
-    CALM_MS = 600000,       /* ten minutes, after which all waits are over */
-    CALM_MOST_MS = 3600000, /* what is tried again and again comes right by then */
-    CALM_RETRY_MS = 20000,  /* what failed while the server came to its senses is tried again */
+    CALM_MS = 600000,           /* ten minutes, after which all waits are over */
+    CALM_MOST_MS = 3600000,     /* what is tried again and again comes right by then */
+    CALM_RETRY_MS = 20000,      /* what failed while the server came to its senses is tried again */
+    UNMOUNT_MS = 80000 + 65000, /* the commit, and a password that is still being fetched */
     PASSWORD_OCTETS = 64,
 };
 
@@ -195,7 +196,10 @@ static void unmount(struct history *history, bool commit)
     ledger_check_snapshot(history->sync);
     shown_check_status(history->sync);
     users_close_streams();
+    int64_t begun_ms = world_now_ms();
     sync_stop(history->sync, commit, &report);
+    if (world_now_ms() - begun_ms > UNMOUNT_MS)
+        world_finding("6 an unmount takes too long", "%" PRId64 " ms", world_now_ms() - begun_ms);
     users_go_on();
     if (users_waiting_count() > 0)
         world_finding("6 a request is never answered", "%s, after the end",

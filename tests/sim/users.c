@@ -26,7 +26,11 @@ struct user {
     uint64_t have, wanted;
     enum fault fault;
     bool is_final_commit;
+    int64_t asked_ms;
 };
+
+/* A commit answers within 80 seconds, and may have to wait for the one before it. */
+enum { COMMIT_ANSWER_MS = 2 * 80000 + 5000 };
 
 static struct {
     struct sim_server *server;
@@ -128,6 +132,9 @@ static void answered(struct sync_request *request, enum fault fault, struct exte
         world_finding("6 a request is answered twice", "%s", want_name(request->want));
     user->waits = false;
     user->fault = fault;
+    if (request->want == SYNC_WANT_COMMIT && world_now_ms() - user->asked_ms > COMMIT_ANSWER_MS)
+        world_finding("6 a commit answers too late", "after %" PRId64 " ms",
+                      world_now_ms() - user->asked_ms);
     world_trace("user  %s of %" PRIu64 ": %s", want_name(request->want), user->serial,
                 fault_name(fault));
     note_fault(user, fault);
@@ -162,6 +169,7 @@ static struct user *user_new(enum sync_want want, struct maildrop_message *messa
 
 static void submit(struct user *user)
 {
+    user->asked_ms = world_now_ms();
     user->waits = true;
     user->fault = FAULT_NONE;
     sync_submit(users.sync, &user->request);
