@@ -133,7 +133,7 @@ static enum fault status(struct sync *sync, struct job *job, const struct pop3_e
         if (event->ok)
             engine_receive_start(sync, job);
         else
-            engine_receive_refused(sync, job, say(event->text, text, sizeof(text)));
+            engine_receive_refused(sync, job, say(event->text, text, sizeof(text)), now_ms);
         return FAULT_NONE;
     case JOB_NOOP:
         jobs_finish(&sync->jobs, job, FAULT_NONE, EXTENT_NONE);

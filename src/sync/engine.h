@@ -275,11 +275,14 @@ struct sync {
     bool top_rests;    /* because of them: not asked for until a session from `top_again_ms` on */
     int64_t top_again_ms;
     struct backoff top_backoff;
-    struct outages top_outages;  /* since TOP was asked for again */
-    struct outages retr_outages; /* in this mount */
-    struct outages dele_outages; /* in this mount */
-    int64_t sole_issued_ms;      /* when a command was issued with nothing else owed; -1: taken */
-    uint64_t received_before;    /* by earlier links */
+    struct outages top_outages;   /* since TOP was asked for again */
+    struct outages retr_outages;  /* in this mount */
+    struct outages dele_outages;  /* in this mount */
+    struct outages retr_refusals; /* asked for again; since a body came that had been refused */
+    size_t bodies_count;          /* that came in this session */
+    bool body_waits;          /* a body that this session refused is asked for in the next one */
+    int64_t sole_issued_ms;   /* when a command was issued with nothing else owed; -1: taken */
+    uint64_t received_before; /* by earlier links */
 
     struct listing *listing; /* while SESSION_LISTING */
     enum listing_step listing_next;
@@ -385,7 +388,7 @@ bool engine_header_waits(const struct sync *sync, const struct maildrop_message 
 void engine_headers_again(struct sync *sync, bool user_asks, int64_t now_ms);
 /* The time, sender and subject that sync->header says; false if they were known before. */
 bool engine_learn_header(struct sync *sync, struct maildrop_message *message);
-void engine_receive_refused(struct sync *sync, struct job *job, const char *why);
+void engine_receive_refused(struct sync *sync, struct job *job, const char *why, int64_t now_ms);
 /* Forgets what was arriving; a stream keeps what it has. */
 void engine_receive_abandon(struct sync *sync);
 /* Forgets what was learnt since the pipe was last empty, and the bodies that were kept: they are

@@ -314,6 +314,9 @@ static void body_complete(struct sync *sync, struct job *job)
         return;
     if (sync->body != NULL)
         fault = keep(sync, job, &body);
+    sync->bodies_count++;
+    if (outages_of(&sync->retr_refusals, maildrop_message_id(job->message)) > 0)
+        outages_forget(&sync->retr_refusals);
     jobs_finish(&sync->jobs, job, fault, body);
     cleanup_close(&body.descriptor);
 }
@@ -455,7 +458,22 @@ void engine_receive_lost(struct sync *sync, struct job *job, enum fault fault, i
         outages_note(&sync->retr_outages, maildrop_message_id(job->message));
 }
 
-void engine_receive_refused(struct sync *sync, struct job *job, const char *why)
+/*
+ * Some servers send only so many bodies in one session and refuse the next one. A body that a
+ * reader waits for is asked for once more, in a new session. Once per message; and after
+ * OUTAGES_MAX messages that were refused again, no session is made for another one: grep over a
+ * folder that the server cannot read must not log in for each file (POP3.md rule 13).
+ */
+static bool is_asked_elsewhere(const struct sync *sync, const struct job *job, int64_t now_ms)
+{
+    const struct outages *refusals = &sync->retr_refusals;
+    return sync->phase == ENGINE_SERVE && job->requests != NULL && sync->bodies_count > 0 &&
+           !atomic_load(&sync->made_up) && (sync->body_waits || !outages_are_many(refusals)) &&
+           outages_of(refusals, maildrop_message_id(job->message)) == 0 &&
+           agenda_login_from_ms(&sync->agenda) <= now_ms + sync->account.timeout_ms;
+}
+
+void engine_receive_refused(struct sync *sync, struct job *job, const char *why, int64_t now_ms)
 {
     char uidl[128];
     sync->body_failure.fault = FAULT_NONE;
@@ -467,6 +485,10 @@ void engine_receive_refused(struct sync *sync, struct job *job, const char *why)
     } else if (job->kind == JOB_START) {
         sync->top_differs = true; /* RETR from now on, in this mount */
         engine_stream_start_complete(sync, job);
+    } else if (is_asked_elsewhere(sync, job, now_ms)) {
+        outages_note(&sync->retr_refusals, maildrop_message_id(job->message));
+        jobs_requeue(&sync->jobs, job);
+        sync->body_waits = true;
     } else {
         log_write(LOG_LEVEL_WARNING, "the server refuses message %s: %s",
                   text_escape(maildrop_message_uidl(job->message), uidl, sizeof(uidl)), why);

@@ -106,6 +106,7 @@ enum fault engine_list(struct sync *sync, int64_t now_ms)
     sync->guess_next = sync->guess_count = 0;
     sync->bad_rows_count = 0;
     sync->pipelined_count = 0;
+    sync->bodies_count = 0;
     sync->tops_refused = 0;
     sync->top_useless = false;
     sync->sweep_left = 0;
@@ -336,7 +337,7 @@ enum fault engine_listed(struct sync *sync, int64_t now_ms, struct failure *ret_
 static void forget_session(struct sync *sync)
 {
     sync->link = NULL;
-    sync->dele_sent = false;
+    sync->dele_sent = sync->body_waits = false;
     sync->session_phase = SESSION_NONE;
     sync->status_is_stale = true;
     engine_answer_abandon(sync);

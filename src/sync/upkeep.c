@@ -22,8 +22,8 @@ static bool is_drained_for_user(const struct sync *sync)
 bool engine_is_draining(const struct sync *sync, int64_t now_ms, bool *ret_completely)
 {
     bool may_login = now_ms >= agenda_login_from_ms(&sync->agenda);
-    *ret_completely =
-        sync->commit.phase != COMMIT_NONE || (sync->refresh_waiters.count > 0 && may_login);
+    *ret_completely = sync->commit.phase != COMMIT_NONE || sync->body_waits ||
+                      (sync->refresh_waiters.count > 0 && may_login);
     return *ret_completely || agenda_refresh_is_due(&sync->agenda, now_ms);
 }
 
@@ -58,7 +58,8 @@ enum fault engine_upkeep(struct sync *sync, int64_t now_ms)
         sync->wants_listing |= asked || due;
         return FAULT_NONE;
     }
-    bool refresh = (asked && may_login && is_drained_for_user(sync)) || (due && is_drained(sync));
+    bool refresh = ((sync->body_waits || (asked && may_login)) && is_drained_for_user(sync)) ||
+                   (due && is_drained(sync));
     bool idle = agenda_idle_is_due(&sync->agenda, now_ms) && is_drained(sync);
     if (!refresh && !idle)
         return FAULT_NONE;

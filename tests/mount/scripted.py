@@ -90,6 +90,7 @@ class Script:
 
     # bodies
     retr_refused: set = field(default_factory=set)  # 13: UIDLs
+    retr_limit: int = 10**6  # 34: bodies that one session sends
     empty_retr: set = field(default_factory=set)  # 13, 3.5: UIDLs that are answered by +OK and no octet
     short_retr: dict = field(default_factory=dict)  # 13: UIDL -> octets that are followed by a valid end
     short_times: int = 1  # 13: how often
@@ -484,7 +485,7 @@ class Session(threading.Thread):
         mail, script = self._message(rest), self._script
         if mail is None:
             return
-        if mail.name in script.retr_refused:
+        if mail.name in script.retr_refused or len(self._fetched) >= script.retr_limit:
             self._say("-ERR this message cannot be read")
             return
         if mail.name in script.hangs_up_on:

@@ -129,7 +129,7 @@ CASES = {
     "header-added-at-uidl": Case("3.5", switches(uidl_adds_header=True),
                                  octets=lambda mail: f"X-UIDL: {mail.name}\r\n".encode() + mail.data),
     # -- rules 13 and 14: data
-    "retr-refused": Case("13", switches(retr_refused={"octets"}), fails={"octets"}, says="refuses message"),
+    "retr-refused": Case("13, 34", switches(retr_refused={"octets"}), fails={"octets"}, says="refuses message", logins=2),
     "retr-short-once": Case("13", switches(short_retr={"octets": 40}, short_times=1), says="shorter"),
     "retr-empty": Case("13, 3.5", switches(empty_retr={"octets"}), fails={"octets"}),
     "retr-reset-once": Case("13, 17", switches(cut_retr=90), logins=3),
@@ -214,6 +214,7 @@ ELSEWHERE = {
     "dele_limit": "test_commit_isolation.py",
     "dele_limit_how": "test_commit_isolation.py",
     "given_again": "test_evidence.py",
+    "retr_limit": "test_bad_server.py",
     "graffiti": "test_terminal.py",
     "hides_read": "test_matrix.py",
     "hold_dele": "test_undo.py",
