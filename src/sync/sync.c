@@ -269,7 +269,8 @@ static enum fault note_wish(struct sync *sync, const struct maildrop_message *me
         .time_s = STORE_TIME_UNKNOWN,
         .going = going,
     };
-    /* The time of a message without a date is when this popfs first saw it, which is not its own. */
+    /* The time of a message without a date is when this popfs first saw it, which is not its own.
+     */
     if (maildrop_message_time(message, &time_s) &&
         time_s != maildrop_message_first_seen_ns(message) / 1000000000)
         removal.time_s = time_s;
