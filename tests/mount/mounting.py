@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 READY_S = 30
+BUSY_S = 3
 END_S = 40
 DEATH_S = 60  # a machine may stand still for half a minute (fsync() took 26 s beside the fuzzers and the soak)
 WATCHDOG_S = 100  # a mount older than this is stuck: popfs is killed, so that the test can fail
@@ -208,8 +209,14 @@ class Mount:
         return self.exit_code
 
     def unmount(self):
-        """fusermount3 -u as a user does it, then the daemon's own end."""
-        done = subprocess.run(["fusermount3", "-u", self.path], capture_output=True, text=True, timeout=30)
+        """fusermount3 -u as a user does it, then the daemon's own end. Where threads of a test start programs, a new process has the files
+        that they all have open until it becomes the program: the mount may be busy for that long."""
+        end = time.monotonic() + BUSY_S
+        while True:
+            done = subprocess.run(["fusermount3", "-u", self.path], capture_output=True, text=True, timeout=30)
+            if done.returncode == 0 or "busy" not in done.stderr or time.monotonic() > end:
+                break
+            time.sleep(0.05)
         assert done.returncode == 0, done.stderr
         return self.wait_end()
 
