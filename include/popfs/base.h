@@ -136,8 +136,11 @@ uint64_t hash_bytes(struct slice bytes);
 
 /*
  * Evidence of a message: proves that a UIDL still names the message that it named before. It is a
- * SHA-256 of what the header says. Octets that are all 0 mean that there is no evidence.
+ * SHA-256 of what the header says. Octets that are all 0 mean that there is no evidence. The last
+ * octet may be changed to note where it is from, and is not compared.
  */
+enum { EVIDENCE_OCTETS_COMPARED = DIGEST_SHA256_OCTETS - 1 };
+
 struct evidence {
     unsigned char octets[DIGEST_SHA256_OCTETS];
 };

@@ -138,6 +138,9 @@ struct store_removal {
  */
 enum fault store_note_removal(struct store *store, const struct store_removal *removal,
                               struct failure *ret_failure);
+/* Several at once: a kill leaves all of them or none. */
+enum fault store_note_removals(struct store *store, const struct store_removal *removals,
+                               size_t count, struct failure *ret_failure);
 /* Gives every removal that is pending, oldest wish first, also of messages that the index does not
  * know. `each` borrows and returns false to stop (FAULT_MEMORY). */
 enum fault store_load_removals(struct store *store,

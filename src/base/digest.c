@@ -51,5 +51,6 @@ bool evidence_is_known(const struct evidence *evidence)
 
 bool evidence_is_equal(const struct evidence *a, const struct evidence *b)
 {
-    return evidence_is_known(a) && memcmp(a, b, sizeof(*a)) == 0;
+    return evidence_is_known(a) && evidence_is_known(b) &&
+           memcmp(a, b, EVIDENCE_OCTETS_COMPARED) == 0;
 }

@@ -84,7 +84,8 @@ static const char migration_from_1[] =
 /* Evidence decides where both have it. Else the sizes do, and a listed size of 0 says nothing, so
  * it contradicts none. wishes_withdraw() has the same rule. */
 #define SAME_MESSAGE                                                                               \
-    "uidl = ?1 AND CASE WHEN evidence IS NOT NULL AND ?4 IS NOT NULL THEN evidence = ?4"           \
+    "uidl = ?1 AND CASE WHEN evidence IS NOT NULL AND ?4 IS NOT NULL"                              \
+    " THEN substr(evidence, 1, 31) = substr(?4, 1, 31)"                                            \
     " ELSE listed = ?2 OR listed = 0 OR ?2 = 0 END"
 
 static const char *const statement_texts[INDEX_STATEMENTS_COUNT] = {
@@ -122,7 +123,8 @@ static const char *const statement_texts[INDEX_STATEMENTS_COUNT] = {
     [INDEX_PACKS] = "SELECT name, used, erased FROM pack",
     [INDEX_SET_PACK] = "INSERT OR REPLACE INTO pack VALUES(?1, ?2, ?3)",
     [INDEX_FORGET_PACKS] = "DELETE FROM pack",
-    [INDEX_SET_GOING] = "UPDATE message SET going = ?3, evidence = coalesce(evidence, ?4)"
+    [INDEX_SET_GOING] = "UPDATE message SET going = ?3,"
+                        " evidence = coalesce(evidence, CASE WHEN ?3 THEN ?4 END)"
                         " WHERE " SAME_MESSAGE,
     [INDEX_MAKE_GOING] = "INSERT INTO message(uidl, listed, first_seen, going, evidence, time)"
                          " VALUES(?1, ?2, ?3, 1, ?4, ?5) ON CONFLICT(uidl) DO NOTHING",

@@ -34,6 +34,18 @@ enum fault store_note_removal(struct store *store, const struct store_removal *r
     return journal_note(&store->journal, removal, ret_failure);
 }
 
+enum fault store_note_removals(struct store *store, const struct store_removal *removals,
+                               size_t count, struct failure *ret_failure)
+{
+    CLEANUP_BUFFER struct buffer lines = {0};
+    if (count == 1)
+        return store_note_removal(store, removals, ret_failure);
+    for (size_t i = 0; i < count; i++)
+        if (!journal_gather(&lines, &removals[i]))
+            return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
+    return journal_write(&store->journal, buffer_slice(&lines), ret_failure);
+}
+
 /* Gives every row that is going, oldest first. */
 static enum fault each_going(struct index *index,
                              bool (*each)(void *context, const struct store_removal *removal),

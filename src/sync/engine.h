@@ -413,8 +413,6 @@ enum evidence_verdict engine_read_evidence(struct sync *sync, const struct job *
 void engine_ask_top(struct sync *sync, struct job *body);
 /* EVIDENCE_IS_ANOTHER: sync->header is that of another message, which takes the place. */
 enum fault engine_replace(struct sync *sync, struct maildrop_message *message, bool by_retr);
-/* Whoever gave it, TOP or RETR. */
-bool engine_is_same_evidence(const struct evidence *a, const struct evidence *b);
 /* What a DELE for the message needs in this session. */
 enum evidence_need engine_need_of(const struct maildrop_message *message);
 /* Asks for what is to be proven before a DELE; *ret_done: no more can be done in this session. */
@@ -627,6 +625,9 @@ void engine_commit_conclude(struct sync *sync, enum fault fault);
 void engine_outcome_done(struct commit_outcome *outcome);
 
 /* ---- sync.c ---- */
+/* The evidence of the message was `old` until now: a wish in the journal goes by it. */
+void engine_renew_wish(struct sync *sync, const struct maildrop_message *message,
+                       const struct evidence *old);
 void engine_wake(const struct sync *sync);
 /* As sync_body_open(), and nobody has read it. */
 enum fault engine_body_open(const struct sync *sync, const struct maildrop_message *message,

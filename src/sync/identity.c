@@ -121,14 +121,6 @@ static void set_by_retr(struct evidence *evidence, bool by_retr)
         evidence->octets[sizeof(evidence->octets) - 1] |= by_retr_bit;
 }
 
-bool engine_is_same_evidence(const struct evidence *a, const struct evidence *b)
-{
-    struct evidence with_bit_a = *a, with_bit_b = *b;
-    set_by_retr(&with_bit_a, true);
-    set_by_retr(&with_bit_b, true);
-    return evidence_is_equal(&with_bit_a, &with_bit_b);
-}
-
 /* TOP proves nothing on this account, so neither does what it told before. */
 static void forget_all_evidence(struct sync *sync)
 {
@@ -139,10 +131,12 @@ static void forget_all_evidence(struct sync *sync)
                                  "only RETR tells which message is which");
     for (size_t i = 0; i < maildrop_snapshot_count(snapshot); i++) {
         struct maildrop_message *message = maildrop_snapshot_at(snapshot, i);
-        if (!has_evidence(message))
+        struct evidence old;
+        if (!maildrop_message_evidence(message, &old))
             continue;
         maildrop_message_forget_evidence(message);
         engine_index_evidence(sync, message);
+        engine_renew_wish(sync, message, &old);
     }
     maildrop_snapshot_unref(snapshot);
 }
@@ -150,11 +144,14 @@ static void forget_all_evidence(struct sync *sync)
 static void learn(struct sync *sync, struct maildrop_message *message,
                   const struct evidence *evidence)
 {
+    struct evidence old;
+    (void)maildrop_message_evidence(message, &old);
     maildrop_message_learn_evidence(message, evidence);
     maildrop_message_note_proven(message);
     recent_note(&sync->recent,
                 &(struct recent_message){maildrop_message_id(message), .learnt_evidence = true});
     engine_index_evidence(sync, message);
+    engine_renew_wish(sync, message, &old);
     engine_check_believed(sync, message);
 }
 
@@ -176,7 +173,7 @@ enum evidence_verdict engine_read_evidence(struct sync *sync, const struct job *
     const struct evidence_view view = {
         .is_read = evidence_is_known(&read),
         .is_known = maildrop_message_evidence(job->message, &known),
-        .is_equal = engine_is_same_evidence(&known, &read),
+        .is_equal = evidence_is_equal(&known, &read),
         .known_by_retr = is_by_retr(&known),
         .is_proven = maildrop_message_is_proven(job->message),
         .by_retr = by_retr,

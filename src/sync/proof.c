@@ -138,7 +138,7 @@ void engine_check_believed(struct sync *sync, const struct maildrop_message *mes
         if (believed->suspect != message || !maildrop_message_evidence(message, &new))
             continue;
         bool was_known = maildrop_message_evidence(believed->message, &old);
-        if (!was_known || engine_is_same_evidence(&old, &new))
+        if (!was_known || evidence_is_equal(&old, &new))
             say_listed_again(sync, believed->message, was_known);
         forget_believed(sync, i);
     }

@@ -507,9 +507,12 @@ static void forget(struct sync *sync, const struct recent_message *recent)
         maildrop_message_forget_octets(message);
     if (recent->learnt_time)
         maildrop_message_forget_time(message);
+    struct evidence old;
+    (void)maildrop_message_evidence(message, &old);
     if (recent->learnt_evidence)
         maildrop_message_forget_evidence(message);
     engine_index_forget(sync, message, recent);
+    engine_renew_wish(sync, message, &old);
     engine_publish_size(sync, message);
 }
 

@@ -257,17 +257,14 @@ static enum fault may_wish(const struct maildrop_message *message, bool going)
     return !going && maildrop_message_is_leaving(message) ? FAULT_BUSY : FAULT_NONE;
 }
 
-static enum fault note_wish(struct sync *sync, const struct maildrop_message *message, bool going)
+/* A size is a hint, and LIST may say another one by the next mount: it is not noted. */
+static struct store_removal wish_for(const struct maildrop_message *message)
 {
-    struct failure failure;
     int64_t time_s;
-    if (!outlives_session(sync, message))
-        return FAULT_NONE;
-    /* A size is a hint, and LIST may say another one by the next mount: it is not noted. */
     struct store_removal removal = {
         .uidl = maildrop_message_uidl(message),
         .time_s = STORE_TIME_UNKNOWN,
-        .going = going,
+        .going = true,
     };
     /* The time of a message without a date is when this popfs first saw it, which is not its own.
      */
@@ -275,12 +272,48 @@ static enum fault note_wish(struct sync *sync, const struct maildrop_message *me
         time_s != maildrop_message_first_seen_ns(message) / 1000000000)
         removal.time_s = time_s;
     (void)maildrop_message_evidence(message, &removal.evidence);
-    enum fault fault = store_note_removal(sync->store, &removal, &failure);
+    return removal;
+}
+
+static enum fault note_lines(struct sync *sync, const struct store_removal *lines, size_t count)
+{
+    struct failure failure;
+    enum fault fault = store_note_removals(sync->store, lines, count, &failure);
     if (fault != FAULT_NONE)
         log_write(LOG_LEVEL_ERROR, "%s", failure.text);
     else if (!atomic_exchange(&sync->journal_has_grown, true))
         engine_wake(sync);
     return fault;
+}
+
+static enum fault note_wish(struct sync *sync, const struct maildrop_message *message, bool going)
+{
+    struct store_removal line = wish_for(message);
+    line.going = going;
+    /* Whatever evidence an earlier line or the index has of it, this one is about it. */
+    if (!going)
+        line.evidence = (struct evidence){0};
+    return outlives_session(sync, message) ? note_lines(sync, &line, 1) : FAULT_NONE;
+}
+
+/* Where other evidence takes the place of the old, the index may have either when popfs is killed:
+ * then the wish is noted without any, which fits both. */
+void engine_renew_wish(struct sync *sync, const struct maildrop_message *message,
+                       const struct evidence *old)
+{
+    struct store_removal lines[] = {wish_for(message), wish_for(message)};
+    struct store_removal *without = &lines[0], *with = &lines[1];
+    bool was_known = evidence_is_known(old);
+    if (!outlives_session(sync, message) || evidence_is_equal(old, &with->evidence))
+        return;
+    without->going = false;
+    without->evidence = *old;
+    if (was_known)
+        with->evidence = (struct evidence){0};
+    pthread_mutex_lock(&sync->wish_lock);
+    if (maildrop_message_is_going(message))
+        (void)note_lines(sync, was_known ? without : with, was_known ? 2 : 1);
+    pthread_mutex_unlock(&sync->wish_lock);
 }
 
 static void set_going(struct sync *sync, struct maildrop_message *message, bool going)

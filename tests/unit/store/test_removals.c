@@ -187,6 +187,36 @@ static void other_evidence_with_the_same_size_is_another_message(void **state)
     assert_non_null(strstr(f->notice, "1 pending removal dropped"));
 }
 
+static void where_evidence_is_from_makes_no_other_message(void **state)
+{
+    struct fixture *f = *state;
+    struct store_message message = message_of(1, "a", 3);
+    struct evidence by_other_means = other_evidence;
+    by_other_means.octets[sizeof(by_other_means) - 1] ^= 1;
+    message.evidence = other_evidence;
+    assert_int_equal(store_add(f->store, &message, NULL), FAULT_NONE);
+    note_proven(f, "a", 0, &by_other_means, true);
+    store_must_reopen(f);
+    assert_loads(f->store, "a+ ");
+    assert_string_equal(f->notice, "");
+}
+
+static void a_wish_taken_back_names_no_evidence_and_proves_none(void **state)
+{
+    struct fixture *f = *state;
+    assert_true(add(f->store, 1, "a", 3));
+    note_proven(f, "a", 0, &some_evidence, true);
+    store_must_reopen(f);
+    assert_true(note(f->store, "a", 0, false));
+    store_must_reopen(f);
+    assert_loads(f->store, "a- ");
+    note_proven(f, "a", 0, &other_evidence, false);
+    assert_true(note(f->store, "a", 0, true));
+    store_must_reopen(f);
+    assert_loads(f->store, "a+ ");
+    assert_string_equal(f->notice, "");
+}
+
 static void a_message_that_leaves_takes_its_wish_with_it_whatever_its_size(void **state)
 {
     struct fixture *f = *state;
@@ -624,6 +654,8 @@ int main(void)
         TEST(a_wish_needs_no_index_to_show_and_prove_its_message),
         TEST(the_same_evidence_with_another_size_is_the_same_message),
         TEST(other_evidence_with_the_same_size_is_another_message),
+        TEST(where_evidence_is_from_makes_no_other_message),
+        TEST(a_wish_taken_back_names_no_evidence_and_proves_none),
         TEST(a_message_that_leaves_takes_its_wish_with_it_whatever_its_size),
         TEST_CLOSED(what_was_noted_outlives_a_kill_and_what_was_not_flushed_does_not),
         TEST_CLOSED(a_forgotten_message_leaves_no_wish_however_late_the_kill_comes),
