@@ -27,8 +27,8 @@ uint64_t maildrop_message_id(const struct maildrop_message *message); /* from 1 
 struct slice maildrop_message_uidl(const struct maildrop_message *message);
 /* 0 for the first message that has this UIDL, 1 for the next in listing order, … */
 uint32_t maildrop_message_copy(const struct maildrop_message *message);
-/* True if no other message of its listing has the same UIDL: then the UIDL proves which message it
- * is. */
+/* True if no other message of its listing has the same UIDL, and the server gave it: then the UIDL
+ * proves which message it is. */
 bool maildrop_message_is_unique(const struct maildrop_message *message);
 /* When popfs first saw it, in nanoseconds of the epoch; distinct for each message of a maildrop. */
 int64_t maildrop_message_first_seen_ns(const struct maildrop_message *message);
@@ -132,8 +132,9 @@ void maildrop_begin_after(struct maildrop *maildrop, uint64_t last_id);
 /* One row of a complete listing, in the server's order. `uidl` is not empty. */
 struct maildrop_row {
     struct slice uidl;
-    uint64_t octets; /* 0: unknown */
+    uint64_t octets; /* 0: unknown. With MAILDROP_MADE_UP: `uidl` is, for this listing alone */
 };
+#define MAILDROP_MADE_UP (UINT64_C(1) << 63)
 
 struct maildrop_changes {
     size_t appeared_count;
@@ -173,6 +174,17 @@ void maildrop_changes_done(struct maildrop_changes *changes);
  */
 enum fault maildrop_replace(struct maildrop *maildrop, struct maildrop_message *message,
                             int64_t now_ns, struct maildrop_changes *ret_changes);
+
+/* What a listing that is not applied yet leaves of what is known. Messages that are leaving are not
+ * counted. */
+struct maildrop_comparison {
+    size_t known_count;
+    size_t kept_count;    /* of these, whose UIDL is listed */
+    uint64_t kept_digest; /* of which they are */
+};
+/* FAULT_MEMORY. */
+enum fault maildrop_compare(const struct maildrop *maildrop, const struct maildrop_row *rows,
+                            size_t count, struct maildrop_comparison *ret_comparison);
 
 /* A commit deleted these: takes them out of the snapshot and marks them gone. */
 enum fault maildrop_forget(struct maildrop *maildrop, struct maildrop_message *const *messages,

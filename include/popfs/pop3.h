@@ -17,7 +17,8 @@
 #include "popfs/base.h"
 
 enum {
-    POP3_LINE_OCTETS_MAX = 8192, /* status, LIST, UIDL and CAPA lines: above, it is garbage */
+    POP3_LINE_OCTETS_MAX = 8192, /* status and CAPA lines: above, it is garbage. Of a longer row of
+                                    LIST or UIDL the rest is thrown away */
     POP3_CAPA_LINES_MAX = 200,   /* the longest seen in the wild is 25 */
     POP3_UIDL_OCTETS_MAX = 500,  /* RFC 1939 says 70; longer ones exist */
     POP3_LISTING_ROWS_MAX = 1000000,
@@ -129,7 +130,8 @@ enum pop3_event_type {
                              pop3_session_assume_pipelining() */
     POP3_EVENT_STATUS,  /* the first line of an answer: ok, code, text. With ok, multi-line ones go
                            on */
-    POP3_EVENT_ROW,     /* of UIDL (msgnum, text = UIDL) or LIST (msgnum, octets) */
+    POP3_EVENT_ROW,     /* of UIDL (msgnum, text = UIDL; empty if it has none of 1 to
+                           POP3_UIDL_OCTETS_MAX octets) or LIST (msgnum, octets) */
     POP3_EVENT_BAD_ROW, /* a row that makes no sense: skipped, `text` holds it */
     POP3_EVENT_DATA,    /* of RETR or TOP: `text` holds the next bytes, dots unstuffed */
     POP3_EVENT_END,     /* a multi-line answer is complete */

@@ -138,7 +138,11 @@ struct sync_status {
     size_t message_count;
     uint64_t message_octets;
     size_t going_count;   /* pending removals */
-    size_t waiting_count; /* requests not answered yet */
+    size_t unshown_count; /* messages that the server counts or lists, but not so that they can be
+                             shown */
+    size_t skipped_row_count; /* rows of the last listing that are about no message */
+    bool listing_is_doubted; /* the last one is not believed before another session says the same */
+    size_t waiting_count;    /* requests not answered yet */
     uint64_t received_octets;
     int64_t failed_at_s; /* epoch seconds of `failure`; 0: none so far */
     struct failure failure;

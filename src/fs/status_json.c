@@ -204,6 +204,10 @@ static bool json_counts(struct buffer *content, const struct sync_status *status
     bool offline = status->link == SYNC_LINK_OFFLINE;
     return json_count(content, "message_count", status->message_count) &&
            json_count(content, "message_octets", status->message_octets) &&
+           json_count(content, "unshown_count", status->unshown_count) &&
+           json_count(content, "skipped_row_count", status->skipped_row_count) &&
+           buffer_printf(content, "  \"listing_doubted\": %s,\n",
+                         json_bool(status->listing_is_doubted)) &&
            json_count(content, "pending_removal_count", status->going_count) &&
            json_count(content, "waiting_count", status->waiting_count) &&
            json_count(content, "received_octets", status->received_octets) &&

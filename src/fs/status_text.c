@@ -244,6 +244,18 @@ static bool line_failure(struct buffer *content, const struct sync_status *statu
     return line(content, "last error", value);
 }
 
+/* Of a listing in order there is nothing to say. */
+static bool line_oddities(struct buffer *content, const struct sync_status *status)
+{
+    char value[96];
+    snprintf(value, sizeof(value), "%zu messages, %zu rows that name none", status->unshown_count,
+             status->skipped_row_count);
+    if (status->unshown_count + status->skipped_row_count > 0 && !line(content, "not shown", value))
+        return false;
+    return !status->listing_is_doubted ||
+           line(content, "listing", "in doubt: the server is asked again");
+}
+
 bool status_render_text(const struct status_view *view, struct buffer *content)
 {
     const struct sync_status *status = view->sync;
@@ -256,7 +268,7 @@ bool status_render_text(const struct status_view *view, struct buffer *content)
            line_count(content, "logins", (uint64_t)status->session_count) &&
            line_time(content, "last listing", status->listed_at_s) &&
            line_count(content, "messages", status->message_count) &&
-           line_octets(content, "size", status->message_octets) &&
+           line_oddities(content, status) && line_octets(content, "size", status->message_octets) &&
            line_count(content, "pending removals", status->going_count) &&
            line_count(content, "waiting", status->waiting_count) &&
            line_octets(content, "received", status->received_octets) &&

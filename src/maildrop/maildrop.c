@@ -150,6 +150,16 @@ static bool plan_copies(struct plan *plan)
     return true;
 }
 
+static bool is_made_up(const struct maildrop_row *row)
+{
+    return (row->octets & MAILDROP_MADE_UP) != 0;
+}
+
+static uint64_t octets_of(const struct maildrop_row *row)
+{
+    return row->octets & ~MAILDROP_MADE_UP;
+}
+
 /* The row of this copy of the UIDL; they are asked for by rising numbers. */
 static bool find_copy(const struct plan *plan, uint32_t first, uint32_t copy, uint32_t *ret_row)
 {
@@ -171,7 +181,7 @@ static bool find_row(const struct plan *plan, const struct maildrop_message *mes
     uint32_t first;
     size_t slot;
     if (!find_first(plan, maildrop_message_uidl(message), &first, &slot) ||
-        plan->plans[first].copies != message->copies_count)
+        is_made_up(&plan->rows[first]) || plan->plans[first].copies != message->copies_count)
         return false;
     *ret_row = first;
     if (message->copies_count == 1)
@@ -205,12 +215,13 @@ static bool plan_messages(struct plan *plan, struct maildrop *maildrop, int64_t 
             maildrop_message_ref(own->message);
             continue;
         }
-        const struct message_row row = {.uidl = plan->rows[i].uidl,
-                                        .copy = own->copy,
-                                        .copies_count = plan->plans[own->first].copies,
-                                        .listed_in = maildrop->listings_count + 1,
-                                        .place = (uint32_t)i,
-                                        .octets = plan->rows[i].octets};
+        const struct message_row row = {
+            .uidl = plan->rows[i].uidl,
+            .copy = own->copy,
+            .copies_count = is_made_up(&plan->rows[i]) ? 0 : plan->plans[own->first].copies,
+            .listed_in = maildrop->listings_count + 1,
+            .place = (uint32_t)i,
+            .octets = octets_of(&plan->rows[i])};
         own->message = message_new(&row, ++id, ++seen_ns);
         if (own->message == NULL) {
             while (i-- > 0)
@@ -285,7 +296,7 @@ static void take_rows(const struct plan *plan, uint32_t listing, struct maildrop
 {
     for (size_t i = 0; i < plan->count; i++) {
         struct maildrop_message *message = plan->plans[i].message;
-        uint64_t octets = plan->rows[i].octets;
+        uint64_t octets = octets_of(&plan->rows[i]);
         if (plan->plans[i].is_new)
             continue;
         message->place = (uint32_t)i;
@@ -406,6 +417,42 @@ enum fault maildrop_replace(struct maildrop *maildrop, struct maildrop_message *
     maildrop->last_seen_ns = seen_ns;
     maildrop_snapshot_unref(known);
     maildrop->snapshot = snapshot;
+    return FAULT_NONE;
+}
+
+/* To be added up: order is of no matter. */
+static uint64_t digest_of(uint64_t id)
+{
+    id = (id ^ id >> 33) * UINT64_C(0xff51afd7ed558ccd);
+    return id ^ id >> 33;
+}
+
+enum fault maildrop_compare(const struct maildrop *maildrop, const struct maildrop_row *rows,
+                            size_t count, struct maildrop_comparison *ret_comparison)
+{
+    const struct maildrop_snapshot *known = maildrop->snapshot;
+    *ret_comparison = (struct maildrop_comparison){0};
+    if (known->count == 0)
+        return FAULT_NONE;
+    CLEANUP_FREE struct row_plan *plans = calloc(count + 1, sizeof(*plans));
+    struct plan plan = {.rows = rows, .count = count, .plans = plans};
+    if (plans == NULL || count >= UINT32_MAX || !plan_copies(&plan)) {
+        table_done(&plan.firsts);
+        return FAULT_MEMORY;
+    }
+    for (size_t i = 0; i < known->count; i++) {
+        const struct maildrop_message *message = known->messages[i];
+        uint32_t row;
+        size_t slot;
+        if (maildrop_message_is_leaving(message))
+            continue;
+        ret_comparison->known_count++;
+        if (!find_first(&plan, maildrop_message_uidl(message), &row, &slot))
+            continue;
+        ret_comparison->kept_count++;
+        ret_comparison->kept_digest += digest_of(message->id);
+    }
+    table_done(&plan.firsts);
     return FAULT_NONE;
 }
 

@@ -28,7 +28,8 @@ struct maildrop_message {
     atomic_uint listed_in; /* the newest listing that had it; 0: one of an earlier mount */
     atomic_uint wished_in; /* the same, when it was set going */
     atomic_uint proven_in; /* the same, when it was proven */
-    uint32_t copies_count; /* of this UIDL in the listing that it appeared in */
+    /* Rows of this UIDL in the listing that the message appeared in; 0: its UIDL was made up. */
+    uint32_t copies_count;
     uint32_t place;        /* its row in the newest listing */
     uint32_t rank;         /* scratch of maildrop_apply(): its place among those that stay */
     bool kept;             /* scratch of maildrop_apply(): the new listing still has it */

@@ -54,8 +54,8 @@ bool pop3_listing_parse_uidl(struct slice line, uint32_t *ret_msgnum, struct sli
     /* All of the rest: a UIDL with a blank inside is illegal, but half of it would name two
      * messages. */
     struct slice uidl = slice_trim(line);
-    if (uidl.len == 0 || uidl.len > POP3_UIDL_OCTETS_MAX)
-        return false;
+    if (uidl.len > POP3_UIDL_OCTETS_MAX)
+        uidl.len = 0;
     *ret_msgnum = msgnum;
     *ret_uidl = uidl;
     return true;

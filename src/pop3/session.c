@@ -315,12 +315,14 @@ static void session_start_answer(struct pop3_session *session, enum phase phase)
     session->phase = phase;
     session->follows_crlf = true;
     session->row_count = 0;
+    session->lines.clips = phase == PHASE_ROWS;
 }
 
 static void session_end_answer(struct pop3_session *session)
 {
     pop3_queue_pop(&session->queue);
     session->phase = PHASE_STATUS;
+    session->lines.clips = false;
 }
 
 static void event_fill(const struct pop3_session *session, struct pop3_event *event,

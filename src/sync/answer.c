@@ -17,7 +17,7 @@ static const char *say(struct slice text, char *out, size_t capacity)
 enum fault engine_listing_continue(struct sync *sync, int64_t now_ms)
 {
     while (sync->listing_next < LISTING_ASKED && link_may_issue(sync->link) &&
-           !(sync->listing_alone && sync->jobs.in_flight.count > 0)) {
+           !(engine_lists_alone(sync) && sync->jobs.in_flight.count > 0)) {
         enum job_kind kind = sync->listing_next == LISTING_UIDL ? JOB_UIDL : JOB_LIST;
         struct job *job = jobs_add(&sync->jobs, kind, SCHEDULE_READ, NULL);
         enum fault fault = job == NULL ? FAULT_MEMORY : engine_ask(sync, job, now_ms);
@@ -40,7 +40,8 @@ static enum fault listing_answered(struct sync *sync, int64_t now_ms, struct fai
 static enum fault stat_answered(struct sync *sync, const struct pop3_event *event, int64_t now_ms,
                                 struct failure *ret_failure)
 {
-    if (event->ok && event->count != UINT32_MAX)
+    sync->stat_known = event->ok && event->count != UINT32_MAX;
+    if (sync->stat_known)
         sync->listing_total = event->count;
     if (event->ok && event->count == 0) {
         sync->listing_next = LISTING_ASKED;
@@ -65,6 +66,8 @@ static enum fault listing_refused(struct sync *sync, const struct pop3_event *ev
     else if (sync->made_up_listing)
         return failure_set(ret_failure, FAULT_GARBLED, "the server refuses UIDL and LIST: %s",
                            say(event->text, text, sizeof(text)));
+    else
+        sync->list_refused = true;
     return listing_answered(sync, now_ms, ret_failure);
 }
 
@@ -80,7 +83,9 @@ static enum fault listing_row(struct sync *sync, const struct pop3_event *event)
 static void bad_row(struct sync *sync, const struct pop3_event *event)
 {
     char text[256];
-    if (++sync->bad_rows_count <= BAD_ROWS_LOGGED_MAX)
+    size_t *count =
+        event->command == POP3_UIDL ? &sync->bad_uidl_rows_count : &sync->bad_list_rows_count;
+    if (++*count <= BAD_ROWS_LOGGED_MAX)
         log_write(LOG_LEVEL_WARNING, "skipped a row of %s that makes no sense: %s",
                   pop3_command_name(event->command),
                   link_show(sync->link, event->text, text, sizeof(text)));

@@ -8,6 +8,7 @@
  *     answer.c   what comes back: which answer it is, and listings
  *     receive.c  bodies and headers as they arrive
  *     session.c  logging in, losing the link, back-off
+ *     doubt.c    whether a listing is believed
  *     upkeep.c   ending a session: new mail, idleness, the end
  *     commit.c   DELE and QUIT
  *     proof.c    whether the server did what it said then
@@ -25,6 +26,7 @@
 
 #include "agenda.h"
 #include "backoff.h"
+#include "belief.h"
 #include "crawl.h"
 #include "eol.h"
 #include "evidence.h"
@@ -289,10 +291,17 @@ struct sync {
     unsigned listing_answers_left;
     bool made_up_listing;
     uint64_t listing_total; /* rows to come, as STAT said */
-    bool listing_alone;     /* one command at a time while listing */
-    uint32_t guess_count;   /* numbers whose header is asked for before the listing is complete */
-    uint32_t guess_next;    /* of these, up to here have been */
-    size_t bad_rows_count;
+    bool stat_known;        /* it has */
+    bool list_refused;
+    bool listing_alone;        /* one command at a time while listing */
+    struct belief_doubt doubt; /* while it is held, all listings are asked so */
+    unsigned doubtful_count;   /* sessions in a row whose listing was not believed */
+    size_t unshown_count;      /* messages that the believed listing told of, and nobody is shown */
+    size_t skipped_rows_count; /* of it */
+    bool uidls_are_new;   /* it lacks most of what was known, so what it lacks is not deleted */
+    uint32_t guess_count; /* numbers whose header is asked for before the listing is complete */
+    uint32_t guess_next;  /* of these, up to here have been */
+    size_t bad_uidl_rows_count, bad_list_rows_count;
     size_t lies_count;       /* sizes of LIST that RETR did not bear out */
     size_t truths_count;     /* those that it did */
     bool list_overstates;    /* in this mount: it promises more than twice what there is */
@@ -359,6 +368,14 @@ void engine_guess_begin(struct sync *sync, uint32_t count);
 enum fault engine_guess_continue(struct sync *sync, int64_t now_ms);
 /* The listing is complete. */
 enum fault engine_guess_bind(struct sync *sync);
+
+/* ---- doubt.c ---- */
+/* Whether the listing that has come counts; if so, *count rows of it do. If not, the session has
+ * been ended, or must be. */
+enum fault engine_believe(struct sync *sync, const struct maildrop_row *rows, size_t *count,
+                          int64_t now_ms, bool *ret_believed, struct failure *ret_failure);
+/* One command at a time is asked while listing. */
+bool engine_lists_alone(const struct sync *sync);
 
 /* ---- answer.c ---- */
 enum fault engine_event(struct sync *sync, const struct pop3_event *event, int64_t now_ms,

@@ -4,7 +4,9 @@
  * UIDL and LIST are still to come, so TOP is asked for by number behind them, and the line does
  * not fall idle for a round trip when the listing ends. In the order of the listing, because the
  * first who may ask is an `ls -l`. Which message a number is, the
- * listing has told before the first of these answers comes, because answers come in order.
+ * listing has told before the first of these answers comes, because answers come in order. A server
+ * that leaves out a final dot makes them rows of the listing: what looks like it is not believed
+ * (belief.h), and the next session is asked without guesses.
  */
 #include "engine.h"
 
@@ -13,7 +15,7 @@
 /* Not where somebody may be waiting for something else, or what is asked for may be known. */
 static bool is_worth_it(const struct sync *sync)
 {
-    return !sync->started && sync->careful_count == 0 && !sync->listing_alone &&
+    return !sync->started && sync->careful_count == 0 && !engine_lists_alone(sync) &&
            sync->listing_next == LISTING_ASKED && !sync->made_up_listing && engine_has_top(sync);
 }
 

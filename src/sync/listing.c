@@ -12,6 +12,7 @@
 struct uidl_entry {
     uint32_t msgnum;
     uint32_t len;
+    bool nameless; /* the UIDL is made up, or will be */
     size_t offset;
 };
 
@@ -30,6 +31,8 @@ struct listing {
     bool octets_rise;
     struct maildrop_row *rows;
     uint32_t *msgnums;
+    bool *in_list; /* beside rows */
+    size_t row_count;
     size_t hidden_count;
 };
 
@@ -52,6 +55,7 @@ void listing_free(struct listing *listing)
     free(listing->octets);
     free(listing->rows);
     free(listing->msgnums);
+    free(listing->in_list);
     free(listing);
 }
 
@@ -79,7 +83,8 @@ enum fault listing_add_uidl(struct listing *listing, uint32_t msgnum, struct sli
         return FAULT_MEMORY;
     if (listing->uidl_count > 0 && uidls[listing->uidl_count - 1].msgnum >= msgnum)
         listing->uidls_rise = false;
-    uidls[listing->uidl_count++] = (struct uidl_entry){msgnum, (uint32_t)uidl.len, offset};
+    uidls[listing->uidl_count++] =
+        (struct uidl_entry){msgnum, (uint32_t)uidl.len, uidl.len == 0, offset};
     return FAULT_NONE;
 }
 
@@ -142,52 +147,167 @@ static struct slice uidl_text(const struct listing *listing, const struct uidl_e
     return (struct slice){listing->text.data + entry->offset, entry->len};
 }
 
-/* How many entries from `at` on have its number; *ret_same: and all the same UIDL. */
-static size_t same_number(const struct listing *listing, size_t at, bool *ret_same)
+/* Longer than each UIDL that begins as made-up ones do; 0 if there is none. */
+static size_t safe_octets(const struct listing *listing)
 {
-    const struct uidl_entry *first = &listing->uidls[at];
+    size_t octets = 0;
+    for (size_t i = 0; i < listing->uidl_count; i++) {
+        const struct uidl_entry *entry = &listing->uidls[i];
+        if (slice_has_prefix_nocase(uidl_text(listing, entry), SLICE_LITERAL("msg-")) &&
+            entry->len >= octets)
+            octets = entry->len + 1;
+    }
+    return octets;
+}
+
+/* "msg-<n>" for each row without an id, and longer where a UIDL could be the same. */
+static enum fault name_nameless(struct listing *listing)
+{
+    size_t octets = SIZE_MAX;
+    for (size_t i = 0; i < listing->uidl_count; i++) {
+        struct uidl_entry *entry = &listing->uidls[i];
+        char name[32];
+        if (!entry->nameless)
+            continue;
+        if (octets == SIZE_MAX)
+            octets = safe_octets(listing);
+        entry->offset = listing->text.len;
+        snprintf(name, sizeof(name), "msg-%" PRIu32, entry->msgnum);
+        bool good = buffer_append(&listing->text, slice_from_string(name));
+        while (good && listing->text.len - entry->offset < octets)
+            good = buffer_append(&listing->text, SLICE_LITERAL("_"));
+        if (!good)
+            return FAULT_MEMORY;
+        entry->len = (uint32_t)(listing->text.len - entry->offset);
+    }
+    return FAULT_NONE;
+}
+
+/*
+ * How many entries from `at` on have its number. *ret_named: the one to be shown, of several a row
+ * with an id; *ret_same: no two of these differ.
+ */
+static size_t same_number(const struct listing *listing, size_t at,
+                          const struct uidl_entry **ret_named, bool *ret_same)
+{
+    const struct uidl_entry *named = &listing->uidls[at];
     size_t count = 1;
     *ret_same = true;
-    while (at + count < listing->uidl_count && listing->uidls[at + count].msgnum == first->msgnum) {
-        if (!slice_equal(uidl_text(listing, first), uidl_text(listing, first + count)))
+    for (; at + count < listing->uidl_count; count++) {
+        const struct uidl_entry *entry = &listing->uidls[at + count];
+        if (entry->msgnum != named->msgnum)
+            break;
+        if (named->nameless)
+            named = entry;
+        else if (!entry->nameless &&
+                 !slice_equal(uidl_text(listing, named), uidl_text(listing, entry)))
             *ret_same = false;
-        count++;
     }
+    *ret_named = named;
     return count;
+}
+
+/* One message: its row, and whether LIST has it, too. */
+static void add_row(struct listing *listing, const struct uidl_entry *entry, size_t *sized)
+{
+    size_t at = listing->row_count++;
+    while (*sized < listing->octets_count && listing->octets[*sized].msgnum < entry->msgnum)
+        ++*sized;
+    bool has_octets =
+        *sized < listing->octets_count && listing->octets[*sized].msgnum == entry->msgnum;
+    listing->rows[at] = (struct maildrop_row){
+        .uidl = uidl_text(listing, entry),
+        .octets = has_octets ? listing->octets[*sized].octets : 0,
+    };
+    if (entry->nameless)
+        listing->rows[at].octets |= MAILDROP_MADE_UP;
+    listing->in_list[at] = has_octets;
+    listing->msgnums[at] = entry->msgnum;
 }
 
 enum fault listing_join(struct listing *listing, bool made_up, const struct maildrop_row **ret_rows,
                         const uint32_t **ret_msgnums, size_t *ret_count)
 {
     sort(listing);
-    if (made_up && make_up(listing) != FAULT_NONE)
+    if ((made_up ? make_up(listing) : name_nameless(listing)) != FAULT_NONE)
         return FAULT_MEMORY;
     listing->rows = calloc(listing->uidl_count + 1, sizeof(listing->rows[0]));
     listing->msgnums = calloc(listing->uidl_count + 1, sizeof(listing->msgnums[0]));
-    if (listing->rows == NULL || listing->msgnums == NULL)
+    listing->in_list = calloc(listing->uidl_count + 1, sizeof(listing->in_list[0]));
+    if (listing->rows == NULL || listing->msgnums == NULL || listing->in_list == NULL)
         return FAULT_MEMORY;
-    size_t count = 0;
     size_t sized = 0;
     bool same;
+    const struct uidl_entry *named;
     for (size_t at = 0, step; at < listing->uidl_count; at += step) {
-        const struct uidl_entry *entry = &listing->uidls[at];
-        step = same_number(listing, at, &same);
-        if (!same) {
+        step = same_number(listing, at, &named, &same);
+        if (same)
+            add_row(listing, named, &sized);
+        else
             listing->hidden_count++;
-            continue;
-        }
-        while (sized < listing->octets_count && listing->octets[sized].msgnum < entry->msgnum)
-            sized++;
-        bool has_octets =
-            sized < listing->octets_count && listing->octets[sized].msgnum == entry->msgnum;
-        listing->rows[count].uidl = uidl_text(listing, entry);
-        listing->rows[count].octets = has_octets ? listing->octets[sized].octets : 0;
-        listing->msgnums[count++] = entry->msgnum;
     }
     *ret_rows = listing->rows;
     *ret_msgnums = listing->msgnums;
-    *ret_count = count;
+    *ret_count = listing->row_count;
     return FAULT_NONE;
+}
+
+size_t listing_keep_common(struct listing *listing)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < listing->row_count; i++) {
+        if (!listing->in_list[i])
+            continue;
+        listing->rows[kept] = listing->rows[i];
+        listing->msgnums[kept] = listing->msgnums[i];
+        listing->in_list[kept++] = true;
+    }
+    listing->row_count = kept;
+    return kept;
+}
+
+/* ---- what both said ---- */
+
+/* Past all entries of its number. */
+static size_t next_uidl(const struct listing *listing, size_t at)
+{
+    uint32_t msgnum = listing->uidls[at].msgnum;
+    while (at < listing->uidl_count && listing->uidls[at].msgnum == msgnum)
+        at++;
+    return at;
+}
+
+static size_t next_octets(const struct listing *listing, size_t at)
+{
+    uint32_t msgnum = listing->octets[at].msgnum;
+    while (at < listing->octets_count && listing->octets[at].msgnum == msgnum)
+        at++;
+    return at;
+}
+
+void listing_count(const struct listing *listing, uint64_t stat_count,
+                   struct belief_listing *ret_counts)
+{
+    struct belief_listing counts = {.usable_count = listing->row_count};
+    size_t u = 0, l = 0;
+    while (u < listing->uidl_count || l < listing->octets_count) {
+        bool has_u = u < listing->uidl_count, has_l = l < listing->octets_count;
+        uint32_t uidl = has_u ? listing->uidls[u].msgnum : UINT32_MAX;
+        uint32_t octets = has_l ? listing->octets[l].msgnum : UINT32_MAX;
+        counts.uidl_count += uidl <= octets;
+        counts.list_count += octets <= uidl;
+        counts.uidl_only += uidl < octets;
+        counts.list_older += octets < uidl && has_u;
+        counts.list_newer += octets < uidl && !has_u;
+        if ((uidl < octets ? uidl : octets) > stat_count)
+            counts.strays = true;
+        size_t past_u = uidl <= octets ? next_uidl(listing, u) : u;
+        size_t past_l = octets <= uidl ? next_octets(listing, l) : l;
+        counts.strays |= past_u > u + 1 || past_l > l + 1;
+        u = past_u;
+        l = past_l;
+    }
+    *ret_counts = counts;
 }
 
 size_t listing_hidden_count(const struct listing *listing)

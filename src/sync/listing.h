@@ -8,6 +8,7 @@
 #ifndef SYNC_LISTING_H
 #define SYNC_LISTING_H
 
+#include "belief.h"
 #include "popfs/maildrop.h"
 
 struct listing;
@@ -15,7 +16,7 @@ struct listing;
 struct listing *listing_new(void); /* NULL for want of memory */
 void listing_free(struct listing *listing);
 
-/* FAULT_MEMORY. The UIDL is copied. */
+/* FAULT_MEMORY. The UIDL is copied; where it is empty, one is made up (POP3.md rule 33). */
 enum fault listing_add_uidl(struct listing *listing, uint32_t msgnum, struct slice uidl);
 enum fault listing_add_octets(struct listing *listing, uint32_t msgnum, uint64_t octets);
 
@@ -26,9 +27,15 @@ enum fault listing_add_octets(struct listing *listing, uint32_t msgnum, uint64_t
  */
 enum fault listing_join(struct listing *listing, bool made_up, const struct maildrop_row **ret_rows,
                         const uint32_t **ret_msgnums, size_t *ret_count);
+/* Takes out of what was joined the messages that only UIDL listed; returns how many are left. */
+size_t listing_keep_common(struct listing *listing);
+/* Counts what both commands said. After listing_join(); `stat_count`: what STAT said, 0 if nothing.
+ */
+void listing_count(const struct listing *listing, uint64_t stat_count,
+                   struct belief_listing *ret_counts);
 /* Rows of UIDL so far. */
 size_t listing_uidl_count(const struct listing *listing);
-/* Numbers that were hidden by listing_join(). */
+/* Numbers that were hidden by listing_join(), because they have two UIDLs. */
 size_t listing_hidden_count(const struct listing *listing);
 
 #endif

@@ -34,6 +34,10 @@ static void judge(struct sync *sync, struct removal *removal)
                               "it shares its UIDL, so it cannot be identified in a new session");
     else if (maildrop_message_is_replaced(removal->message))
         engine_removal_failed(sync, removal, "its UIDL names another message now");
+    else if (sync->uidls_are_new)
+        engine_removal_failed(sync, removal,
+                              "the server has given most messages new UIDLs, so that it cannot be "
+                              "identified any more");
     else
         removal->removed = true;
 }

@@ -85,6 +85,9 @@ static void describe_figures(struct sync *sync, struct sync_status *status, int6
     status->offline_since_s = sync->offline_since_s;
     status->next_attempt_s = connect_ms > now_ms ? (connect_ms - now_ms + 999) / 1000 : 0;
     status->listed_at_s = sync->listed_wall_s;
+    status->unshown_count = sync->unshown_count;
+    status->skipped_row_count = sync->skipped_rows_count;
+    status->listing_is_doubted = sync->doubtful_count > 0;
     status->sizes = SYNC_SIZES_UNPROVEN;
     if (sync->lies_count > 0)
         status->sizes = SYNC_SIZES_WRONG;

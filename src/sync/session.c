@@ -63,7 +63,8 @@ void engine_anticipate(struct sync *sync)
 {
     if (sync->link != NULL && sync->binding_use != BINDING_TRIED)
         link_forgo_binding(sync->link);
-    if (sync->link == NULL || !sync->pipelining_known || sync->pipeline_off || sync->listing_alone)
+    if (sync->link == NULL || !sync->pipelining_known || sync->pipeline_off ||
+        engine_lists_alone(sync))
         return;
     link_assume_pipelining(sync->link);
     if (sync->login_losses < LOGIN_LOSSES_MAX)
@@ -104,7 +105,8 @@ enum fault engine_list(struct sync *sync, int64_t now_ms)
     waiters_move(&sync->refresh_served, &sync->refresh_waiters);
     sync->listing_total = 0;
     sync->guess_next = sync->guess_count = 0;
-    sync->bad_rows_count = 0;
+    sync->stat_known = sync->list_refused = false;
+    sync->bad_uidl_rows_count = sync->bad_list_rows_count = 0;
     sync->pipelined_count = 0;
     sync->bodies_count = 0;
     sync->tops_refused = 0;
@@ -151,9 +153,14 @@ static void log_oddities(const struct sync *sync)
     if (hidden > 0)
         log_write(LOG_LEVEL_WARNING, "%zu message numbers have two UIDLs each and are hidden",
                   hidden);
-    if (sync->bad_rows_count > 0)
+    if (sync->skipped_rows_count > 0)
         log_write(LOG_LEVEL_WARNING, "%zu rows of the listing made no sense and were skipped",
-                  sync->bad_rows_count);
+                  sync->skipped_rows_count);
+    if (sync->unshown_count > hidden)
+        log_write(LOG_LEVEL_WARNING,
+                  "the server's lists disagree in each session: %zu messages are not in all of "
+                  "them and are hidden",
+                  sync->unshown_count - hidden);
 }
 
 void engine_start_is_over(struct sync *sync, const struct failure *failure)
@@ -181,10 +188,10 @@ static void settle_times(struct sync *sync)
 
 /* Somebody else deleted it, or a commit of ours whose end nobody saw: QUIT was not answered, or no
  * session could prove what it said. */
-static void note_wish_over(const struct maildrop_message *message, bool made_up)
+static void note_wish_over(const struct maildrop_message *message, bool unknowable)
 {
     char uidl[600];
-    if (made_up || !maildrop_message_is_unique(message) || maildrop_message_is_replaced(message))
+    if (unknowable || !maildrop_message_is_unique(message) || maildrop_message_is_replaced(message))
         log_write(LOG_LEVEL_WARNING,
                   "%s was to be deleted, but can no longer be identified: it stays",
                   text_escape(maildrop_message_uidl(message), uidl, sizeof(uidl)));
@@ -208,7 +215,7 @@ static void note_wishes_over(const struct sync *sync, const struct maildrop_chan
     for (size_t i = 0; i < changes->vanished_count; i++)
         if (maildrop_message_is_going(changes->vanished[i]) &&
             !engine_commit_hears_of(sync, changes->vanished[i]))
-            note_wish_over(changes->vanished[i], made_up);
+            note_wish_over(changes->vanished[i], made_up || sync->uidls_are_new);
 }
 
 /* By their UIDLs: a session without would make strangers of them all, and of what is to be deleted.
@@ -289,6 +296,10 @@ enum fault engine_listed(struct sync *sync, int64_t now_ms, struct failure *ret_
     bool same_identity = !sync->made_up_listing && !made_up_before;
     if (listing_join(sync->listing, sync->made_up_listing, &rows, &msgnums, &count) != FAULT_NONE)
         return FAULT_MEMORY;
+    bool believed;
+    enum fault fault = engine_believe(sync, rows, &count, now_ms, &believed, ret_failure);
+    if (fault != FAULT_NONE || !believed)
+        return fault;
     CLEANUP_FREE struct maildrop_message **by_row = calloc(count + 1, sizeof(by_row[0]));
     if (by_row == NULL || maildrop_apply(sync->maildrop, rows, count, same_identity,
                                          sync->turn_wall_ns, by_row, &changes) != FAULT_NONE)
@@ -309,7 +320,7 @@ enum fault engine_listed(struct sync *sync, int64_t now_ms, struct failure *ret_
     sync->gather_next = 0;
     sync->gathers = sync->gathers_by_body = false;
     sync->session_phase = SESSION_ONLINE;
-    enum fault fault = mapped ? engine_guess_bind(sync) : FAULT_MEMORY;
+    fault = mapped ? engine_guess_bind(sync) : FAULT_MEMORY;
     if (fault == FAULT_NONE)
         fault = ask_early(sync, now_ms, ret_failure);
     engine_index_changes(sync, &changes);

@@ -82,6 +82,7 @@ class Script:
     list_extra: bytes = b""  # 5, 7: rows that make no sense, before the others
     uidl_extra: bytes = b""  # 5, 7, 9: the same in UIDL
     stat_said: str = ""  # 7: said in place of the numbers
+    stat_said_times: int = 10**6  # 6, 7: how often
     empty_listing: str = ""  # 8: refuses | hangs: what becomes of UIDL and LIST in an empty maildrop
     hold_uidl: bool = False  # 21: UIDL is not answered before Server.release is set
     uidl_refused_times: int = 0  # 9: though CAPA has it
@@ -425,7 +426,8 @@ class Session(threading.Thread):
 
     def _stat(self, _rest):
         alive = self._alive()
-        said = self._script.stat_said or f"{len(alive)} {sum(len(mail.data) for mail in alive.values())}"
+        said = (self._script.stat_said_times > 0 and self._script.stat_said) or f"{len(alive)} {sum(len(mail.data) for mail in alive.values())}"
+        self._script.stat_said_times -= 1
         self._say(f"+OK {said}")
 
     def _octets(self, mail):

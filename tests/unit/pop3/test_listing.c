@@ -48,8 +48,6 @@ static void rows_that_make_no_sense_are_told(void **state)
         "+1 abc",
         "1abc",
         "1.5 x",
-        "1",
-        "1 ",
         "+OK",
         "2147483648 x",
         "99999999999999999999999999 x",
@@ -79,8 +77,18 @@ static void a_uidl_may_have_500_octets_and_no_more(void **state)
     assert_true(
         pop3_listing_parse_uidl((struct slice){line, 2 + POP3_UIDL_OCTETS_MAX}, &msgnum, &uidl));
     assert_int_equal(uidl.len, POP3_UIDL_OCTETS_MAX);
-    assert_false(
+    assert_true(
         pop3_listing_parse_uidl((struct slice){line, 3 + POP3_UIDL_OCTETS_MAX}, &msgnum, &uidl));
+    assert_int_equal(msgnum, 1);
+    assert_int_equal(uidl.len, 0);
+}
+
+static void a_row_without_an_id_tells_its_number(void **state)
+{
+    (void)state;
+    assert_uidl("1", 1, "");
+    assert_uidl("2 ", 2, "");
+    assert_uidl("+OK 3 \t", 3, "");
 }
 
 static void a_size_that_makes_no_sense_is_unknown(void **state)
@@ -145,6 +153,7 @@ int main(void)
         cmocka_unit_test(blanks_and_a_status_around_a_row_do_no_harm),
         cmocka_unit_test(rows_that_make_no_sense_are_told),
         cmocka_unit_test(a_uidl_may_have_500_octets_and_no_more),
+        cmocka_unit_test(a_row_without_an_id_tells_its_number),
         cmocka_unit_test(a_size_that_makes_no_sense_is_unknown),
         cmocka_unit_test(what_stat_says_is_taken_or_unknown),
     };

@@ -388,6 +388,25 @@ static void a_number_with_two_uidls_is_hidden_and_one_said_twice_is_not(void **s
     listing_free(listing);
 }
 
+static void a_row_without_an_id_has_a_name_that_no_other_has(void **state)
+{
+    (void)state;
+    struct listing *listing = listing_new();
+    listing_add_uidl(listing, 1, SLICE_LITERAL("msg-2"));
+    listing_add_uidl(listing, 2, SLICE_LITERAL(""));
+    listing_add_uidl(listing, 3, SLICE_LITERAL(""));
+    listing_add_uidl(listing, 3, SLICE_LITERAL("three"));
+    struct joined j = join(listing, false);
+    assert_int_equal(j.count, 3);
+    assert_false((j.rows[0].octets & MAILDROP_MADE_UP) != 0);
+    assert_true((j.rows[1].octets & MAILDROP_MADE_UP) != 0);
+    assert_true(slice_equal(j.rows[1].uidl, SLICE_LITERAL("msg-2_")));
+    assert_false((j.rows[2].octets & MAILDROP_MADE_UP) != 0);
+    assert_true(slice_equal(j.rows[2].uidl, SLICE_LITERAL("three")));
+    assert_int_equal(listing_hidden_count(listing), 0);
+    listing_free(listing);
+}
+
 static void without_uidl_the_numbers_of_list_are_names(void **state)
 {
     (void)state;
@@ -461,6 +480,7 @@ int main(void)
         cmocka_unit_test(a_refused_account_waits_a_minute_at_once),
         cmocka_unit_test(rows_of_both_lists_are_joined_by_number_in_any_order),
         cmocka_unit_test(a_number_with_two_uidls_is_hidden_and_one_said_twice_is_not),
+        cmocka_unit_test(a_row_without_an_id_has_a_name_that_no_other_has),
         cmocka_unit_test(without_uidl_the_numbers_of_list_are_names),
         cmocka_unit_test(a_header_ends_at_the_empty_line_at_every_split),
         cmocka_unit_test(a_header_without_end_is_cut),

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What becomes of a listing that has come: it is believed, or another session is asked, beginning
+ * at once, with one command at a time and without guesses, so that no answer can be taken for a
+ * part of another. Until two sessions agree the old listing stays, and no commit goes on.
+ */
+#include "engine.h"
+
+#include <stdio.h>
+
+/* For messages to a person. */
+static const char *show_count(bool known, size_t count, char *out, size_t capacity)
+{
+    if (known)
+        snprintf(out, capacity, "%zu", count);
+    else
+        snprintf(out, capacity, "nothing");
+    return out;
+}
+
+static void describe(const struct belief_listing *said, char *out, size_t capacity)
+{
+    char stat[24], uidl[24], list[24];
+    snprintf(out, capacity, "STAT says %s, UIDL %s, LIST %s, and %zu of %zu known messages",
+             show_count(said->said_count != BELIEF_UNKNOWN, said->said_count, stat, sizeof(stat)),
+             show_count(said->has_uidl, said->uidl_count, uidl, sizeof(uidl)),
+             show_count(said->has_list, said->list_count, list, sizeof(list)), said->kept_count,
+             said->known_count);
+}
+
+bool engine_lists_alone(const struct sync *sync)
+{
+    return sync->listing_alone || sync->doubt.is_held;
+}
+
+static enum fault take_stock(struct sync *sync, const struct maildrop_row *rows, size_t count,
+                             struct belief_listing *ret_said)
+{
+    struct maildrop_comparison comparison;
+    bool asked = sync->listing_total != 0 || !sync->stat_known;
+    if (maildrop_compare(sync->maildrop, rows, count, &comparison) != FAULT_NONE)
+        return FAULT_MEMORY;
+    listing_count(sync->listing, sync->listing_total, ret_said);
+    ret_said->said_count = sync->stat_known ? sync->listing_total : BELIEF_UNKNOWN;
+    ret_said->has_uidl = asked && !sync->made_up_listing;
+    ret_said->has_list = asked && !sync->list_refused;
+    ret_said->uidl_skipped = sync->bad_uidl_rows_count;
+    ret_said->list_skipped = sync->bad_list_rows_count;
+    ret_said->strays |= ret_said->uidl_skipped + ret_said->list_skipped > 0;
+    ret_said->strays &= sync->guess_next > 0;
+    ret_said->known_count = comparison.known_count;
+    ret_said->kept_count = comparison.kept_count;
+    ret_said->kept_digest = comparison.kept_digest;
+    return FAULT_NONE;
+}
+
+/* LOGIN-DELAY may ask for more than a commit waits for. */
+static bool is_worth_the_wait(const struct sync *sync, int64_t now_ms)
+{
+    return sync->commit.phase == COMMIT_NONE ||
+           agenda_login_from_ms(&sync->agenda) <= now_ms + sync->account.timeout_ms;
+}
+
+static enum fault ask_again(struct sync *sync, const struct belief_listing *said, int64_t now_ms,
+                            struct failure *ret_failure)
+{
+    char text[FAILURE_TEXT_OCTETS / 2];
+    describe(said, text, sizeof(text));
+    if (sync->doubtful_count++ > 0 || !is_worth_the_wait(sync, now_ms))
+        return failure_set(ret_failure, FAULT_BUSY,
+                           "the server's listing cannot be believed yet: %s", text);
+    if (sync->started)
+        log_write(LOG_LEVEL_WARNING, "%s: asking once more what is there: %s", sync->account.host,
+                  text);
+    waiters_move(&sync->refresh_waiters, &sync->refresh_served);
+    sync->wants_listing = true;
+    sync->retry_ms = now_ms;
+    sync->looks_on = true;
+    if (sync->jobs.in_flight.count == 0) {
+        engine_answer_abandon(sync);
+        return engine_end_session(sync, now_ms);
+    }
+    engine_link_drop(sync);
+    jobs_abandon_in_flight(&sync->jobs);
+    return FAULT_NONE;
+}
+
+enum fault engine_believe(struct sync *sync, const struct maildrop_row *rows, size_t *count,
+                          int64_t now_ms, bool *ret_believed, struct failure *ret_failure)
+{
+    struct belief_listing said;
+    *ret_believed = false;
+    if (take_stock(sync, rows, *count, &said) != FAULT_NONE)
+        return FAULT_MEMORY;
+    switch (belief_judge(&sync->doubt, &said)) {
+    case BELIEF_AGAIN:
+        return ask_again(sync, &said, now_ms, ret_failure);
+    case BELIEF_UNUSABLE:
+        sync->doubtful_count = 0;
+        return failure_set(ret_failure, FAULT_GARBLED,
+                           "the server says that there is mail, but lists none that can be shown");
+    case BELIEF_COMMON:
+        *count = listing_keep_common(sync->listing);
+        said.usable_count = *count;
+        break;
+    case BELIEF_WHOLE:
+        break;
+    }
+    sync->doubtful_count = 0;
+    sync->unshown_count = belief_unshown_count(&said);
+    sync->uidls_are_new = !belief_most_are_there(said.known_count, said.kept_count);
+    sync->skipped_rows_count = said.uidl_skipped + said.list_skipped;
+    *ret_believed = true;
+    return FAULT_NONE;
+}

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: MIT
+"""Listings that contradict themselves, or lack what was there: nothing goes without a second word."""
+
+import json
+import os
+
+import mailbox
+import pytest
+from conftest import script_options, script_source
+from mounting import wait_until
+from reading import cat, names, run
+from scripted import Script
+
+MAILS = mailbox.many(8)
+FILES = sorted(f"{mail.name}.eml" for mail in MAILS)
+EMPTY = b"+OK\r\n.\r\n"
+
+
+def refresh(mount, check=True):
+    return run(os.environ["POPFSCTL"], "refresh", mount.path, check=check)
+
+
+def status(mount):
+    return json.loads(cat(mount.path / ".popfs/status.json"))
+
+
+def inodes(mount):
+    return {name: os.stat(mount.path / name).st_ino for name in names(mount.path)}
+
+
+@pytest.mark.parametrize("lie", [{"garbled": {"UIDL": EMPTY}}, {"stat_said": "0 0"}, {"garbled": {"LIST": EMPTY}}])
+def test_one_session_that_contradicts_itself_changes_nothing(lie, serve, on_script):
+    server = serve(Script(messages=MAILS))
+    with on_script(server) as mount:
+        before = inodes(mount)
+        os.unlink(mount.path / FILES[0])
+        for key, value in lie.items():
+            setattr(server.script, key, value)
+        server.script.garbled_times = 1
+        if "stat_said" in lie:
+            server.script.stat_said_times = 1
+        refresh(mount)
+        assert inodes(mount) == {name: inode for name, inode in before.items() if name != FILES[0]}
+        assert status(mount)["pending_removal_count"] == 1
+        assert len(server.sessions) == 3
+        assert server.commands("DELE") == []
+    assert server.commands("DELE") == ["DELE 1"]
+
+
+def test_no_uidl_at_all_refuses_the_mount(serve, place):
+    server = serve(Script(messages=MAILS, garbled={"UIDL": EMPTY}))
+    done = place.refused(place.command(script_source(server), script_options(place, server, "timeout=3")))
+    assert done.returncode == 32
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "lists none that can be shown" in done.stderr
+    assert len(server.sessions) == 2
+
+
+def test_what_both_lists_hold_is_shown_when_two_sessions_disagree_alike(serve, on_script):
+    rows = "".join(f"{number} {mail.name}\r\n" for number, mail in enumerate(MAILS[:5], 1)).encode()
+    server = serve(Script(messages=MAILS, garbled={"UIDL": b"+OK\r\n" + rows + b".\r\n"}))
+    with on_script(server) as mount:
+        assert sorted(names(mount.path)) == FILES[:5]
+        assert status(mount)["unshown_count"] == 3
+        assert len(server.sessions) == 2
+
+
+def test_a_maildrop_that_another_client_emptied_is_empty_after_a_second_session(serve, on_script):
+    server = serve(Script(messages=MAILS))
+    with on_script(server) as mount:
+        server.script.messages = []
+        refresh(mount)
+        assert names(mount.path) == []
+        assert len(server.sessions) == 3
+
+
+def test_a_list_without_its_end_is_not_ended_by_a_guessed_top(serve, on_script):
+    rows = "".join(f"{number} {len(mail.data)}\r\n" for number, mail in enumerate(MAILS, 1)).encode()
+    server = serve(Script(messages=MAILS))
+    with on_script(server):
+        truth = {mail.name: mail.data for mail in MAILS}
+    server = serve(Script(messages=MAILS, garbled={"LIST": b"+OK\r\n" + rows}, garbled_times=1))
+    with on_script(server) as mount:
+        assert {name: cat(mount.path / f"{name}.eml") for name in truth} == truth
+        assert len({os.stat(mount.path / name).st_mtime for name in FILES}) == len(FILES)
+
+
+def test_new_uidls_for_all_end_each_wish_by_name_and_nobody_is_told_deleted(serve, on_script):
+    server = serve(Script(messages=MAILS))
+    with on_script(server) as mount:
+        for name in FILES[:2]:
+            os.unlink(mount.path / name)
+        server.script.messages = [mailbox.Mail(f"new-{mail.name}", mail.data) for mail in MAILS]
+        server.drop_all()
+        done = run(os.environ["POPFSCTL"], "commit", mount.path, check=False)
+        assert done.returncode != 0
+        assert len(names(mount.path)) == 8
+        log = mount.log()
+        assert "deleted" not in log
+        assert all(mail.name in log for mail in MAILS[:2])
+    assert server.commands("DELE") == []
+
+
+@pytest.mark.parametrize("row", [b"3\r\n", b"3 " + b"x" * 501 + b"\r\n", b"3 " + b"x" * 20_000 + b"\r\n"])
+def test_a_row_without_a_usable_id_concerns_that_message_alone(row, serve, on_script):
+    uidls = b"".join(row if number == 3 else f"{number} {mail.name}\r\n".encode() for number, mail in enumerate(MAILS, 1))
+    server = serve(Script(messages=MAILS, garbled={"UIDL": b"+OK\r\n" + uidls + b".\r\n"}))
+    shown = sorted(["msg-3.eml", *(name for name in FILES if name != FILES[2])])
+    with on_script(server) as mount:
+        assert sorted(names(mount.path)) == shown
+        assert cat(mount.path / "msg-3.eml") == MAILS[2].data
+        before = inodes(mount)
+        refresh(mount)
+        after = inodes(mount)
+        assert sorted(after) == shown
+        assert [name for name in shown if before[name] != after[name]] == ["msg-3.eml"]
+    with on_script(server) as mount:
+        os.unlink(mount.path / "msg-3.eml")
+    assert [mail.name for mail in server.script.messages] == [mail.name for mail in MAILS if mail is not MAILS[2]]
+
+
+def test_rows_that_name_no_message_are_counted_in_the_status(serve, on_script):
+    server = serve(Script(messages=MAILS, list_extra=b"x 1\r\n0 5\r\n", uidl_extra=b"2 another\r\n"))
+    with on_script(server) as mount:
+        wait_until("the listing", lambda: len(names(mount.path)) == 7)
+        assert status(mount)["skipped_row_count"] == 2
+        assert status(mount)["unshown_count"] == 1
+        assert b"not shown" in cat(mount.path / ".popfs/status")
