@@ -179,8 +179,11 @@ enum fault maildrop_replace(struct maildrop *maildrop, struct maildrop_message *
  * counted. */
 struct maildrop_comparison {
     size_t known_count;
-    size_t kept_count;    /* of these, whose UIDL is listed */
-    uint64_t kept_digest; /* of which they are */
+    size_t kept_count;       /* of these, whose UIDL is listed */
+    size_t going_count;      /* of the known ones */
+    size_t going_kept_count; /* of these, whose UIDL is listed */
+    size_t new_count;        /* UIDLs that are listed and were not known */
+    uint64_t kept_digest;    /* which were kept; if none was known, which are listed */
 };
 /* FAULT_MEMORY. */
 enum fault maildrop_compare(const struct maildrop *maildrop, const struct maildrop_row *rows,

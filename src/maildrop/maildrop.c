@@ -427,31 +427,54 @@ static uint64_t digest_of(uint64_t id)
     return id ^ id >> 33;
 }
 
+static void compare_message(struct plan *plan, const struct maildrop_message *message,
+                            struct maildrop_comparison *comparison)
+{
+    uint32_t row;
+    size_t slot;
+    bool counts = !maildrop_message_is_leaving(message);
+    bool is_going = counts && maildrop_message_is_going(message);
+    comparison->known_count += counts;
+    comparison->going_count += is_going;
+    if (!find_first(plan, maildrop_message_uidl(message), &row, &slot))
+        return;
+    plan->plans[row].is_new = false;
+    comparison->kept_count += counts;
+    comparison->going_kept_count += is_going;
+    if (counts)
+        comparison->kept_digest += digest_of(message->id);
+}
+
+/* Where nothing is known, which rows there are is all that two listings can have in common. */
+static void compare_with_nothing(const struct maildrop_row *rows, size_t count,
+                                 struct maildrop_comparison *comparison)
+{
+    comparison->new_count = count;
+    for (size_t i = 0; i < count; i++)
+        comparison->kept_digest += digest_of(hash_bytes(rows[i].uidl));
+}
+
 enum fault maildrop_compare(const struct maildrop *maildrop, const struct maildrop_row *rows,
                             size_t count, struct maildrop_comparison *ret_comparison)
 {
     const struct maildrop_snapshot *known = maildrop->snapshot;
     *ret_comparison = (struct maildrop_comparison){0};
-    if (known->count == 0)
+    if (known->count == 0) {
+        compare_with_nothing(rows, count, ret_comparison);
         return FAULT_NONE;
+    }
     CLEANUP_FREE struct row_plan *plans = calloc(count + 1, sizeof(*plans));
     struct plan plan = {.rows = rows, .count = count, .plans = plans};
     if (plans == NULL || count >= UINT32_MAX || !plan_copies(&plan)) {
         table_done(&plan.firsts);
         return FAULT_MEMORY;
     }
-    for (size_t i = 0; i < known->count; i++) {
-        const struct maildrop_message *message = known->messages[i];
-        uint32_t row;
-        size_t slot;
-        if (maildrop_message_is_leaving(message))
-            continue;
-        ret_comparison->known_count++;
-        if (!find_first(&plan, maildrop_message_uidl(message), &row, &slot))
-            continue;
-        ret_comparison->kept_count++;
-        ret_comparison->kept_digest += digest_of(message->id);
-    }
+    for (size_t i = 0; i < count; i++)
+        plans[i].is_new = plans[i].copy == 0;
+    for (size_t i = 0; i < known->count; i++)
+        compare_message(&plan, known->messages[i], ret_comparison);
+    for (size_t i = 0; i < count; i++)
+        ret_comparison->new_count += plans[i].is_new;
     table_done(&plan.firsts);
     return FAULT_NONE;
 }

@@ -30,7 +30,7 @@ static size_t missing_in_list(const struct belief_listing *listing)
     return above(said, found) + above(listing->uidl_only, listing->list_skipped);
 }
 
-static bool contradicts_itself(const struct belief_listing *listing)
+bool belief_contradicts_itself(const struct belief_listing *listing)
 {
     return missing_in_uidl(listing) + missing_in_list(listing) > 0;
 }
@@ -43,6 +43,12 @@ static bool has_shrunk(const struct belief_listing *listing)
             !belief_most_are_there(listing->known_count, listing->kept_count));
 }
 
+/* One that is missing may be listed without its UIDL. */
+static bool hides_known(const struct belief_listing *listing)
+{
+    return listing->nameless_count > 0 && listing->kept_count < listing->known_count;
+}
+
 static bool is_unusable(const struct belief_listing *listing)
 {
     bool said_mail = listing->said_count != BELIEF_UNKNOWN && listing->said_count > 0;
@@ -50,19 +56,29 @@ static bool is_unusable(const struct belief_listing *listing)
            (said_mail || listing->uidl_count > 0 || listing->list_count > 0);
 }
 
-/* Mail that came between the two sessions changes none of these. */
+/* Of what was known `b` lacks nothing, or just what `a` lacks. */
+static bool keeps_the_same(const struct belief_listing *a, const struct belief_listing *b)
+{
+    if (b->known_count > 0 && b->kept_count == b->known_count)
+        return true;
+    return a->known_count == b->known_count && a->kept_count == b->kept_count &&
+           a->kept_digest == b->kept_digest;
+}
+
+/* Mail that came between the two sessions changes none of these, unless nothing was known. */
 static bool is_same(const struct belief_listing *a, const struct belief_listing *b)
 {
     return missing_in_uidl(a) == missing_in_uidl(b) && missing_in_list(a) == missing_in_list(b) &&
            is_unusable(a) == is_unusable(b) && has_shrunk(a) == has_shrunk(b) &&
-           (!has_shrunk(a) || (a->kept_count == b->kept_count && a->kept_digest == b->kept_digest));
+           hides_known(a) == hides_known(b) && keeps_the_same(a, b);
 }
 
 enum belief_verdict belief_judge(struct belief_doubt *doubt, const struct belief_listing *listing)
 {
     bool repeated = doubt->is_held && is_same(&doubt->listing, listing);
-    bool contradicts = contradicts_itself(listing);
-    bool doubtful = contradicts || has_shrunk(listing) || is_unusable(listing);
+    bool contradicts = belief_contradicts_itself(listing);
+    bool doubtful =
+        contradicts || has_shrunk(listing) || is_unusable(listing) || hides_known(listing);
     *doubt = (struct belief_doubt){listing->strays || doubtful, *listing};
     if (listing->strays)
         return BELIEF_AGAIN;
@@ -75,6 +91,7 @@ enum belief_verdict belief_judge(struct belief_doubt *doubt, const struct belief
     /* A server that goes on contradicting itself in the same way need not say all twice. */
     doubt->is_held = contradicts;
     doubt->listing.known_count = doubt->listing.kept_count = 0;
+    doubt->listing.kept_digest = 0;
     return contradicts ? BELIEF_COMMON : BELIEF_WHOLE;
 }
 

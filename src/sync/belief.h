@@ -27,16 +27,18 @@ struct belief_listing {
     size_t list_newer;   /* and above: mail that came meanwhile, if STAT does not tell otherwise */
     size_t uidl_skipped; /* rows without a number */
     size_t list_skipped;
-    size_t usable_count; /* messages that could be shown */
-    bool strays;         /* TOPs were guessed behind it, and it holds what may be their answers */
-    size_t known_count;  /* messages listed before, less those that popfs asked to delete */
-    size_t kept_count;   /* of these, listed again */
-    uint64_t kept_digest;
+    size_t usable_count;   /* messages that could be shown: where it contradicts itself, what both
+                              UIDL and LIST hold */
+    size_t nameless_count; /* numbers that UIDL listed without one id that can be used */
+    bool strays;           /* TOPs were guessed behind it, and it holds what may be their answers */
+    size_t known_count;    /* messages listed before, less those that popfs asked to delete */
+    size_t kept_count;     /* of these, listed again */
+    uint64_t kept_digest;  /* which these are; if none was known, which could be shown */
 };
 
 enum belief_verdict {
     BELIEF_WHOLE,    /* it replaces the old one */
-    BELIEF_COMMON,   /* what both UIDL and LIST hold does */
+    BELIEF_COMMON,   /* so it does, although it contradicts itself */
     BELIEF_AGAIN,    /* another session is asked; the old one stays */
     BELIEF_UNUSABLE, /* two sessions have said that there is mail, but none that can be shown */
 };
@@ -47,6 +49,8 @@ struct belief_doubt {
     struct belief_listing listing;
 };
 
+/* STAT, UIDL and LIST cannot all be right. */
+bool belief_contradicts_itself(const struct belief_listing *listing);
 /* Keeps in *doubt what the next session is to be compared with. */
 enum belief_verdict belief_judge(struct belief_doubt *doubt, const struct belief_listing *listing);
 /* How many of the messages that STAT, UIDL or LIST told of are not shown. */

@@ -8,6 +8,10 @@
 
 #include <stdio.h>
 
+enum {
+    DOUBTFUL_SESSIONS_MAX = 4, /* in a row, before it is no more taken for a passing state */
+};
+
 /* For messages to a person. */
 static const char *show_count(bool known, size_t count, char *out, size_t capacity)
 {
@@ -33,13 +37,10 @@ bool engine_lists_alone(const struct sync *sync)
     return sync->listing_alone || sync->doubt.is_held;
 }
 
-static enum fault take_stock(struct sync *sync, const struct maildrop_row *rows, size_t count,
-                             struct belief_listing *ret_said)
+/* What the three commands said. */
+static void count_rows(const struct sync *sync, struct belief_listing *ret_said)
 {
-    struct maildrop_comparison comparison;
     bool asked = sync->listing_total != 0 || !sync->stat_known;
-    if (maildrop_compare(sync->maildrop, rows, count, &comparison) != FAULT_NONE)
-        return FAULT_MEMORY;
     listing_count(sync->listing, sync->listing_total, ret_said);
     ret_said->said_count = sync->stat_known ? sync->listing_total : BELIEF_UNKNOWN;
     ret_said->has_uidl = asked && !sync->made_up_listing;
@@ -48,17 +49,49 @@ static enum fault take_stock(struct sync *sync, const struct maildrop_row *rows,
     ret_said->list_skipped = sync->bad_list_rows_count;
     ret_said->strays |= ret_said->uidl_skipped + ret_said->list_skipped > 0;
     ret_said->strays &= sync->guess_next > 0;
-    ret_said->known_count = comparison.known_count;
-    ret_said->kept_count = comparison.kept_count;
-    ret_said->kept_digest = comparison.kept_digest;
+}
+
+/* Of a listing that contradicts itself only what both lists hold is ever shown. */
+static enum fault take_stock(struct sync *sync, const struct maildrop_row *rows, size_t *count,
+                             struct belief_listing *ret_said,
+                             struct maildrop_comparison *ret_comparison)
+{
+    count_rows(sync, ret_said);
+    if (belief_contradicts_itself(ret_said) && ret_said->has_list)
+        ret_said->usable_count = *count = listing_keep_common(sync->listing);
+    if (maildrop_compare(sync->maildrop, rows, *count, ret_comparison) != FAULT_NONE)
+        return FAULT_MEMORY;
+    ret_said->known_count = ret_comparison->known_count;
+    ret_said->kept_count = ret_comparison->kept_count;
+    ret_said->kept_digest = ret_comparison->kept_digest;
     return FAULT_NONE;
 }
 
-/* LOGIN-DELAY may ask for more than a commit waits for. */
+/*
+ * Whether what the listing lacks was not deleted, but has other names now (POP3.md rule 18). What
+ * is going may have been deleted, so the others tell; without any, whether as much is there
+ * instead.
+ */
+static bool are_uidls_new(const struct maildrop_comparison *with)
+{
+    size_t others = with->known_count - with->going_count;
+    size_t lost = with->known_count - with->kept_count;
+    if (others > 0)
+        return !belief_most_are_there(others, with->kept_count - with->going_kept_count);
+    return !belief_most_are_there(with->known_count, with->kept_count) && with->new_count >= lost;
+}
+
+/* LOGIN-DELAY may ask for more than a mount or a commit waits for. */
 static bool is_worth_the_wait(const struct sync *sync, int64_t now_ms)
 {
-    return sync->commit.phase == COMMIT_NONE ||
-           agenda_login_from_ms(&sync->agenda) <= now_ms + sync->account.timeout_ms;
+    bool nobody_waits = sync->started && sync->commit.phase == COMMIT_NONE;
+    return nobody_waits || agenda_login_from_ms(&sync->agenda) <= now_ms + sync->account.timeout_ms;
+}
+
+/* Those who wait are told when this has gone on for a while. */
+static enum fault fault_of_doubt(const struct sync *sync)
+{
+    return sync->doubtful_count > DOUBTFUL_SESSIONS_MAX ? FAULT_GARBLED : FAULT_BUSY;
 }
 
 static enum fault ask_again(struct sync *sync, const struct belief_listing *said, int64_t now_ms,
@@ -67,7 +100,7 @@ static enum fault ask_again(struct sync *sync, const struct belief_listing *said
     char text[FAILURE_TEXT_OCTETS / 2];
     describe(said, text, sizeof(text));
     if (sync->doubtful_count++ > 0 || !is_worth_the_wait(sync, now_ms))
-        return failure_set(ret_failure, FAULT_BUSY,
+        return failure_set(ret_failure, fault_of_doubt(sync),
                            "the server's listing cannot be believed yet: %s", text);
     if (sync->started)
         log_write(LOG_LEVEL_WARNING, "%s: asking once more what is there: %s", sync->account.host,
@@ -85,12 +118,23 @@ static enum fault ask_again(struct sync *sync, const struct belief_listing *said
     return FAULT_NONE;
 }
 
+/* Messages that are listed without a UIDL, or not shown, may be any that the listing lacks; not so
+ * mail that came while it was made. Numbers with two UIDLs are among both. */
+static void note_unsure(struct sync *sync, const struct belief_listing *said)
+{
+    size_t unsure = sync->unshown_count + said->nameless_count;
+    unsure -= said->list_newer < unsure ? said->list_newer : unsure;
+    sync->unsure_more = unsure > sync->unsure_count;
+    sync->unsure_count = unsure;
+}
+
 enum fault engine_believe(struct sync *sync, const struct maildrop_row *rows, size_t *count,
                           int64_t now_ms, bool *ret_believed, struct failure *ret_failure)
 {
     struct belief_listing said;
+    struct maildrop_comparison comparison;
     *ret_believed = false;
-    if (take_stock(sync, rows, *count, &said) != FAULT_NONE)
+    if (take_stock(sync, rows, count, &said, &comparison) != FAULT_NONE)
         return FAULT_MEMORY;
     switch (belief_judge(&sync->doubt, &said)) {
     case BELIEF_AGAIN:
@@ -100,15 +144,13 @@ enum fault engine_believe(struct sync *sync, const struct maildrop_row *rows, si
         return failure_set(ret_failure, FAULT_GARBLED,
                            "the server says that there is mail, but lists none that can be shown");
     case BELIEF_COMMON:
-        *count = listing_keep_common(sync->listing);
-        said.usable_count = *count;
-        break;
     case BELIEF_WHOLE:
         break;
     }
     sync->doubtful_count = 0;
     sync->unshown_count = belief_unshown_count(&said);
-    sync->uidls_are_new = !belief_most_are_there(said.known_count, said.kept_count);
+    sync->uidls_are_new = are_uidls_new(&comparison);
+    note_unsure(sync, &said);
     sync->skipped_rows_count = said.uidl_skipped + said.list_skipped;
     *ret_believed = true;
     return FAULT_NONE;

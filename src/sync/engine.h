@@ -299,6 +299,8 @@ struct sync {
     size_t unshown_count;      /* messages that the believed listing told of, and nobody is shown */
     size_t skipped_rows_count; /* of it */
     bool uidls_are_new;   /* it lacks most of what was known, so what it lacks is not deleted */
+    size_t unsure_count;  /* messages of it without a UIDL to be known by, but for new mail */
+    bool unsure_more;     /* than in the one before */
     uint32_t guess_count; /* numbers whose header is asked for before the listing is complete */
     uint32_t guess_next;  /* of these, up to here have been */
     size_t bad_uidl_rows_count, bad_list_rows_count;

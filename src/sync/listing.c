@@ -288,7 +288,10 @@ static size_t next_octets(const struct listing *listing, size_t at)
 void listing_count(const struct listing *listing, uint64_t stat_count,
                    struct belief_listing *ret_counts)
 {
-    struct belief_listing counts = {.usable_count = listing->row_count};
+    struct belief_listing counts = {.usable_count = listing->row_count,
+                                    .nameless_count = listing->hidden_count};
+    for (size_t i = 0; i < listing->row_count; i++)
+        counts.nameless_count += (listing->rows[i].octets & MAILDROP_MADE_UP) != 0;
     size_t u = 0, l = 0;
     while (u < listing->uidl_count || l < listing->octets_count) {
         bool has_u = u < listing->uidl_count, has_l = l < listing->octets_count;

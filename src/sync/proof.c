@@ -30,14 +30,18 @@ static void judge(struct sync *sync, struct removal *removal)
         engine_removal_failed(
             sync, removal, "the server has no UIDL, so it cannot be identified in a new session");
     else if (!maildrop_message_is_unique(removal->message))
-        engine_removal_failed(sync, removal,
-                              "it shares its UIDL, so it cannot be identified in a new session");
+        engine_removal_failed(
+            sync, removal,
+            "it has no UIDL of its own, so it cannot be identified in a new session");
     else if (maildrop_message_is_replaced(removal->message))
         engine_removal_failed(sync, removal, "its UIDL names another message now");
     else if (sync->uidls_are_new)
         engine_removal_failed(sync, removal,
                               "the server has given most messages new UIDLs, so that it cannot be "
                               "identified any more");
+    else if (removal->asked ? sync->unsure_more : sync->unsure_count > 0)
+        engine_removal_failed(sync, removal,
+                              "the server lists messages without UIDLs, and it may be one of them");
     else
         removal->removed = true;
 }

@@ -27,6 +27,11 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+static int64_t greatest(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
 static bool wants_session(const struct sync *sync)
 {
     if (sync->commit.phase != COMMIT_NONE)
@@ -39,11 +44,10 @@ static bool wants_session(const struct sync *sync)
 
 int64_t engine_connect_at_ms(const struct sync *sync)
 {
-    int64_t from_ms = agenda_login_from_ms(&sync->agenda);
     /* The end of the fetching wakes the thread. */
     if (sync->link != NULL || sync->fetching || !wants_session(sync))
         return -1;
-    return from_ms > sync->retry_ms ? from_ms : sync->retry_ms;
+    return greatest(agenda_login_from_ms(&sync->agenda), sync->retry_ms);
 }
 
 static enum pop3_security security(enum sync_tls tls)
@@ -215,7 +219,8 @@ static void note_wishes_over(const struct sync *sync, const struct maildrop_chan
     for (size_t i = 0; i < changes->vanished_count; i++)
         if (maildrop_message_is_going(changes->vanished[i]) &&
             !engine_commit_hears_of(sync, changes->vanished[i]))
-            note_wish_over(changes->vanished[i], made_up || sync->uidls_are_new);
+            note_wish_over(changes->vanished[i],
+                           made_up || sync->uidls_are_new || sync->unsure_count > 0);
 }
 
 /* By their UIDLs: a session without would make strangers of them all, and of what is to be deleted.
@@ -626,6 +631,22 @@ void engine_connect(struct sync *sync, int64_t now_ms)
         engine_anticipate(sync);
 }
 
+/* Where the server was there, but is to say once more what it lists, and LOGIN-DELAY lets nobody
+ * ask in time, an earlier mount's listing is shown: no later mount would fare better. */
+static void start_failed(struct sync *sync, const struct failure *failure)
+{
+    bool refused = failure->fault == FAULT_LOGIN || failure->fault == FAULT_UNTRUSTED;
+    if (sync->doubt.is_held && !refused && knows_messages(sync)) {
+        log_write(LOG_LEVEL_WARNING, "%s: showing what was listed before: %s", sync->account.host,
+                  failure->text);
+        engine_publish_snapshot(sync, &(struct maildrop_changes){0});
+        engine_start_is_over(sync, NULL);
+        return;
+    }
+    engine_start_is_over(sync, failure);
+    sync->phase = ENGINE_OVER;
+}
+
 /* A session could not be had: while the maildrop is merely busy, or the password is being fetched
  * anew, those who wait go on waiting. */
 static void login_failed(struct sync *sync, const struct failure *failure, enum pop3_code code,
@@ -636,9 +657,9 @@ static void login_failed(struct sync *sync, const struct failure *failure, enum 
         note_refusal(sync, code, now_ms);
     bool busy = failure->fault == FAULT_BUSY;
     sync->login_failed = true;
-    if (!sync->started && (!busy || sync->retry_ms > sync->start_ms + sync->account.timeout_ms)) {
-        engine_start_is_over(sync, failure);
-        sync->phase = ENGINE_OVER;
+    int64_t again_ms = greatest(sync->retry_ms, agenda_login_from_ms(&sync->agenda));
+    if (!sync->started && (!busy || again_ms > sync->start_ms + sync->account.timeout_ms)) {
+        start_failed(sync, failure);
     }
     if (!busy && !sync->fetching)
         fail_waiting(sync, failure->fault);

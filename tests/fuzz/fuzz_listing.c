@@ -37,7 +37,7 @@ static void read_uidl(struct slice line, struct rows *rows)
         return;
     }
     MUST(row.msgnum >= 1 && row.msgnum <= INT32_MAX);
-    MUST(row.uidl.len >= 1 && row.uidl.len <= POP3_UIDL_OCTETS_MAX);
+    MUST(row.uidl.len <= POP3_UIDL_OCTETS_MAX);
     MUST(row.uidl.data >= line.data && row.uidl.data + row.uidl.len <= line.data + line.len);
     MUST(slice_trim(row.uidl).len == row.uidl.len);
     if (rows->uidl_count < ROWS_MAX)
@@ -104,7 +104,8 @@ static void join(const struct rows *rows, bool made_up, struct joined *joined)
          FAULT_NONE);
 }
 
-/* The first row of UIDL with this number; *ret_same: all of that number say the same. */
+/* The first row of UIDL with this number, of several one with an id; *ret_same: all of these say
+ * the same. */
 static const struct row *find_uidl(const struct rows *rows, uint32_t msgnum, bool *ret_same)
 {
     const struct row *first = NULL;
@@ -112,9 +113,10 @@ static const struct row *find_uidl(const struct rows *rows, uint32_t msgnum, boo
     for (size_t i = 0; i < rows->uidl_count; i++) {
         if (rows->uidls[i].msgnum != msgnum)
             continue;
-        if (first == NULL)
+        if (first == NULL || first->uidl.len == 0)
             first = &rows->uidls[i];
-        *ret_same = *ret_same && slice_equal(first->uidl, rows->uidls[i].uidl);
+        *ret_same = *ret_same &&
+                    (rows->uidls[i].uidl.len == 0 || slice_equal(first->uidl, rows->uidls[i].uidl));
     }
     return first;
 }
@@ -153,6 +155,21 @@ static void count_slowly(const struct rows *rows, bool made_up, size_t *ret_show
     }
 }
 
+static bool is_made_up(const struct maildrop_row *row)
+{
+    return (row->octets & MAILDROP_MADE_UP) != 0;
+}
+
+/* No other message has it, whatever the server lists. */
+static void check_made_up(const struct joined *joined, size_t at)
+{
+    char name[32];
+    snprintf(name, sizeof(name), "msg-%u", joined->msgnums[at]);
+    MUST(slice_has_prefix_nocase(joined->rows[at].uidl, slice_from_string(name)));
+    for (size_t i = 0; i < joined->count; i++)
+        MUST(i == at || !slice_equal(joined->rows[i].uidl, joined->rows[at].uidl));
+}
+
 static void check_joined(const struct rows *rows, bool made_up, const struct joined *joined)
 {
     size_t shown;
@@ -163,7 +180,7 @@ static void check_joined(const struct rows *rows, bool made_up, const struct joi
     for (size_t i = 0; i < joined->count; i++) {
         uint32_t msgnum = joined->msgnums[i];
         MUST(i == 0 || msgnum > joined->msgnums[i - 1]);
-        MUST(octets_fit(rows, msgnum, joined->rows[i].octets));
+        MUST(octets_fit(rows, msgnum, joined->rows[i].octets & ~MAILDROP_MADE_UP));
         if (made_up) {
             char name[32];
             snprintf(name, sizeof(name), "msg-%u", msgnum);
@@ -171,7 +188,11 @@ static void check_joined(const struct rows *rows, bool made_up, const struct joi
         } else {
             bool same;
             const struct row *row = find_uidl(rows, msgnum, &same);
-            MUST(row != NULL && same && slice_equal(joined->rows[i].uidl, row->uidl));
+            MUST(row != NULL && same && is_made_up(&joined->rows[i]) == (row->uidl.len == 0));
+            if (row->uidl.len == 0)
+                check_made_up(joined, i);
+            else
+                MUST(slice_equal(joined->rows[i].uidl, row->uidl));
         }
     }
 }
@@ -186,13 +207,15 @@ static void check_messages(struct maildrop *maildrop, const struct joined *joine
     for (size_t i = 0; i < joined->count; i++) {
         size_t position;
         MUST(slice_equal(maildrop_message_uidl(by_row[i]), joined->rows[i].uidl));
-        MUST(maildrop_message_listed_octets(by_row[i]) == joined->rows[i].octets);
+        MUST(maildrop_message_listed_octets(by_row[i]) ==
+             (joined->rows[i].octets & ~MAILDROP_MADE_UP));
         MUST(maildrop_snapshot_find(snapshot, maildrop_message_id(by_row[i]), &position));
         MUST(maildrop_snapshot_at(snapshot, position) == by_row[i]);
         size_t others = 0;
         for (size_t j = 0; j < joined->count; j++)
             others += j != i && slice_equal(joined->rows[j].uidl, joined->rows[i].uidl);
-        MUST(maildrop_message_is_unique(by_row[i]) == (others == 0));
+        MUST(maildrop_message_is_unique(by_row[i]) ==
+             (others == 0 && !is_made_up(&joined->rows[i])));
     }
     for (size_t i = 1; i < joined->count; i++)
         MUST(maildrop_message_id(maildrop_snapshot_at(snapshot, i)) >

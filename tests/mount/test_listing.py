@@ -126,3 +126,93 @@ def test_rows_that_name_no_message_are_counted_in_the_status(serve, on_script):
         assert status(mount)["skipped_row_count"] == 2
         assert status(mount)["unshown_count"] == 1
         assert b"not shown" in cat(mount.path / ".popfs/status")
+
+
+def test_no_list_at_all_refuses_the_mount_and_never_shows_an_empty_folder(serve, place, on_script):
+    server = serve(Script(messages=MAILS, garbled={"LIST": EMPTY}))
+    done = place.refused(place.command(script_source(server), script_options(place, server, "timeout=3")))
+    assert done.returncode == 32
+    assert "lists none that can be shown" in done.stderr
+    server.script.garbled_times = 0
+    with on_script(server) as mount:
+        before = inodes(mount)
+        server.script.garbled_times = 10**6
+        assert refresh(mount, check=False).returncode != 0
+        assert inodes(mount) == before
+
+
+def test_a_remount_to_which_the_server_shows_nothing_once_keeps_what_it_knew(serve, on_script):
+    server = serve(Script(messages=MAILS))
+    with on_script(server) as mount:
+        before = inodes(mount)
+        for name in FILES:
+            cat(mount.path / name)
+    server.script.stat_said, server.script.stat_said_times = "0 0", 1
+    logins, fetched = len(server.sessions), len(server.commands("RETR"))
+    with on_script(server) as mount:
+        assert inodes(mount) == before
+        assert [cat(mount.path / f"{mail.name}.eml") for mail in MAILS] == [mail.data for mail in MAILS]
+        assert len(server.sessions) == logins + 2
+    assert len(server.commands("RETR")) == fetched
+    with on_script(server) as mount:
+        assert inodes(mount) == before
+        assert len(server.sessions) == logins + 3  # a listing that is in order costs one login
+
+
+def test_a_remount_that_may_not_ask_again_shows_what_it_knew(serve, on_script):
+    server = serve(Script(messages=MAILS))
+    with on_script(server) as mount:
+        before = inodes(mount)
+    server.script.stat_said, server.script.login_delay = "0 0", 3600
+    logins = len(server.sessions)
+    with on_script(server, "timeout=3") as mount:
+        assert inodes(mount) == before
+        assert status(mount)["listing_doubted"]
+    assert len(server.sessions) == logins + 1
+
+
+def test_a_uidl_without_its_end_is_never_believed(serve, place, on_script):
+    rows = "".join(f"{number} {mail.name}\r\n" for number, mail in enumerate(MAILS, 1)).encode()
+    server = serve(Script(messages=MAILS))
+    with on_script(server):
+        pass
+    server.script.garbled, server.script.garbled_times = {"UIDL": b"+OK\r\n" + rows}, 1
+    with on_script(server, "timeout=3") as mount:
+        assert {mail.name: cat(mount.path / f"{mail.name}.eml") for mail in MAILS} == {mail.name: mail.data for mail in MAILS}
+    server = serve(Script(messages=MAILS, garbled={"UIDL": b"+OK\r\n" + rows}))
+    assert place.refused(place.command(script_source(server), script_options(place, server, "timeout=3,cache=off"))).returncode == 32
+
+
+def test_a_doubt_waits_for_login_delay_only_where_nobody_waits_for_it(serve, place, on_script):
+    server = serve(Script(messages=MAILS, garbled={"UIDL": EMPTY}, login_delay=3600))
+    done = place.refused(place.command(script_source(server), script_options(place, server, "timeout=3")))
+    assert done.returncode == 32
+    assert "cannot be believed yet" in done.stderr
+    assert len(server.sessions) == 1
+    server.script.garbled_times, server.script.login_delay = 0, 2
+    with on_script(server) as mount:
+        before = inodes(mount)
+        server.script.garbled_times, server.script.login_delay = 1, 3600
+        os.unlink(mount.path / FILES[0])
+        wait_until("the pause is over", lambda: refresh(mount, check=False).returncode != 0)
+        assert status(mount)["listing_doubted"]
+        assert len(server.sessions) == 3
+        assert inodes(mount) == {name: inode for name, inode in before.items() if name != FILES[0]}
+        assert run(os.environ["POPFSCTL"], "commit", mount.path, check=False).returncode != 0
+        assert len(server.sessions) == 3
+        run(os.environ["POPFSCTL"], "rollback", mount.path)
+    assert server.commands("DELE") == []
+
+
+def test_most_that_went_because_it_was_to_go_does_not_mean_new_uidls(serve, on_script):
+    server = serve(Script(messages=MAILS))
+    with on_script(server) as mount:
+        for name in FILES[:6]:
+            os.unlink(mount.path / name)
+        gone = {name.removesuffix(".eml") for name in FILES[:6]}
+        server.script.messages = [mail for mail in MAILS if mail.name not in gone]
+        server.drop_all()
+        run(os.environ["POPFSCTL"], "commit", mount.path)
+        assert sorted(names(mount.path)) == FILES[6:]
+        assert "identified" not in mount.log()
+    assert server.commands("DELE") == []

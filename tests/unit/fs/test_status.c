@@ -325,6 +325,9 @@ static void json_has_its_keys_in_order(void **state)
                                        "listed_at_s",
                                        "message_count",
                                        "message_octets",
+                                       "unshown_count",
+                                       "skipped_row_count",
+                                       "listing_doubted",
                                        "pending_removal_count",
                                        "waiting_count",
                                        "received_octets",
@@ -344,6 +347,27 @@ static void json_has_its_keys_in_order(void **state)
         at = strstr(at, member);
         assert_non_null(at);
     }
+    free(text);
+}
+
+static void a_listing_that_is_out_of_order_is_told_of(void **state)
+{
+    (void)state;
+    struct sync_status status = online;
+    char *text = rendered(status_render_text, &status);
+    assert_null(strstr(text, "not shown"));
+    assert_null(strstr(text, "in doubt"));
+    free(text);
+    status.unshown_count = 3;
+    status.skipped_row_count = 2;
+    status.listing_is_doubted = true;
+    text = rendered(status_render_text, &status);
+    assert_non_null(strstr(text, "3 messages, 2 rows that name none\n"));
+    assert_non_null(strstr(text, "in doubt: the server is asked again\n"));
+    free(text);
+    text = rendered(status_render_json, &status);
+    assert_non_null(strstr(text, "\n  \"unshown_count\": 3,\n  \"skipped_row_count\": 2,\n"
+                                 "  \"listing_doubted\": true,\n"));
     free(text);
 }
 
@@ -436,6 +460,7 @@ int main(void)
         cmocka_unit_test(the_largest_numbers_are_printed),
         cmocka_unit_test(json_holds_what_sync_says),
         cmocka_unit_test(json_has_its_keys_in_order),
+        cmocka_unit_test(a_listing_that_is_out_of_order_is_told_of),
         cmocka_unit_test(json_says_what_is_unknown_by_null),
         cmocka_unit_test_setup_teardown(json_keeps_utf_8_and_escapes_what_is_none, set_up_commit,
                                         tear_down_commit),

@@ -272,6 +272,50 @@ static void an_empty_listing_empties_the_maildrop(void **state)
     maildrop_snapshot_unref(snapshot);
 }
 
+static struct maildrop_comparison compare(struct fixture *f, const struct maildrop_row *rows,
+                                          size_t count)
+{
+    struct maildrop_comparison comparison;
+    assert_int_equal(maildrop_compare(f->maildrop, rows, count, &comparison), FAULT_NONE);
+    return comparison;
+}
+
+#define COMPARE(f, ...)                                                                            \
+    compare(f, (const struct maildrop_row[]){__VA_ARGS__},                                         \
+            sizeof((const struct maildrop_row[]){__VA_ARGS__}) / sizeof(struct maildrop_row))
+
+static void a_listing_is_compared_with_what_is_known(void **state)
+{
+    struct fixture *f = *state;
+    APPLY(f, ROW("a", 1), ROW("b", 2), ROW("c", 3), ROW("d", 4));
+    assert_true(maildrop_message_set_going(f->by_row[1], true));
+    assert_true(maildrop_message_set_going(f->by_row[3], true));
+    maildrop_message_set_leaving(f->by_row[3], true);
+    struct maildrop_comparison with =
+        COMPARE(f, ROW("n", 1), ROW("n", 1), ROW("b", 9), ROW("a", 1));
+    assert_int_equal(with.known_count, 3); /* all but d */
+    assert_int_equal(with.kept_count, 2);
+    assert_int_equal(with.going_count, 1);
+    assert_int_equal(with.going_kept_count, 1);
+    assert_int_equal(with.new_count, 1);
+    assert_true(COMPARE(f, ROW("a", 1), ROW("b", 9)).kept_digest == with.kept_digest);
+    assert_false(COMPARE(f, ROW("a", 1), ROW("c", 9)).kept_digest == with.kept_digest);
+    assert_int_equal(COMPARE(f, ROW("d", 4)).kept_count, 0);
+    assert_int_equal(COMPARE(f, ROW("d", 4)).new_count, 0);
+    assert_int_equal(compare(f, NULL, 0).known_count, 3);
+    assert_int_equal(compare(f, NULL, 0).kept_count, 0);
+}
+
+static void two_first_listings_are_compared_by_their_rows(void **state)
+{
+    struct fixture *f = *state;
+    struct maildrop_comparison with = COMPARE(f, ROW("a", 1), ROW("b", 2));
+    assert_int_equal(with.known_count, 0);
+    assert_int_equal(with.new_count, 2);
+    assert_true(COMPARE(f, ROW("b", 1), ROW("a", 2)).kept_digest == with.kept_digest);
+    assert_false(COMPARE(f, ROW("a", 1), ROW("c", 2)).kept_digest == with.kept_digest);
+}
+
 static void an_old_snapshot_does_not_change(void **state)
 {
     struct fixture *f = *state;
@@ -453,6 +497,8 @@ int main(void)
         TEST(copies_of_a_uidl_are_never_believed_to_be_old_ones),
         TEST(without_identity_every_row_is_new),
         TEST(an_empty_listing_empties_the_maildrop),
+        TEST(a_listing_is_compared_with_what_is_known),
+        TEST(two_first_listings_are_compared_by_their_rows),
         TEST(an_old_snapshot_does_not_change),
         TEST(what_a_commit_deleted_is_forgotten),
         TEST(facts_are_learnt_once),

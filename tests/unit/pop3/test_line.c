@@ -13,9 +13,10 @@
 
 /* The lines of `text`, each with '|' behind it and '!' where its end was a bare LF, fed in pieces.
  */
-static enum pop3_line_result read_in_pieces(struct slice text, size_t piece, struct buffer *ret)
+static enum pop3_line_result read_in_pieces_of(struct slice text, size_t piece, bool clips,
+                                               struct buffer *ret)
 {
-    struct pop3_line_reader reader = {0};
+    struct pop3_line_reader reader = {.clips = clips};
     enum pop3_line_result result = POP3_LINE_PARTIAL;
     while (text.len > 0 && result != POP3_LINE_TOO_LONG) {
         /* A copy of its own, so that a sanitizer sees a slice used after its piece. */
@@ -34,6 +35,11 @@ static enum pop3_line_result read_in_pieces(struct slice text, size_t piece, str
     }
     pop3_line_reader_done(&reader);
     return result;
+}
+
+static enum pop3_line_result read_in_pieces(struct slice text, size_t piece, struct buffer *ret)
+{
+    return read_in_pieces_of(text, piece, false, ret);
 }
 
 static void lines_are_the_same_however_they_are_cut(void **state)
@@ -119,6 +125,47 @@ static void the_position_counts_what_was_taken(void **state)
     pop3_line_reader_done(&reader);
 }
 
+/* Of `octets` octets, with the end `end`, between two others. */
+static void assert_clipped(size_t octets, const char *end, bool crlf, size_t piece)
+{
+    struct buffer text = {0};
+    struct buffer got = {0};
+    assert_true(buffer_append_string(&text, "a\r\n"));
+    for (size_t i = 0; i < octets; i++)
+        assert_true(buffer_append_string(&text, i % 7 == 0 ? "\r" : "x"));
+    assert_true(buffer_append_string(&text, end));
+    assert_true(buffer_append_string(&text, "b\r\n"));
+    assert_int_equal(read_in_pieces_of(buffer_slice(&text), piece, true, &got), POP3_LINE_PARTIAL);
+    struct slice lines = buffer_slice(&got);
+    size_t clipped = POP3_LINE_OCTETS_MAX + 2;
+    const char *tail = crlf ? "|b|" : "!|b|";
+    assert_int_equal(lines.len, 2 + clipped + strlen(tail));
+    assert_memory_equal(lines.data, "a|", 2);
+    assert_memory_equal(lines.data + 2, text.data + 3, clipped);
+    assert_memory_equal(lines.data + 2 + clipped, tail, strlen(tail));
+    buffer_done(&text);
+    buffer_done(&got);
+}
+
+static void of_a_row_that_is_too_long_the_start_is_given_however_it_is_cut(void **state)
+{
+    (void)state;
+    const size_t pieces[] = {1,
+                             2,
+                             3,
+                             4096,
+                             POP3_LINE_OCTETS_MAX + 1,
+                             POP3_LINE_OCTETS_MAX + 5,
+                             POP3_LINE_OCTETS_MAX + 6,
+                             1000000};
+    for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++)
+        for (size_t over = 2; over < 5; over++) {
+            assert_clipped(POP3_LINE_OCTETS_MAX + over, "\r\n", true, pieces[i]);
+            assert_clipped(POP3_LINE_OCTETS_MAX + over, "x\n", false, pieces[i]);
+            assert_clipped(5 * POP3_LINE_OCTETS_MAX + over, "\r\n", true, pieces[i]);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -126,6 +173,7 @@ int main(void)
         cmocka_unit_test(a_line_may_be_as_long_as_its_bound_however_it_is_cut),
         cmocka_unit_test(a_line_without_end_does_not_fill_the_memory),
         cmocka_unit_test(the_position_counts_what_was_taken),
+        cmocka_unit_test(of_a_row_that_is_too_long_the_start_is_given_however_it_is_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
