@@ -110,6 +110,15 @@ static enum sync_fetched fetch_password(void *context, struct failure *ret_failu
 
 /* ---- a mount ---- */
 
+/* Which listing is shown; none of this process where it is in doubt. */
+static void note_start(struct sync *sync)
+{
+    struct sync_status status;
+    sync_status(sync, &status);
+    if (!status.listing_is_doubted)
+        ledger_note_start();
+}
+
 static enum fault mount_begin(struct history *history, struct failure *ret_failure)
 {
     const struct plan *plan = history->plan;
@@ -147,7 +156,7 @@ static enum fault mount_begin(struct history *history, struct failure *ret_failu
         fault = sync_start(history->sync, -1, ret_failure);
     if (fault == FAULT_NONE) {
         ledger_process_began();
-        ledger_note_start();
+        note_start(history->sync);
         users_begin(history->server, history->sync);
         users_go_on();
         return FAULT_NONE;

@@ -97,7 +97,7 @@ static bool has_uidls(const struct sim_session_truth *truth)
 /* Listed under one number of its own, with an id that POP3 allows. */
 static bool is_plain(const struct sim_row *row)
 {
-    return row->in_uidl && row->twice == 0 && row->uidl.len > 0 && row->uidl.len <= 500;
+    return row->in_uidl && row->twice == 0 && sim_row_has_id(row);
 }
 
 /* By rising numbers, as popfs counts copies. */
@@ -138,9 +138,11 @@ uint64_t ledger_serial(const struct maildrop_message *message)
     struct sim_session_truth truth = sim_server_session(ledger.server, ledger.session);
     struct slice uidl = maildrop_message_uidl(message);
     const struct sim_row *row = find_copy(&truth, uidl, maildrop_message_copy(message));
-    if (row == NULL && !has_uidls(&truth))
-        row = find_number(&truth, uidl);
-    return row == NULL ? 0 : row->serial;
+    if (row != NULL)
+        return row->serial;
+    row = find_number(&truth, uidl);
+    bool is_so_named = row != NULL && (!has_uidls(&truth) || !is_plain(row));
+    return is_so_named ? row->serial : 0;
 }
 
 static const struct sim_row *row_of(const struct sim_session_truth *truth, uint64_t serial)
@@ -165,8 +167,10 @@ static void note_rows(uint32_t session)
     for (uint64_t serial = 1; serial <= serial_count() && truth.is_logged_in; serial++) {
         struct wish *wish = wish_of(serial);
         const struct sim_row *row = wish->state == WISH_PENDING ? row_of(&truth, serial) : NULL;
-        if (row != NULL && shares_uidl(&truth, row))
-            wish->is_blurred = true;
+        if (row == NULL)
+            continue;
+        /* Where two sessions list it without its UIDL, the wish ends (POP3.md rule 33). */
+        wish->is_blurred |= shares_uidl(&truth, row) || !is_plain(row);
     }
 }
 

@@ -137,6 +137,12 @@ struct sim_row {
 
 enum { SIM_OCTETS_NONSENSE = INT64_MIN };
 
+/* An id that POP3 allows: without one the message is shown as msg-N. */
+static inline bool sim_row_has_id(const struct sim_row *row)
+{
+    return row->uidl.len > 0 && row->uidl.len <= 500;
+}
+
 enum sim_quit {
     SIM_QUIT_NONE,
     SIM_QUIT_RECEIVED, /* it is being worked at, or was never answered */

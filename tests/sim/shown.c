@@ -18,18 +18,18 @@ void shown_begin(struct sim_server *of)
 
 /* ---- the listing ---- */
 
-/* Under one number, and with an id that POP3 allows; or, without ids, in LIST. */
+/* Under one number; or, without ids, in LIST. */
 static bool is_listed(const struct sim_row *row, bool has_uidls)
 {
     if (!has_uidls)
         return row->in_list;
-    return row->in_uidl && row->twice == 0 && row->uidl.len > 0 && row->uidl.len <= 500;
+    return row->in_uidl && row->twice == 0;
 }
 
 static bool is_called(const struct sim_row *row, bool has_uidls, struct slice name)
 {
     char made_up[32];
-    if (has_uidls)
+    if (has_uidls && sim_row_has_id(row))
         return slice_equal(row->uidl, name);
     snprintf(made_up, sizeof(made_up), "msg-%" PRIu32, row->msgnum);
     return slice_equal(slice_from_string(made_up), name);
