@@ -265,6 +265,9 @@ void ledger_restored(uint64_t serial, const struct maildrop_message *message, en
 
 void ledger_restored_all(struct sync *sync, bool all, enum fault fault)
 {
+    /* What is shown is a listing of an earlier mount, and which message is which is not known. */
+    if (ledger.session == 0)
+        ledger_unsure(0);
     struct maildrop_snapshot *snapshot = sync_snapshot(sync);
     for (size_t i = 0; i < maildrop_snapshot_count(snapshot); i++) {
         const struct maildrop_message *message = maildrop_snapshot_at(snapshot, i);
