@@ -18,7 +18,7 @@
 enum {
     CALM_MS = 600000,           /* ten minutes, after which all waits are over */
     CALM_MOST_MS = 3600000,     /* what is tried again and again comes right by then */
-    CALM_RETRY_MS = 20000,      /* what failed while the server came to its senses is tried again */
+    CALM_RETRY_MS = 21300,      /* what failed is tried again, at no multiple of `refresh` */
     UNMOUNT_MS = 80000 + 65000, /* the commit, and a password that is still being fetched */
     PASSWORD_OCTETS = 64,
 };
@@ -255,10 +255,11 @@ static void calm_commit(struct history *history, int64_t until_ms)
             return;
         if (world_now_ms() >= until_ms)
             world_finding("6 a commit goes on failing", "%s", fault_name(fault));
-        /* As `status` says: what cannot be proven any more is wished again. */
+        pass_ms(CALM_RETRY_MS);
+        /* As `status` says: what cannot be proven any more is wished again, and while the session
+         * lasts that lists it. */
         if (fault == FAULT_REFUSED)
             users_renew_removals();
-        pass_ms(CALM_RETRY_MS);
     }
 }
 
