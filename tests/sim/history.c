@@ -244,6 +244,7 @@ static void wait_for_all(struct history *history, const char *what)
  * that was there before lingers. */
 static void calm_commit(struct history *history, int64_t until_ms)
 {
+    bool hurries = false;
     for (;;) {
         enum fault fault;
         users_commit();
@@ -255,9 +256,11 @@ static void calm_commit(struct history *history, int64_t until_ms)
             return;
         if (world_now_ms() >= until_ms)
             world_finding("6 a commit goes on failing", "%s", fault_name(fault));
-        pass_ms(CALM_RETRY_MS);
-        /* As `status` says: what cannot be proven any more is wished again, and while the session
-         * lasts that lists it. */
+        /* As `status` says: what cannot be proven any more is wished again, and committed while the
+         * session lasts that lists it. */
+        hurries = fault == FAULT_REFUSED && !hurries;
+        if (!hurries)
+            pass_ms(CALM_RETRY_MS);
         if (fault == FAULT_REFUSED)
             users_renew_removals();
     }
