@@ -30,9 +30,9 @@ struct maildrop_message {
     atomic_uint proven_in; /* the same, when it was proven */
     /* Rows of this UIDL in the listing that the message appeared in; 0: its UIDL was made up. */
     uint32_t copies_count;
-    uint32_t place;        /* its row in the newest listing */
-    uint32_t rank;         /* scratch of maildrop_apply(): its place among those that stay */
-    bool kept;             /* scratch of maildrop_apply(): the new listing still has it */
+    uint32_t place; /* its row in the newest listing */
+    uint32_t rank;  /* scratch of maildrop_apply(): its place among those that stay */
+    bool kept;      /* scratch of maildrop_apply(): the new listing still has it */
     uint16_t uidl_octets;
     char uidl[];
 };
