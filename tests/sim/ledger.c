@@ -346,13 +346,14 @@ static bool was_lied_about(uint64_t serial)
     return false;
 }
 
-/* Only where the server gave a reason: another message or another header by that name. */
+/* Only where the server gave a reason: another message or another header by that name, or two
+ * messages. */
 static bool may_be_disowned(uint64_t serial)
 {
-    static const enum sim_fault of_headers[] = {SIM_FAULT_TOP_CUT, SIM_FAULT_TOP_DIFFERS,
-                                                SIM_FAULT_REWRITES_8BIT};
-    for (size_t i = 0; i < sizeof(of_headers) / sizeof(of_headers[0]); i++)
-        if (sim_server_fired_count(ledger.server, of_headers[i]) > 0)
+    static const enum sim_fault reasons[] = {SIM_FAULT_TOP_CUT, SIM_FAULT_TOP_DIFFERS,
+                                             SIM_FAULT_REWRITES_8BIT, SIM_FAULT_UIDL_TWICE};
+    for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
+        if (sim_server_fired_count(ledger.server, reasons[i]) > 0)
             return true;
     return sim_server_message(ledger.server, serial)->replaced != 0;
 }
@@ -373,7 +374,8 @@ void ledger_heard(void *context, const char *line)
 {
     (void)context;
     shown_check_text(line);
-    if (strstr(line, ": nothing is deleted") != NULL)
+    if (strstr(line, ": nothing is deleted") != NULL ||
+        strstr(line, "can no longer be identified") != NULL)
         disown(line);
     if (strstr(line, "lists it again") != NULL)
         ledger.said_again = true;
