@@ -186,8 +186,56 @@ static bool find_row(const struct plan *plan, const struct maildrop_message *mes
     *ret_row = first;
     if (message->copies_count == 1)
         return true;
-    return maildrop_message_evidence(message, &evidence) && !maildrop_message_is_going(message) &&
-           find_copy(plan, first, message->copy, ret_row);
+    return !message->kept && maildrop_message_evidence(message, &evidence) &&
+           !maildrop_message_is_going(message) && find_copy(plan, first, message->copy, ret_row);
+}
+
+struct twin {
+    uint32_t first; /* row of copy 0 */
+    struct evidence evidence;
+    struct maildrop_message *message;
+};
+
+static int compare_twins(const void *a, const void *b)
+{
+    const struct twin *x = a;
+    const struct twin *y = b;
+    if (x->first != y->first)
+        return x->first < y->first ? -1 : 1;
+    return memcmp(&x->evidence, &y->evidence, sizeof(x->evidence));
+}
+
+/*
+ * Marks (`kept`) the copies of one UIDL that have the same evidence as another copy. They may have
+ * the same header and different bodies, and nothing tells later which one has which place. False
+ * for want of memory.
+ */
+static bool mark_like_twins(const struct plan *plan, const struct maildrop_snapshot *known)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < known->count; i++) {
+        known->messages[i]->kept = false;
+        count += known->messages[i]->copies_count > 1;
+    }
+    if (count == 0)
+        return true;
+    CLEANUP_FREE struct twin *twins = calloc(count, sizeof(twins[0]));
+    if (twins == NULL)
+        return false;
+    count = 0;
+    for (size_t i = 0; i < known->count; i++) {
+        struct twin twin = {.message = known->messages[i]};
+        size_t slot;
+        if (twin.message->copies_count > 1 &&
+            find_first(plan, maildrop_message_uidl(twin.message), &twin.first, &slot) &&
+            maildrop_message_evidence(twin.message, &twin.evidence))
+            twins[count++] = twin;
+    }
+    qsort(twins, count, sizeof(twins[0]), compare_twins);
+    for (size_t i = 1; i < count; i++)
+        if (compare_twins(&twins[i - 1], &twins[i]) == 0)
+            twins[i - 1].message->kept = twins[i].message->kept = true;
+    return true;
 }
 
 static void plan_identities(struct plan *plan, const struct maildrop_snapshot *known)
@@ -342,7 +390,10 @@ static bool plan_all(struct plan *plan, struct maildrop *maildrop, bool same_ide
     static struct maildrop_snapshot nothing_known;
     if (!plan_copies(plan))
         return false;
-    plan_identities(plan, same_identity ? maildrop->snapshot : &nothing_known);
+    const struct maildrop_snapshot *known = same_identity ? maildrop->snapshot : &nothing_known;
+    if (!mark_like_twins(plan, known))
+        return false;
+    plan_identities(plan, known);
     return plan_messages(plan, maildrop, now_ns);
 }
 

@@ -32,7 +32,9 @@ struct maildrop_message {
     uint32_t copies_count;
     uint32_t place; /* its row in the newest listing */
     uint32_t rank;  /* scratch of maildrop_apply(): its place among those that stay */
-    bool kept;      /* scratch of maildrop_apply(): the new listing still has it */
+    /* Scratch of maildrop_apply(): a copy that another one resembles; the new listing still has it.
+     */
+    bool kept;
     uint16_t uidl_octets;
     char uidl[];
 };

@@ -10,7 +10,7 @@ import time
 import mailbox
 import pytest
 from mounting import wait_until
-from reading import control, names, outcome_of, status
+from reading import control, names, outcome_of, read_at_last, status
 from scripted import Script
 
 NINE = mailbox.many(9, octets=300)
@@ -135,6 +135,8 @@ def test_pipelining_that_kills_is_told_from_a_bad_dele(explicit, serve, on_scrip
     mails = mailbox.many(50, octets=300)
     server = serve(Script(mails, top=False, pipelining_cuts="but listing"))
     with on_script(server, "refresh=0,timeout=5", expect_exit=None) as mount:
+        for mail in mails:  # what proves in a later session which message is meant
+            assert read_at_last(mount.path / f"{mail.name}.eml") == mail.data
         remove(mount, [mail.name for mail in mails])
         assert commit_all(mount, explicit), mount.log()
     assert left(server) == []

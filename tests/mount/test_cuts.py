@@ -158,6 +158,8 @@ def test_a_commit_cut_anywhere_deletes_what_was_removed_and_says_so(pipeline, di
         times = 1 if point % 2 == 0 else 10**6
         with one_place() as place, Server(Script(messages=mails)) as server, FaultProxy(server, times=times) as cutter:
             mount = mount_or_refusal(place, script_source(cutter), script_options(place, server, f"timeout=5,top=off,pipeline={pipeline}"))
+            for mail in mails:  # what proves in a later session which message is meant
+                assert read_at_last(mount.path / f"{mail.name}.eml") == mail.data
             for name in goners:
                 os.unlink(mount.path / f"{name}.eml")
             after = cutter.passed_down[0] if direction == "down" else cutter.passed_up[0]

@@ -9,7 +9,7 @@ import mailbox
 import mounting
 import pytest
 from conftest import script_options, script_source
-from mounting import unmount_hard
+from mounting import unmount_hard, wait_until
 from reading import cat, names
 from scripted import Script
 
@@ -62,7 +62,8 @@ def test_a_second_mount_knows_everything_and_fetches_nothing(serve, on_script):
     with on_script(server) as mount:
         assert look(mount.path) == before
         assert read_all(mount.path) == TRUTH
-    assert counts(server) == (0, 0, 0)
+    tops, *rest = counts(server)
+    assert tops <= 8 and rest == [0, 0]  # eight messages are compared with what is kept, in each session
     check_index(mount.place)
 
 

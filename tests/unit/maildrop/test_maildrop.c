@@ -211,14 +211,14 @@ static void copies_of_a_uidl_are_numbered(void **state)
     assert_true(maildrop_message_is_unique(f->by_row[1]));
 }
 
-/* By their order, until their evidence has been asked for; popa3d has real ones. */
+/* By their order, until their evidence has been asked for. */
 static void copies_of_a_uidl_with_evidence_are_taken_for_the_old_ones_and_doubted(void **state)
 {
     struct fixture *f = *state;
     APPLY(f, ROW("d", 5), ROW("d", 6), ROW("x", 1), ROW("d", 7));
     struct maildrop_message *copies[] = {f->by_row[0], f->by_row[1], f->by_row[3]};
     for (size_t i = 0; i < 3; i++)
-        maildrop_message_learn_evidence(copies[i], &some_evidence);
+        maildrop_message_learn_evidence(copies[i], &(struct evidence){{(unsigned char)(i + 1)}});
     maildrop_message_set_going(copies[1], true);
     APPLY(f, ROW("d", 5), ROW("d", 6), ROW("x", 1), ROW("d", 7));
     assert_ptr_equal(f->by_row[0], copies[0]);
@@ -229,6 +229,20 @@ static void copies_of_a_uidl_with_evidence_are_taken_for_the_old_ones_and_doubte
     /* Another number of copies, and nobody can say which is which. */
     APPLY(f, ROW("d", 5), ROW("d", 6), ROW("x", 1));
     assert_int_equal(f->changes.vanished_count, 3);
+}
+
+/* The UIDL of popa3d is a digest of the header, so its copies have one header and any bodies. */
+static void copies_of_a_uidl_with_one_evidence_are_never_believed_to_be_old_ones(void **state)
+{
+    struct fixture *f = *state;
+    APPLY(f, ROW("d", 5), ROW("d", 6), ROW("d", 7));
+    struct maildrop_message *other = f->by_row[1];
+    maildrop_message_learn_evidence(f->by_row[0], &some_evidence);
+    maildrop_message_learn_evidence(other, &(struct evidence){{2}});
+    maildrop_message_learn_evidence(f->by_row[2], &some_evidence);
+    APPLY(f, ROW("d", 7), ROW("d", 6), ROW("d", 5));
+    assert_int_equal(f->changes.vanished_count, 2);
+    assert_ptr_equal(f->by_row[1], other);
 }
 
 static void copies_of_a_uidl_are_never_believed_to_be_old_ones(void **state)
@@ -492,6 +506,7 @@ int main(void)
         TEST(a_message_that_is_another_gets_a_new_id_in_its_row),
         TEST(evidence_is_proven_by_one_listing_at_a_time),
         TEST(copies_of_a_uidl_with_evidence_are_taken_for_the_old_ones_and_doubted),
+        TEST(copies_of_a_uidl_with_one_evidence_are_never_believed_to_be_old_ones),
         TEST(a_size_that_was_not_said_contradicts_nothing),
         TEST(copies_of_a_uidl_are_numbered),
         TEST(copies_of_a_uidl_are_never_believed_to_be_old_ones),
