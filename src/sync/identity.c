@@ -155,11 +155,11 @@ static void learn(struct sync *sync, struct maildrop_message *message,
     engine_check_believed(sync, message);
 }
 
-/* A message without a body, as long as LIST says. */
+/* A message without a body, as long as LIST says; where LIST says nothing it may have been cut. */
 static bool is_all_header(const struct sync *sync, const struct job *job)
 {
-    return job->kind == JOB_BODY &&
-           sync->raw_octets >= maildrop_message_listed_octets(job->message);
+    uint64_t listed_octets = maildrop_message_listed_octets(job->message);
+    return job->kind == JOB_BODY && listed_octets > 0 && sync->raw_octets >= listed_octets;
 }
 
 enum evidence_verdict engine_read_evidence(struct sync *sync, const struct job *job)
