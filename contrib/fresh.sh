@@ -101,7 +101,7 @@ mount --bind --make-private "$system" "$system"
 
 printf '\n== a fresh Debian: %s, %s\n' "$release" "$arch"
 # Mirrors may have old lists of the updates for other architectures, which then fit no signature.
-mapfile -t lines < <(sources | if [[ $emulated == yes ]]; then grep " $release main$"; else cat; fi)
+mapfile -t lines < <(sources | if [[ $arch != "$(dpkg --print-architecture)" ]]; then grep " $release main$"; else cat; fi)
 apt-config dump --no-empty | grep -E '^Acquire::(Check-|Retries|https?::)' >"$logs/apt.conf" || true
 run mmdebstrap --mode=root --variant="$variant" --include="${packages[*]}" --architectures="$arch" --dpkgopt=force-unsafe-io \
     --skip=check/qemu --aptopt="$PWD/$logs/apt.conf" "$release" "$system" "${lines[@]}" >"$logs/mmdebstrap.log" 2>&1 ||
