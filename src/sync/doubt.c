@@ -42,7 +42,7 @@ static void count_rows(const struct sync *sync, struct belief_listing *ret_said)
 {
     bool asked = sync->listing_total != 0 || !sync->stat_known;
     listing_count(sync->listing, sync->listing_total, ret_said);
-    ret_said->said_count = sync->stat_known ? sync->listing_total : BELIEF_UNKNOWN;
+    ret_said->said_count = sync->stat_known ? (size_t)sync->listing_total : BELIEF_UNKNOWN;
     ret_said->has_uidl = asked && !sync->made_up_listing;
     ret_said->has_list = asked && !sync->list_refused;
     ret_said->uidl_skipped = sync->bad_uidl_rows_count;
