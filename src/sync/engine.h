@@ -529,6 +529,8 @@ void engine_index_sizes(struct sync *sync);
 void engine_index_top_differs(struct sync *sync);
 /* What was found out about UIDL and TOP. */
 void engine_index_identity(struct sync *sync);
+/* LIST says another size of it, and that it is the same message is not doubted. */
+void engine_index_listed(struct sync *sync, const struct maildrop_message *message);
 /* The message's evidence has been learnt, or forgotten. */
 void engine_index_evidence(struct sync *sync, const struct maildrop_message *message);
 /* Whether a session may begin as pop3_session_assume_pipelining() says. */

@@ -141,13 +141,21 @@ static void forget_all_evidence(struct sync *sync)
     maildrop_snapshot_unref(snapshot);
 }
 
+static void note_proven(struct sync *sync, struct maildrop_message *message)
+{
+    bool was_doubted = maildrop_message_is_doubted(message);
+    maildrop_message_note_proven(message);
+    if (was_doubted)
+        engine_index_listed(sync, message);
+}
+
 static void learn(struct sync *sync, struct maildrop_message *message,
                   const struct evidence *evidence)
 {
     struct evidence old;
     (void)maildrop_message_evidence(message, &old);
     maildrop_message_learn_evidence(message, evidence);
-    maildrop_message_note_proven(message);
+    note_proven(sync, message);
     recent_note(&sync->recent,
                 &(struct recent_message){maildrop_message_id(message), .learnt_evidence = true});
     engine_index_evidence(sync, message);
@@ -187,7 +195,7 @@ enum evidence_verdict engine_read_evidence(struct sync *sync, const struct job *
     if (verdict == EVIDENCE_TOP_IS_NONE || verdict == EVIDENCE_IS_NEW)
         learn(sync, job->message, &read);
     else if (verdict == EVIDENCE_IS_SAME)
-        maildrop_message_note_proven(job->message);
+        note_proven(sync, job->message);
     return verdict;
 }
 

@@ -160,7 +160,7 @@ static void add(struct sync *sync, const struct maildrop_message *message)
         note_result(sync, store_add(sync->store, &row, &failure), &failure);
 }
 
-static void relist(struct sync *sync, const struct maildrop_message *message)
+void engine_index_listed(struct sync *sync, const struct maildrop_message *message)
 {
     struct failure failure;
     if (is_indexed(sync, message))
@@ -207,8 +207,10 @@ void engine_index_changes(struct sync *sync, const struct maildrop_changes *chan
     forget(sync, changes->vanished, changes->vanished_count);
     for (size_t i = 0; i < changes->appeared_count; i++)
         add(sync, changes->appeared[i]);
+    /* The doubt about the others outlives the process, as it came: by the size of before. */
     for (size_t i = 0; i < changes->relisted_count; i++)
-        relist(sync, changes->relisted[i]);
+        if (!maildrop_message_is_doubted(changes->relisted[i]))
+            engine_index_listed(sync, changes->relisted[i]);
     engine_index_flush(sync);
 }
 
