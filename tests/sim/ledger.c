@@ -455,12 +455,25 @@ void ledger_check_report(const struct sync_report *report, bool commit)
 
 /* ---- 3: what was removed stays so ---- */
 
+/* Until it has been asked, it is taken for the one that had its UIDL before and was removed. */
+static bool inherits_wish(uint64_t serial, const struct maildrop_message *message)
+{
+    uint64_t before = sim_server_message(ledger.server, serial)->replaced;
+    for (; before != 0 && !maildrop_message_is_proven(message);
+         before = sim_server_message(ledger.server, before)->replaced)
+        if (wish_of(before)->state == WISH_PENDING || wish_of(before)->is_unsure)
+            return true;
+    return false;
+}
+
 static void check_going(uint64_t serial, const struct maildrop_message *message)
 {
     struct wish *wish = wish_of(serial);
     bool going = maildrop_message_is_going(message);
     check_listed(serial);
     if (going == (wish->state == WISH_PENDING) || !is_there(serial))
+        return;
+    if (going && inherits_wish(serial, message))
         return;
     if (going) {
         if (!wish->is_unsure)

@@ -104,19 +104,32 @@ void shown_check_listing(struct sync *sync, uint32_t session)
 
 /* ---- dates ---- */
 
+static bool has_sent_time(uint64_t serial, int64_t seconds)
+{
+    int64_t own_s;
+    for (const struct sim_sent *sent = sim_server_last_sent(server, serial); sent != NULL;
+         sent = sent->previous)
+        if (mail_header_time(sent->octets, &own_s) && own_s == seconds)
+            return true;
+    return false;
+}
+
 void shown_check_time(uint64_t serial, const struct maildrop_message *message)
 {
-    int64_t seconds, own_s;
+    int64_t seconds;
     /* A UIDL of two rows, one of which has none in the same session, names the wrong one. */
     if (sim_server_fired_count(server, SIM_FAULT_UIDL_TWICE) > 0 &&
         sim_server_fired_count(server, SIM_FAULT_UIDL_EMPTY) > 0)
         return;
     if (!maildrop_message_time(message, &seconds) ||
-        seconds == maildrop_message_first_seen_ns(message) / 1000000000)
+        seconds == maildrop_message_first_seen_ns(message) / 1000000000 ||
+        has_sent_time(serial, seconds))
         return;
-    for (const struct sim_sent *sent = sim_server_last_sent(server, serial); sent != NULL;
-         sent = sent->previous)
-        if (mail_header_time(sent->octets, &own_s) && own_s == seconds)
+    /* Until it has been asked, it is taken for the one that had its UIDL before. */
+    uint64_t before = sim_server_message(server, serial)->replaced;
+    for (; before != 0 && !maildrop_message_is_proven(message);
+         before = sim_server_message(server, before)->replaced)
+        if (has_sent_time(before, seconds))
             return;
     world_finding("4 a date that the message does not have", "serial %" PRIu64 ": %" PRId64, serial,
                   seconds);

@@ -108,6 +108,14 @@ static char *read_extent(struct extent body)
     return octets;
 }
 
+/* What nothing was known to prove it by may have turned out to be the next one by its UIDL. */
+static uint64_t serial_of(const struct user *user)
+{
+    const struct maildrop_message *message = user->request.message;
+    uint64_t serial = maildrop_message_is_proven(message) ? ledger_serial(message) : 0;
+    return serial != 0 ? serial : user->serial;
+}
+
 static void check_body(const struct user *user, struct extent body)
 {
     bool exact;
@@ -116,7 +124,7 @@ static void check_body(const struct user *user, struct extent body)
     if (octets == NULL)
         return; /* EIO, or ESTALE: the bytes may have been erased meanwhile */
     if (user->serial != 0)
-        ledger_check_octets(user->serial, 0, (struct slice){octets, (size_t)body.octets}, true);
+        ledger_check_octets(serial_of(user), 0, (struct slice){octets, (size_t)body.octets}, true);
     uint64_t shown = maildrop_message_octets(user->request.message, &exact);
     if (!exact || shown != body.octets)
         world_finding("4 another size than is shown",
@@ -203,7 +211,7 @@ static void read_stream(struct user *user)
         return;
     sync_stream_note_read(user->stream);
     if (user->serial != 0)
-        ledger_check_octets(user->serial, user->have,
+        ledger_check_octets(serial_of(user), user->have,
                             (struct slice){user->octets + user->have, (size_t)count}, false);
     user->have += (uint64_t)count;
 }
@@ -219,7 +227,8 @@ static bool stream_goes_on(struct user *user)
     read_stream(user);
     if (user->have >= user->wanted) {
         if (user->have == all && user->serial != 0)
-            ledger_check_octets(user->serial, 0, (struct slice){user->octets, (size_t)all}, true);
+            ledger_check_octets(serial_of(user), 0, (struct slice){user->octets, (size_t)all},
+                                true);
         return true;
     }
     user->request.want = SYNC_WANT_OCTETS;
