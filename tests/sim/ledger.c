@@ -26,6 +26,8 @@ struct wish {
     bool is_reported;          /* as deleted */
     bool is_announced;         /* popfs said aloud that it is still there */
     bool is_disowned;          /* popfs said aloud that its UIDL is another one's by its header */
+    bool is_renamed;           /* it ended because the server gave its UIDL to others */
+    struct slice uidl;         /* by which it was wished; of the server's memory */
     uint32_t restored_session; /* whose listing popfs had when it was taken back */
     struct maildrop_message *message; /* of this process; one reference */
 };
@@ -233,7 +235,8 @@ void ledger_removed(uint64_t serial, const struct maildrop_message *message, enu
     set_state(wish, WISH_PENDING);
     wish->outlives = outlives_session(&truth, row);
     wish->is_blurred = row == NULL || !is_plain(row) || shares_uidl(&truth, row);
-    wish->is_reported = wish->is_announced = wish->is_disowned = false;
+    wish->is_reported = wish->is_announced = wish->is_disowned = wish->is_renamed = false;
+    wish->uidl = row == NULL ? (struct slice){0} : row->uidl;
     struct maildrop_message *kept = (struct maildrop_message *)(uintptr_t)message;
     wish->message = maildrop_message_ref(kept);
 }
@@ -458,12 +461,21 @@ void ledger_check_report(const struct sync_report *report, bool commit)
 /* Until it has been asked, it is taken for the one that had its UIDL before and was removed. */
 static bool inherits_wish(uint64_t serial, const struct maildrop_message *message)
 {
-    uint64_t before = sim_server_message(ledger.server, serial)->replaced;
-    for (; before != 0 && !maildrop_message_is_proven(message);
-         before = sim_server_message(ledger.server, before)->replaced)
-        if (wish_of(before)->state == WISH_PENDING || wish_of(before)->is_unsure)
+    for (uint64_t other = 1; other <= serial_count(); other++) {
+        const struct wish *wish = wish_of(other);
+        bool stands = wish->state == WISH_PENDING || wish->is_unsure || wish->is_renamed;
+        if (other != serial && stands && !maildrop_message_is_proven(message) &&
+            sim_server_has_listed(ledger.server, other, maildrop_message_uidl(message)))
             return true;
+    }
     return false;
+}
+
+/* A wish goes by a UIDL, and it has another one now. */
+static bool is_renamed(uint64_t serial, const struct wish *wish)
+{
+    return wish->uidl.len > 0 &&
+           !slice_equal(sim_server_message(ledger.server, serial)->uidl, wish->uidl);
 }
 
 static void check_going(uint64_t serial, const struct maildrop_message *message)
@@ -476,7 +488,7 @@ static void check_going(uint64_t serial, const struct maildrop_message *message)
     if (going && inherits_wish(serial, message))
         return;
     if (going) {
-        if (!wish->is_unsure)
+        if (!wish->is_unsure && !wish->is_renamed)
             world_finding(wish->state == WISH_TAKEN_BACK ? "3 what was taken back is going again"
                                                          : "1 going, and nobody removed it",
                           "serial %" PRIu64, serial);
@@ -487,9 +499,10 @@ static void check_going(uint64_t serial, const struct maildrop_message *message)
     /* The lines that say so may be lost in their turn, if power is cut now. */
     if (wish->is_unsure || was_lied_about(serial))
         take_back(wish);
-    else if (wish->is_blurred || wish->is_disowned)
+    else if (wish->is_blurred || wish->is_disowned || is_renamed(serial, wish)) {
+        wish->is_renamed = is_renamed(serial, wish);
         set_state(wish, WISH_ENDED);
-    else
+    } else
         world_finding("3 a removal is lost", "serial %" PRIu64, serial);
 }
 

@@ -181,6 +181,8 @@ struct sim_session_truth sim_server_session(const struct sim_server *server, uin
 uint32_t sim_session_number(const struct sim_session *session);
 
 /* The last answer to RETR or TOP that sent octets of this message; NULL: none. */
+/* In some session it had this UIDL. */
+bool sim_server_has_listed(const struct sim_server *server, uint64_t serial, struct slice uidl);
 const struct sim_sent *sim_server_last_sent(const struct sim_server *server, uint64_t serial);
 
 /*

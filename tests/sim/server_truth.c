@@ -42,6 +42,17 @@ struct sim_session_truth sim_server_session(const struct sim_server *server, uin
                                       .login_count = session->login_count};
 }
 
+bool sim_server_has_listed(const struct sim_server *server, uint64_t serial, struct slice uidl)
+{
+    for (uint32_t number = 1; number <= sim_server_session_count(server); number++) {
+        struct sim_session_truth truth = sim_server_session(server, number);
+        for (size_t i = 0; i < truth.row_count; i++)
+            if (truth.rows[i].serial == serial && slice_equal(truth.rows[i].uidl, uidl))
+                return true;
+    }
+    return false;
+}
+
 const struct sim_sent *sim_server_last_sent(const struct sim_server *server, uint64_t serial)
 {
     const struct message *message = server_message(server, serial);

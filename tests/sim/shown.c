@@ -126,10 +126,10 @@ void shown_check_time(uint64_t serial, const struct maildrop_message *message)
         has_sent_time(serial, seconds))
         return;
     /* Until it has been asked, it is taken for the one that had its UIDL before. */
-    uint64_t before = sim_server_message(server, serial)->replaced;
-    for (; before != 0 && !maildrop_message_is_proven(message);
-         before = sim_server_message(server, before)->replaced)
-        if (has_sent_time(before, seconds))
+    size_t count = maildrop_message_is_proven(message) ? 0 : sim_server_message_count(server);
+    for (uint64_t before = 1; before <= count; before++)
+        if (sim_server_has_listed(server, before, maildrop_message_uidl(message)) &&
+            has_sent_time(before, seconds))
             return;
     world_finding("4 a date that the message does not have", "serial %" PRIu64 ": %" PRId64, serial,
                   seconds);
