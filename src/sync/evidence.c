@@ -15,8 +15,9 @@ enum evidence_verdict evidence_judge(const struct evidence_view *view)
 {
     if (!view->is_read || (!view->by_retr && !view->has_top))
         return EVIDENCE_SAYS_NOTHING;
+    /* What is learnt now would prove a wish of before about whatever has its UIDL now. */
     if (!view->is_known)
-        return EVIDENCE_IS_NEW;
+        return view->is_wished_before ? EVIDENCE_SAYS_NOTHING : EVIDENCE_IS_NEW;
     if (view->is_equal)
         return EVIDENCE_IS_SAME;
     if (view->is_proven)

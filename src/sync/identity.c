@@ -45,7 +45,8 @@ bool engine_wants_evidence(const struct sync *sync, const struct maildrop_messag
         return false;
     /* Missing evidence is fetched while the session lasts that saw the removal. */
     if (maildrop_message_is_going(message))
-        return !has_evidence(message) || engine_need_of(message) == EVIDENCE_NEEDED;
+        return engine_need_of(message) == EVIDENCE_NEEDED ||
+               (maildrop_message_is_wished_here(message) && !has_evidence(message));
     if (maildrop_message_is_proven(message))
         return false;
     /* Twins were told apart by their order alone so far. */
@@ -184,6 +185,8 @@ enum evidence_verdict engine_read_evidence(struct sync *sync, const struct job *
         .is_equal = evidence_is_equal(&known, &read),
         .known_by_retr = is_by_retr(&known),
         .is_proven = maildrop_message_is_proven(job->message),
+        .is_wished_before = maildrop_message_is_going(job->message) &&
+                            !maildrop_message_is_wished_here(job->message),
         .by_retr = by_retr,
         .has_top = top_proves(sync) && !job->is_last_word,
         .came_alone = job->is_alone,

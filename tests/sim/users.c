@@ -112,7 +112,10 @@ static char *read_extent(struct extent body)
 static uint64_t serial_of(const struct user *user)
 {
     const struct maildrop_message *message = user->request.message;
-    uint64_t serial = maildrop_message_is_proven(message) ? ledger_serial(message) : 0;
+    struct evidence evidence;
+    bool is_next =
+        maildrop_message_is_proven(message) || !maildrop_message_evidence(message, &evidence);
+    uint64_t serial = is_next && !maildrop_message_is_gone(message) ? ledger_serial(message) : 0;
     return serial != 0 ? serial : user->serial;
 }
 
