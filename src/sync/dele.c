@@ -225,7 +225,7 @@ void engine_commit_note_break(struct sync *sync, const struct failure *failure)
         return;
     struct isolate_break how = {.taken_count = commit->taken_count,
                                 .at_quit = at_quit,
-                                .pipelined = sync->jobs.in_flight.count > 1};
+                                .pipelined = engine_has_pipelined(sync)};
     commit->broke = true;
     commit->last = *failure;
     isolate_note_break(&commit->isolate, &how);

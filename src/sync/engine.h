@@ -245,6 +245,7 @@ struct sync {
     size_t careful_count; /* answers to take one at a time, after a link broke with several owed */
     unsigned pipeline_losses;   /* links in a row that broke with several owed, and few answered */
     size_t pipelined_count;     /* answers of this session that came while another was owed */
+    bool last_was_pipelined;    /* the last command was issued while another was owed */
     bool pipeline_off;          /* for the rest of the mount */
     bool pipelining_known;      /* the last session's CAPA had all that a listing in one go needs */
     enum pop3_auth login_known; /* that the next session may expect; AUTO: it waits for CAPA */
@@ -347,6 +348,8 @@ struct sync {
 enum fault engine_issue(struct sync *sync, int64_t now_ms, struct failure *ret_failure);
 /* Asks for `job` now; it is in flight when this returns FAULT_NONE. */
 enum fault engine_ask(struct sync *sync, struct job *job, int64_t now_ms);
+/* What is owed was asked for in a pipeline, of which one answer may be left. */
+bool engine_has_pipelined(const struct sync *sync);
 /* 0 if the message is not in this session's listing. */
 uint32_t engine_msgnum(const struct sync *sync, const struct maildrop_message *message);
 bool engine_has_top(const struct sync *sync);

@@ -90,7 +90,14 @@ enum fault engine_ask(struct sync *sync, struct job *job, int64_t now_ms)
         return fault;
     jobs_set_in_flight(&sync->jobs, job, estimate_octets(sync, job));
     sync->sole_issued_ms = sole ? now_ms : -1;
+    sync->last_was_pipelined = !sole;
     return FAULT_NONE;
+}
+
+bool engine_has_pipelined(const struct sync *sync)
+{
+    size_t owed_count = sync->jobs.in_flight.count;
+    return owed_count > 1 || (owed_count == 1 && sync->last_was_pipelined);
 }
 
 struct job *engine_body_job(struct sync *sync, struct maildrop_message *message,

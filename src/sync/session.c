@@ -415,7 +415,7 @@ static void judge_pipelining(struct sync *sync, enum fault fault)
     sync->careful_count = 0;
     bool had_session =
         sync->session_phase == SESSION_ONLINE || sync->session_phase == SESSION_QUITTING;
-    if (!had_session || owed_count < 2 || first->kind == JOB_DELE)
+    if (!had_session || !engine_has_pipelined(sync) || first->kind == JOB_DELE)
         return; /* of a DELE that is bad in itself the commit judges */
     sync->careful_count = owed_count < CAREFUL_MAX ? owed_count : CAREFUL_MAX;
     if (fault == FAULT_BUSY)
