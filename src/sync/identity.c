@@ -52,6 +52,10 @@ bool engine_wants_evidence(const struct sync *sync, const struct maildrop_messag
     /* Twins were told apart by their order alone so far. */
     if (!maildrop_message_is_unique(message))
         return maildrop_message_is_doubted(message);
+    /* Where LIST counts as right, another size is reason enough: ls and rsync may see it before
+     * anybody opens the message. */
+    if (maildrop_message_is_doubted(message) && sync->lies_count == 0)
+        return true;
     return atomic_load(&sync->uidl_is_reused) && engine_has_body_probably(sync, message);
 }
 

@@ -71,9 +71,9 @@ class World:
             self._add(f"m{self.number:05}")
 
     def _add(self, name):
-        mail = mailbox.plain(name, b"x" * self.random.randrange(1, 4000) + b"\r\n", subject=f"Message {name}")
+        mail = mailbox.plain(name, b"x" * self.random.randrange(1, 4000) + b"\r\n", subject=f"Message {name} of {len(self.born)}")
         while (mail.name, len(mail.data)) in self.born:
-            mail = mailbox.plain(name, mail.data.partition(b"\r\n\r\n")[2] + b"y\r\n", subject=f"Message {name}")
+            mail = mailbox.plain(name, mail.data.partition(b"\r\n\r\n")[2] + b"y\r\n", subject=f"Message {name} of {len(self.born)}")
         self.born[mail.name, len(mail.data)] = mail.data
         self.script.messages = [*self.script.messages, mail]
 
@@ -214,6 +214,13 @@ class World:
     def shown(self, folder):
         return {(name[:-4], os.stat(folder / name).st_size) for name in names(folder)}
 
+    def is_right(self):
+        """A UIDL may name another message: popfs has to read its header first."""
+        held, trash = self.held(), self.shown(self.mount.path / ".popfs/trash")
+        with self.lock:
+            wished = (self.wished & held) - self.doubtful
+        return trash - self.doubtful == wished and self.shown(self.mount.path) == held - trash
+
     def look(self):
         self.join()
         self.heal()
@@ -222,6 +229,7 @@ class World:
             self.is_late = False
         wait_until("a listing", self.refreshed, ANSWER_S)
         assert not self.wrong, self.wrong
+        wait_until("what the server holds", self.is_right, ANSWER_S)
         held = self.held()
         trash = self.shown(self.mount.path / ".popfs/trash")
         with self.lock:
