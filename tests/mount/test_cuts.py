@@ -49,6 +49,15 @@ class Fault:
     pipeline: str
 
 
+def has_header(path):
+    """stat waits for the date, and so for the header."""
+    try:
+        os.stat(path)
+    except OSError:
+        return False
+    return True
+
+
 class Sessions:
     """Those over one transport."""
 
@@ -101,6 +110,8 @@ class Sessions:
         assert (mount.path / ".popfs/status").read_bytes()
         # Twenty, and two for a moment while a connection is made.
         wait_until("no descriptor too many", lambda: len(os.listdir(f"/proc/{mount.pid}/fd")) <= 22)
+        if healed:  # its header proves in a later session which message is meant
+            wait_until("its header", lambda: has_header(mount.path / "goner.eml"))
         os.unlink(mount.path / "goner.eml")
 
     def judge(self, mount, server, healed):
