@@ -302,7 +302,7 @@ def hammer(mount, mails, removed, end, seed, wrong, counts):
             elif deed < 0.1:
                 os.stat(path)
             elif deed < 0.12 and len(removed) < 60:
-                os.stat(path)  # its header has come, and proves in a later session which message is meant
+                path.read_bytes()  # what has been read can be proven in a later session to be what is meant
                 removed.append(mail.name)
                 os.unlink(path)
             else:
