@@ -94,11 +94,12 @@ static size_t bearable_count(const struct commit *commit, int64_t now_ms)
 static bool must_wait(const struct sync *sync, int64_t now_ms)
 {
     const struct commit *commit = &sync->commit;
-    size_t owed_count = sync->jobs.in_flight.count;
-    if (owed_count == 0 || !link_may_issue(sync->link))
+    if (sync->jobs.in_flight.count == 0 || !link_may_issue(sync->link))
         return !link_may_issue(sync->link);
     if (commit->asked_count == 0)
         return commit->isolate.careful || sync->phase == ENGINE_SERVE;
+    /* Headers that are owed in front of the DELEs say nothing about the pace of DELE. */
+    size_t owed_count = commit->asked_count - commit->answered_count;
     return commit->isolate.careful || owed_count >= bearable_count(commit, now_ms);
 }
 
