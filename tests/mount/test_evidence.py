@@ -73,13 +73,19 @@ def test_a_removal_is_not_carried_out_on_the_message_that_has_its_uidl_now(serve
     assert server.commands("DELE") == []
 
 
-def test_a_removal_of_an_earlier_mount_is_not_carried_out_on_another_message(serve, on_script):
+def killed_with_a_removal(serve, on_script):
+    """The server of a mount that was killed right after the removal of its first message, whose header is in the index."""
     server = serve(Script(SIX))
     with on_script(server, "refresh=0", expect_exit=None) as mount:
         os.stat(mount.path / "m00001.eml")
         time.sleep(INDEX_S)
         os.unlink(mount.path / "m00001.eml")
         kill(mount)
+    return server
+
+
+def test_a_removal_of_an_earlier_mount_is_not_carried_out_on_another_message(serve, on_script):
+    server = killed_with_a_removal(serve, on_script)
     server.script.messages = [OTHER, *SIX[1:]]
     with on_script(server, "refresh=0") as mount:
         read_other(mount)
@@ -88,12 +94,7 @@ def test_a_removal_of_an_earlier_mount_is_not_carried_out_on_another_message(ser
 
 
 def test_a_removal_of_an_earlier_mount_is_proven_and_carried_out(serve, on_script):
-    server = serve(Script(SIX))
-    with on_script(server, "refresh=0", expect_exit=None) as mount:
-        os.stat(mount.path / "m00001.eml")
-        time.sleep(INDEX_S)
-        os.unlink(mount.path / "m00001.eml")
-        kill(mount)
+    server = killed_with_a_removal(serve, on_script)
     server.script.messages = list(reversed(SIX))
     with on_script(server, "refresh=0"):
         pass
