@@ -8,6 +8,7 @@
  *     answer.c   what comes back: which answer it is, and listings
  *     receive.c  bodies and headers as they arrive
  *     session.c  logging in, losing the link, back-off
+ *     listed.c   asking for the listing, and taking it in
  *     doubt.c    whether a listing is believed
  *     upkeep.c   ending a session: new mail, idleness, the end
  *     commit.c   DELE and QUIT
@@ -476,17 +477,11 @@ void engine_stream_detach(struct sync *sync);
 void engine_streams_reap(struct sync *sync, bool all);
 
 /* ---- session.c ---- */
-/* The first listing is complete, or `failure` (may be NULL) says why there is none. */
-void engine_start_is_over(struct sync *sync, const struct failure *failure);
 /* Starts to connect if somebody wants a session and the back-off allows it. */
 void engine_connect(struct sync *sync, int64_t now_ms);
 /* Has the link log in and list together with its CAPAs, if what is known of the server allows it.
  */
 void engine_anticipate(struct sync *sync);
-/* The login succeeded: asks for the listing. */
-enum fault engine_list(struct sync *sync, int64_t now_ms);
-/* Both listings have come. */
-enum fault engine_listed(struct sync *sync, int64_t now_ms, struct failure *ret_failure);
 /* The server breaks a session in which several commands are owed: it is asked for one at a time. */
 void engine_pipelining_is_to_blame(struct sync *sync);
 /* The session is no more. */
@@ -502,8 +497,19 @@ void engine_link_close(struct sync *sync);
 /* No date can be had for this message: when it was first seen must do, for good or for this mount.
  */
 void engine_no_date(struct sync *sync, struct maildrop_message *message, bool for_good);
-/* The count of those that were to go. */
+
+/* ---- listed.c ---- */
+/* The login succeeded: asks for the listing. */
+enum fault engine_list(struct sync *sync, int64_t now_ms);
+/* UIDL and LIST have come: takes them in, if they are believed. */
+enum fault engine_listed(struct sync *sync, int64_t now_ms, struct failure *ret_failure);
+/* The first listing is complete, or `failure` (may be NULL) says why there is none. */
+void engine_start_is_over(struct sync *sync, const struct failure *failure);
+/* Counts off the pending removals among what has vanished. */
 void engine_note_vanished(struct sync *sync, const struct maildrop_changes *changes);
+/* True if messages are known by their UIDLs. A session without UIDL would make new ones of them
+ * all, and of what is to be deleted. */
+bool engine_knows_messages(const struct sync *sync);
 
 /* ---- upkeep.c ---- */
 /* True when what nobody waits for is to be held back; *ret_completely: everything is. */
