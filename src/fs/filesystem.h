@@ -31,6 +31,13 @@ struct open_message;
 
 enum { PARKED_BUCKET_COUNT = 256 };
 
+/* Whether the kernel is told of changes: see gate.c. */
+enum fs_notify {
+    FS_NOTIFY_NOT_YET,
+    FS_NOTIFY_ON,
+    FS_NOTIFY_OVER,
+};
+
 struct fs {
     /* Never change after fs_create(). */
     struct sync *sync;
@@ -69,7 +76,7 @@ struct fs {
     /* The gate: see gate.c. */
     pthread_cond_t gate_opened;
     size_t gate_users_count;
-    bool gate_closing;
+    enum fs_notify notify;
     bool gate_shut;
 };
 
@@ -102,8 +109,10 @@ void fs_root_touch(struct fs *fs);
 /* Around a reply from the sync thread. */
 void gate_enter(struct fs *fs);
 void gate_leave(struct fs *fs);
-/* Around a notification: false, and not entered, when the file system is being unmounted. */
+/* Around a notification: false, and not entered, before gate_begin() and after gate_close(). */
 bool gate_enter_to_notify(struct fs *fs);
+/* The kernel has said FUSE_INIT: notifications begin, unless gate_close() was called before. */
+void gate_begin(struct fs *fs);
 /* No notification begins any more. */
 void gate_close(struct fs *fs);
 /* True: nobody is inside, and whoever comes waits until gate_open(). */

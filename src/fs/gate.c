@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
+ * Until the kernel has said FUSE_INIT nothing is told to it: it remembers nothing yet, and the sync
+ * thread would use the descriptor while libfuse makes it.
+ *
  * The gate keeps the sync thread off the session's descriptor while fs_unmount() closes it: the
  * number would be given to the next socket that is opened, and a late reply would be written to the
  * server.
@@ -29,17 +32,25 @@ void gate_leave(struct fs *fs)
 bool gate_enter_to_notify(struct fs *fs)
 {
     pthread_mutex_lock(&fs->lock);
-    bool entered = !fs->gate_closing;
+    bool entered = fs->notify == FS_NOTIFY_ON;
     if (entered)
         fs->gate_users_count++;
     pthread_mutex_unlock(&fs->lock);
     return entered;
 }
 
+void gate_begin(struct fs *fs)
+{
+    pthread_mutex_lock(&fs->lock);
+    if (fs->notify == FS_NOTIFY_NOT_YET)
+        fs->notify = FS_NOTIFY_ON;
+    pthread_mutex_unlock(&fs->lock);
+}
+
 void gate_close(struct fs *fs)
 {
     pthread_mutex_lock(&fs->lock);
-    fs->gate_closing = true;
+    fs->notify = FS_NOTIFY_OVER;
     pthread_mutex_unlock(&fs->lock);
 }
 

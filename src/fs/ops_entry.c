@@ -22,7 +22,7 @@ enum {
 
 void ops_init(void *userdata, struct fuse_conn_info *conn)
 {
-    const struct fs *fs = userdata;
+    struct fs *fs = userdata;
     conn->max_background = BACKGROUND_COUNT_MAX;
     /* A wait for a page that the kernel asked for in the background cannot be interrupted. */
     conn->want &= ~(unsigned)FUSE_CAP_ASYNC_READ;
@@ -32,6 +32,7 @@ void ops_init(void *userdata, struct fuse_conn_info *conn)
     /* libfuse ends the session if the option of the mount and this differ. */
     if (fs->max_read > 0)
         conn->max_read = fs->max_read;
+    gate_begin(fs);
 }
 
 /* ---- LOOKUP and FORGET ---- */

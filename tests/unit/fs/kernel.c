@@ -30,7 +30,7 @@ static ssize_t socket_read(int descriptor, void *buffer, size_t octets, void *us
     return -1;
 }
 
-static void say_init(struct kernel *kernel)
+void kernel_say_init(struct kernel *kernel)
 {
     static struct reply reply;
     const struct fuse_init_in init = {
@@ -68,6 +68,12 @@ void kernel_init(struct kernel *kernel, struct sync *sync, bool read_only)
 void kernel_init_with(struct kernel *kernel, struct sync *sync, bool read_only,
                       enum fs_control control)
 {
+    kernel_open(kernel, sync, read_only, control);
+    kernel_say_init(kernel);
+}
+
+void kernel_open(struct kernel *kernel, struct sync *sync, bool read_only, enum fs_control control)
+{
     static const struct fuse_custom_io io = {.writev = socket_write, .read = socket_read};
     const struct fs_options options = {.mountpoint = "/nonexistent",
                                        .source = "test",
@@ -88,7 +94,6 @@ void kernel_init_with(struct kernel *kernel, struct sync *sync, bool read_only,
         fail_msg("%s", failure.text);
     begin_to_watch(&kernel->fs->mountwatch);
     assert_int_equal(fuse_session_custom_io(kernel->fs->session, &io, pair[1]), 0);
-    say_init(kernel);
 }
 
 void kernel_done(struct kernel *kernel)

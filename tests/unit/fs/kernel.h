@@ -24,6 +24,9 @@ struct kernel {
 void kernel_init(struct kernel *kernel, struct sync *sync, bool read_only);
 void kernel_init_with(struct kernel *kernel, struct sync *sync, bool read_only,
                       enum fs_control control);
+/* The two halves of it: a mount that the kernel has not spoken to, and FUSE_INIT. */
+void kernel_open(struct kernel *kernel, struct sync *sync, bool read_only, enum fs_control control);
+void kernel_say_init(struct kernel *kernel);
 void kernel_done(struct kernel *kernel);
 
 struct reply {

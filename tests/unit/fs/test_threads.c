@@ -153,9 +153,29 @@ static void every_request_is_answered_once_whatever_comes_in_between(void **stat
     close(serving.stop);
 }
 
+/* The sync thread would use the descriptor of the device while the other thread still opens it. */
+static void nothing_is_told_to_the_kernel_before_it_has_said_init_nor_after_the_end(void **state)
+{
+    (void)state;
+    struct kernel kernel;
+    struct sync *sync = fake_sync_new();
+    fake_sync_list(sync, NULL, 0);
+    kernel_open(&kernel, sync, false, FS_CONTROL_HIDDEN);
+    assert_false(gate_enter_to_notify(kernel.fs));
+    kernel_say_init(&kernel);
+    assert_true(gate_enter_to_notify(kernel.fs));
+    gate_leave(kernel.fs);
+    gate_close(kernel.fs);
+    gate_begin(kernel.fs);
+    assert_false(gate_enter_to_notify(kernel.fs));
+    kernel_done(&kernel);
+    fake_sync_free(sync);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nothing_is_told_to_the_kernel_before_it_has_said_init_nor_after_the_end),
         cmocka_unit_test(every_request_is_answered_once_whatever_comes_in_between),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
