@@ -10,16 +10,29 @@
 #include "popfs/base.h"
 
 enum {
-    /* How much of a header is looked at; the longest seen in the wild is below 64 KiB. */
+    /* How much of a header is looked at as it is; the longest seen in the wild is below 64 KiB. */
     MAIL_HEADER_OCTETS_MAX = 262144,
+    /* How much of one field is looked at. */
+    MAIL_FIELD_OCTETS_MAX = 4096,
+    /* With the first of each field that matters behind that, see mail_field_index(). */
+    MAIL_FIELDS = 5,
+    MAIL_FIELD_NAME_OCTETS_MAX = 9, /* of the longest of their names, with the colon */
+    MAIL_HEADER_KEPT_MAX = MAIL_HEADER_OCTETS_MAX + MAIL_FIELDS * (MAIL_FIELD_OCTETS_MAX + 2),
     /* How much of a header is evidence: Maillennium ends TOP after 64 KiB, and RETR goes on. */
     MAIL_EVIDENCE_OCTETS_MAX = 49152,
 };
 
 /*
- * The time of the Date field, else of the topmost (newest) Received field, in seconds of the epoch.
- * `header` may go on into the body and may be cut anywhere. False if neither is there or makes
- * sense (before 1970 or after 9999).
+ * What a date must be within: the year 1902, with which 32-bit times and file systems begin, and
+ * the last second that fits into 32 bits without a sign, in February 2106.
+ */
+#define MAIL_TIME_MIN_S INT64_C(-2145916800)
+#define MAIL_TIME_MAX_S INT64_C(4294967295)
+
+/*
+ * The time of the first Date field that makes sense, else of the topmost (newest) Received field,
+ * in seconds of the epoch. `header` may go on into the body and may be cut anywhere. False if
+ * neither is there or lies within MAIL_TIME_MIN_S to MAIL_TIME_MAX_S.
  */
 bool mail_header_time(struct slice header, int64_t *ret_seconds);
 
@@ -34,6 +47,12 @@ bool mail_header_summary(struct slice header, size_t octets_max, struct buffer *
  * addresses stay in it. The same bounds hold. False for want of memory. */
 bool mail_header_text(struct slice header, struct slice name, size_t octets_max,
                       struct buffer *ret_text);
+
+/*
+ * Which of the fields that are read of any header `line` starts: Date, From, Received, Subject and
+ * To are 0 to MAIL_FIELDS - 1; -1 if none of them. MAIL_FIELD_NAME_OCTETS_MAX octets of it do.
+ */
+int mail_field_index(struct slice line);
 
 /*
  * Evidence of the message: a digest of its first Message-ID, Date, From and Subject or, without a

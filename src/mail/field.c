@@ -9,9 +9,19 @@
 
 struct slice field_header(struct slice header)
 {
-    if (header.len > MAIL_HEADER_OCTETS_MAX)
-        header.len = MAIL_HEADER_OCTETS_MAX;
+    if (header.len > MAIL_HEADER_KEPT_MAX)
+        header.len = MAIL_HEADER_KEPT_MAX;
     return header;
+}
+
+int mail_field_index(struct slice line)
+{
+    static const char *const names[MAIL_FIELDS] = {
+        "date:", "from:", "received:", "subject:", "to:"};
+    for (int i = 0; i < MAIL_FIELDS; i++)
+        if (slice_has_prefix_nocase(line, slice_from_string(names[i])))
+            return i;
+    return -1;
 }
 
 static bool take_line(struct slice *rest, struct slice *ret_line)

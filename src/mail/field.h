@@ -7,10 +7,10 @@
 #include "popfs/mail.h"
 
 enum {
-    FIELD_OCTETS_MAX = 4097, /* looked at of one field, with the NUL behind it */
+    FIELD_OCTETS_MAX = MAIL_FIELD_OCTETS_MAX + 1, /* with the NUL behind it */
 };
 
-/* At most MAIL_HEADER_OCTETS_MAX of it. */
+/* At most MAIL_HEADER_KEPT_MAX of it. */
 struct slice field_header(struct slice header);
 /*
  * Takes one line off the front; without CR and LF in *ret_line. False where the header ends. The

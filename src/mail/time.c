@@ -1,24 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* When a message was written. GMime reads the dates. */
+/* When a message was written. */
+#include "date.h"
 #include "field.h"
 
-#include <gmime/gmime.h>
 #include <string.h>
-
-#define TIME_MAX_S 253402300799 /* the end of the year 9999 */
-
-static bool date_parse(const char *text, int64_t *ret_seconds)
-{
-    GDateTime *date = g_mime_utils_header_decode_date(text);
-    if (date == NULL)
-        return false;
-    int64_t seconds = g_date_time_to_unix(date);
-    g_date_time_unref(date);
-    if (seconds < 0 || seconds > TIME_MAX_S)
-        return false;
-    *ret_seconds = seconds;
-    return true;
-}
 
 /* Received: from … by …; date (RFC 5321, 4.4): the date follows the last semicolon. */
 static bool received_parse(const char *text, int64_t *ret_seconds)

@@ -309,6 +309,16 @@ def test_an_unasked_temporary_error_shifts_no_date(line, count, serve, on_script
         assert seconds_of(mount, mails) == truth
 
 
+def test_a_date_behind_a_header_of_hundreds_of_kilobytes_counts(serve, on_script):
+    filler = b"X-Filler: 0123456789\r\n" * 15000
+    date = b"Date: Sun, 22 Nov 2026 15:30:00 +02:00\r\n"
+    mails = [mailbox.Mail("long", b"Subject: x\r\n" + filler + date + b"\r\nbody\r\n"), mailbox.plain("short")]
+    server = serve(Script(messages=mails))
+    with on_script(server) as mount:
+        assert seconds_of(mount, mails) == {"long": 1795354200, "short": 1793697630}
+    assert server.commands("RETR") == []
+
+
 def test_a_temporary_error_makes_popfs_ask_again_for_what_came_before_it_in_the_pipe(serve, on_script):
     mails = mailbox.many(6, octets=3000)
     server = serve(Script(messages=mails, unasked={"RETR": (4, TEMPORARY[0])}))

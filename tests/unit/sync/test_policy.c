@@ -454,6 +454,81 @@ static void a_header_without_end_is_cut(void **state)
     header_done(&header);
 }
 
+/* A header of `octets` before `last`, fed in pieces of `piece`. */
+static void feed_long_header(struct header *header, size_t octets, const char *last, size_t piece)
+{
+    struct buffer text = {0};
+    while (text.len + 100 < octets)
+        assert_true(buffer_append_string(&text, "X-Filler: 0123456789\r\n"));
+    assert_true(buffer_append_string(&text, "X-Last: "));
+    while (text.len + 2 < octets)
+        assert_true(buffer_append_string(&text, "x"));
+    assert_true(buffer_append_string(&text, "\r\n") && buffer_append_string(&text, last));
+    for (size_t at = 0; at < text.len; at += piece)
+        header_feed(header,
+                    (struct slice){text.data + at, text.len - at < piece ? text.len - at : piece});
+    buffer_done(&text);
+}
+
+static void the_fields_that_are_read_come_though_they_lie_behind_the_bound(void **state)
+{
+    (void)state;
+    static const char last[] = "DATE: Sun, 22 Nov 2026\r\n 14:30:00 +0100\r\nX-Filler: y\r\n z\r\n"
+                               "Subject: one\r\nSubject: two\r\n\r\nFrom: body\r\n";
+    const size_t pieces[] = {1, 7, 1000, 1000000};
+    /* The bound lies in front of the field, behind it, and at each octet between. */
+    for (size_t before = 0; before < sizeof(last); before++) {
+        for (size_t p = before % 16 == 0 ? 0 : 2; p < 4; p++) {
+            struct header header = {0};
+            feed_long_header(&header, MAIL_HEADER_OCTETS_MAX - before, last, pieces[p]);
+            assert_true(header.complete && !header.is_cut);
+            int64_t seconds = 0;
+            assert_true(mail_header_time(buffer_slice(&header.bytes), &seconds));
+            assert_int_equal(seconds, 1795354200);
+            struct buffer subject = {0};
+            struct buffer from = {0};
+            assert_true(mail_header_summary(buffer_slice(&header.bytes), 100, &from, &subject));
+            assert_true(slice_equal(buffer_slice(&subject), SLICE_LITERAL("one")));
+            assert_int_equal(from.len, 0);
+            buffer_done(&subject);
+            buffer_done(&from);
+            header_done(&header);
+        }
+    }
+}
+
+static void a_date_is_found_however_far_behind_the_bound_it_lies(void **state)
+{
+    (void)state;
+    struct header header = {0};
+    feed_long_header(&header, 4 * MAIL_HEADER_OCTETS_MAX,
+                     "Date: Sun, 22 Nov 2026 14:30:00 +0100\r\n\r\n", 4096);
+    int64_t seconds = 0;
+    assert_true(mail_header_time(buffer_slice(&header.bytes), &seconds));
+    assert_int_equal(seconds, 1795354200);
+    assert_true(header.bytes.len <= MAIL_HEADER_KEPT_MAX);
+    header_done(&header);
+}
+
+static void what_is_kept_behind_the_bound_has_a_bound(void **state)
+{
+    (void)state;
+    static const char *const fields[] = {
+        "Subject: ", "From: ", "To: ", "Received: ", "Date: ", " ", "x"};
+    struct header header = {0};
+    feed_long_header(&header, MAIL_HEADER_OCTETS_MAX + 1000, "", 4096);
+    for (size_t f = 0; f < 10 * sizeof(fields) / sizeof(fields[0]); f++) {
+        struct slice start = slice_from_string(fields[f % (sizeof(fields) / sizeof(fields[0]))]);
+        header_feed(&header, start);
+        for (size_t i = 0; i < 10000; i++)
+            header_feed(&header, SLICE_LITERAL("xyz"));
+        header_feed(&header, SLICE_LITERAL("\n"));
+    }
+    assert_true(header.bytes.len <= MAIL_HEADER_KEPT_MAX);
+    assert_true(header.bytes.len > MAIL_HEADER_OCTETS_MAX + 5 * 4000);
+    header_done(&header);
+}
+
 #define CRAWL(name) cmocka_unit_test_setup_teardown(name, crawl_set_up, crawl_tear_down)
 
 int main(void)
@@ -484,6 +559,9 @@ int main(void)
         cmocka_unit_test(without_uidl_the_numbers_of_list_are_names),
         cmocka_unit_test(a_header_ends_at_the_empty_line_at_every_split),
         cmocka_unit_test(a_header_without_end_is_cut),
+        cmocka_unit_test(the_fields_that_are_read_come_though_they_lie_behind_the_bound),
+        cmocka_unit_test(a_date_is_found_however_far_behind_the_bound_it_lies),
+        cmocka_unit_test(what_is_kept_behind_the_bound_has_a_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
