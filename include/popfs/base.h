@@ -116,6 +116,14 @@ enum fault failure_set(struct failure *ret, enum fault fault, const char *format
  * is harmless on a terminal; cut at the end if it is too long. Always terminated. Returns `out`.
  */
 const char *text_escape(struct slice text, char *out, size_t capacity);
+/* The same for what the user or root wrote, such as a path: UTF-8 stays as it is, but for what
+ * text_is_harmless() refuses. */
+const char *text_show(struct slice text, char *out, size_t capacity);
+
+/* Octets of the character at the front; 0 if it is not UTF-8 (RFC 3629, 4). */
+size_t text_character(struct slice text, uint32_t *ret_code);
+/* No control character (C0 or C1), and none that is not seen or turns the direction of text. */
+bool text_is_harmless(uint32_t code);
 
 /* ---- secrets, digests, hashes ---- */
 

@@ -120,7 +120,7 @@ static enum fault check_mountpoint(const char *path, struct failure *ret_failure
     struct stat status;
     struct statfs file_system;
     char shown[200];
-    text_escape(slice_from_string(path), shown, sizeof(shown));
+    text_show(slice_from_string(path), shown, sizeof(shown));
     /* statfs() as well: stat() of a dead mount may be answered from the kernel's cache. */
     if (stat(path, &status) != 0 || statfs(path, &file_system) != 0) {
         if (errno == ENOTCONN)

@@ -266,6 +266,10 @@ static enum fault set_option(struct options *options, const char *word, struct f
     const char *value = word[name.len] == '=' ? word + name.len + 1 : NULL;
     const struct option_row *row = find_row(name);
     char shown[80];
+    if (strcmp(word, "remount") == 0)
+        return failure_set(ret_failure, FAULT_REFUSED,
+                           "popfs cannot change a mount: unmount and mount again, or for ro and rw "
+                           "alone use mount -i -o remount,ro MOUNTPOINT");
     if (row == NULL)
         return failure_set(ret_failure, FAULT_REFUSED, "unknown option '%s'",
                            text_escape(name, shown, sizeof(shown)));

@@ -308,11 +308,16 @@ void ops_statfs(fuse_req_t req, fuse_ino_t ino)
     struct fs *fs = fuse_req_userdata(req);
     struct sync_status status;
     sync_status(fs->sync, &status);
+    uint64_t blocks = (status.message_octets + STATFS_BLOCK_OCTETS - 1) / STATFS_BLOCK_OCTETS;
+    /* Nothing can be written here. If nothing were free, either, df would say 100 %, at which
+     * whoever watches disks gives the alarm. */
     const struct statvfs statvfs = {
         .f_bsize = STATFS_BLOCK_OCTETS,
         .f_frsize = STATFS_BLOCK_OCTETS,
-        .f_blocks = (status.message_octets + STATFS_BLOCK_OCTETS - 1) / STATFS_BLOCK_OCTETS,
+        .f_blocks = blocks,
+        .f_bfree = blocks,
         .f_files = status.message_count,
+        .f_ffree = status.message_count,
         .f_namemax = NAME_OCTETS_MAX,
     };
     fuse_reply_statfs(req, &statvfs);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * .popfs/status.json (RFC 8259). Every text is escaped here, whatever was done to it before, so
- * that none can end its string early: UTF-8 stays as it is, and a byte that is none becomes \u00XX.
+ * that none can end its string early: UTF-8 stays as it is, but for control and bidirectional
+ * characters, which become \uXXXX; a byte that is none becomes \u00XX.
  */
 #include "names.h"
 #include "status.h"
@@ -10,49 +11,28 @@
 
 /* ---- values ---- */
 
-/* How many bytes of a well-formed character (RFC 3629) `text` begins with; 0: of none. */
-static size_t utf8_len(const char *text)
+static bool json_character(struct buffer *content, struct slice text, size_t octets, uint32_t code)
 {
-    const unsigned char *c = (const unsigned char *)text;
-    /* By the first byte: the bounds of the second and the number of bytes. */
-    static const struct {
-        unsigned char first, last, low, high;
-        size_t len;
-    } forms[] = {
-        {0x00, 0x7f, 0x00, 0xff, 1}, {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
-        {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
-        {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
-    };
-    size_t i = 0;
-    while (i < sizeof(forms) / sizeof(forms[0]) && (c[0] < forms[i].first || c[0] > forms[i].last))
-        i++;
-    if (i == sizeof(forms) / sizeof(forms[0]))
-        return 0;
-    for (size_t at = 1; at < forms[i].len; at++)
-        if (c[at] < (at == 1 ? forms[i].low : 0x80) || c[at] > (at == 1 ? forms[i].high : 0xbf))
-            return 0;
-    return forms[i].len;
-}
-
-static bool json_character(struct buffer *content, const char *at, size_t len)
-{
-    unsigned char c = (unsigned char)*at;
-    if (c == '"' || c == '\\')
-        return buffer_printf(content, "\\%c", c);
-    if (c < 0x20 || c == 0x7f || len == 0)
-        return buffer_printf(content, "\\u%04x", c);
-    return buffer_append(content, (struct slice){at, len});
+    if (code == '"' || code == '\\')
+        return buffer_printf(content, "\\%c", (char)code);
+    if (octets == 0)
+        return buffer_printf(content, "\\u%04x", (unsigned char)text.data[0]);
+    if (!text_is_harmless(code)) /* none of them is beyond 16 bits */
+        return buffer_printf(content, "\\u%04x", (unsigned)code);
+    return buffer_append(content, (struct slice){text.data, octets});
 }
 
 static bool json_string(struct buffer *content, const char *text)
 {
     if (!buffer_append_string(content, "\""))
         return false;
-    while (*text != '\0') {
-        size_t len = utf8_len(text);
-        if (!json_character(content, text, len))
+    struct slice rest = slice_from_string(text);
+    while (rest.len > 0) {
+        uint32_t code = 0;
+        size_t octets = text_character(rest, &code);
+        if (!json_character(content, rest, octets, code))
             return false;
-        text += len == 0 ? 1 : len;
+        rest = slice_skip(rest, octets == 0 ? 1 : octets);
     }
     return buffer_append_string(content, "\"");
 }

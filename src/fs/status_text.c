@@ -138,7 +138,7 @@ static bool line_mountpoint(struct buffer *content, const struct status_view *vi
 {
     char path[1024];
     char value[sizeof(path) + 64];
-    text_escape(slice_from_string(view->mountpoint), path, sizeof(path));
+    text_show(slice_from_string(view->mountpoint), path, sizeof(path));
     snprintf(value, sizeof(value), "%s%s, by process %ld", path,
              view->read_only ? " (read-only)" : "", (long)view->pid);
     return line(content, "mounted on", value);

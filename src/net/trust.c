@@ -30,7 +30,7 @@ static enum fault fail_file(struct failure *ret, const char *option, const char 
                             const char *otherwise)
 {
     char shown[200];
-    text_escape(slice_from_string(path), shown, sizeof(shown));
+    text_show(slice_from_string(path), shown, sizeof(shown));
     return failure_set(ret, FAULT_UNTRUSTED, "%s=%s: %s", option, shown,
                        error_take_text(otherwise));
 }

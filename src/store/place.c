@@ -233,12 +233,12 @@ static enum fault busy_failure(int lock, const char *account, struct failure *re
     char owner[OWNER_OCTETS_MAX], shown_account[OWNER_OCTETS_MAX], shown[OWNER_OCTETS_MAX];
     ssize_t count = disk_pread(lock, owner, sizeof(owner), 0);
     struct slice text = {owner, count > 0 ? (size_t)count : 0};
-    text_escape(slice_from_string(account), shown_account, sizeof(shown_account));
+    text_show(slice_from_string(account), shown_account, sizeof(shown_account));
     /* The lock is taken a moment before the text is written. */
     if (text.len == 0)
         return failure_set(ret_failure, FAULT_BUSY, "%s is mounted already", shown_account);
     return failure_set(ret_failure, FAULT_BUSY, "%s is %s already", shown_account,
-                       text_escape(text, shown, sizeof(shown)));
+                       text_show(text, shown, sizeof(shown)));
 }
 
 static enum fault account_lock(struct place *place, const struct store_options *options,

@@ -101,8 +101,8 @@ static void describe_cache(const struct sync *sync, struct sync_status *status)
     struct store_usage usage;
     store_usage(sync->store, &usage);
     if (!sync->account.cache_off)
-        text_escape(slice_from_string(usage.folder), status->cache_folder,
-                    sizeof(status->cache_folder));
+        text_show(slice_from_string(usage.folder), status->cache_folder,
+                  sizeof(status->cache_folder));
 }
 
 void engine_publish_status(struct sync *sync, int64_t now_ms)

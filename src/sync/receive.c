@@ -12,6 +12,8 @@ enum {
     LISTED_TIMES_MAX = 4, /* a body may be so many times as large as LIST said */
     TOPS_REFUSED_MAX = 3, /* in a row: then the server has no TOP, whatever CAPA says */
     TOPS_OUT_MAX = 3,     /* sessions in a row: then TOP rests */
+
+    LISTING_NEW_MS = 4000, /* what was listed so short a time ago is there still */
 };
 
 #define BODY_OCTETS_LEAST (UINT64_C(64) << 20)  /* a body may always be so large */
@@ -459,15 +461,17 @@ void engine_receive_lost(struct sync *sync, struct job *job, enum fault fault, i
 }
 
 /*
- * Some servers send only so many bodies in one session and refuse the next one. A body that a
- * reader waits for is asked for once more, in a new session. Once per message; and after
+ * Some servers send only so many bodies in one session and refuse the next one, and any server
+ * refuses what another client has deleted since the session listed it. A body that a reader waits
+ * for is asked for once more, in a new session. Once per message; and after
  * OUTAGES_MAX messages that were refused again, no session is made for another one: grep over a
  * folder that the server cannot read must not log in for each file (POP3.md rule 13).
  */
 static bool is_asked_elsewhere(const struct sync *sync, const struct job *job, int64_t now_ms)
 {
     const struct outages *refusals = &sync->retr_refusals;
-    return sync->phase == ENGINE_SERVE && job->requests != NULL && sync->bodies_count > 0 &&
+    bool may_differ = sync->bodies_count > 0 || now_ms - sync->session_started_ms > LISTING_NEW_MS;
+    return sync->phase == ENGINE_SERVE && job->requests != NULL && may_differ &&
            !atomic_load(&sync->made_up) && (sync->body_waits || !outages_are_many(refusals)) &&
            outages_of(refusals, maildrop_message_id(job->message)) == 0 &&
            agenda_login_from_ms(&sync->agenda) <= now_ms + sync->account.timeout_ms;

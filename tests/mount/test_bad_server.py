@@ -319,6 +319,30 @@ def test_a_date_behind_a_header_of_hundreds_of_kilobytes_counts(serve, on_script
     assert server.commands("RETR") == []
 
 
+def test_df_does_not_take_a_maildrop_for_a_full_disk(serve, on_script):
+    with on_script(serve(Script(messages=mailbox.many(5)))) as mount:
+        for words in (["df", "-P"], ["df", "-Pi"]):
+            row = run(*words, str(mount.path)).stdout.decode().splitlines()[1].split()
+            assert row[-2] in ("-", "0%") and row[1] != "0", row
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", ["another", "nothing"])
+def test_what_another_client_deleted_is_not_there_whatever_was_read_before(first, serve, on_script):
+    mails = mailbox.many(6)
+    server = serve(Script(messages=list(mails)))
+    with on_script(server) as mount:
+        if first == "another":
+            (mount.path / "m00001.eml").read_bytes()
+        else:
+            time.sleep(4.1)  # until the listing is not new any more
+        server.script.messages, server.script.retr_refused = mails[:2] + mails[3:], {"m00003"}
+        assert error_of_reading(mount.path / "m00003.eml") == errno.ENOENT
+        assert error_of_reading(mount.path / "m00003.eml") == errno.ENOENT
+        assert "m00003.eml" not in os.listdir(mount.path)
+        assert len(server.sessions) == 2
+
+
 def test_a_temporary_error_makes_popfs_ask_again_for_what_came_before_it_in_the_pipe(serve, on_script):
     mails = mailbox.many(6, octets=3000)
     server = serve(Script(messages=mails, unasked={"RETR": (4, TEMPORARY[0])}))

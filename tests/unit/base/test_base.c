@@ -78,6 +78,21 @@ static void text_of_others_is_shown_without_control_and_8_bit_bytes(void **state
     assert_string_equal(text_escape(SLICE_LITERAL("abc"), out, 1), "");
 }
 
+static void what_the_user_wrote_is_shown_in_utf_8_without_what_deceives(void **state)
+{
+    (void)state;
+    char out[64];
+    assert_string_equal(
+        text_show(SLICE_LITERAL("/home/Ji\u0159\u00ed/po\u0161ta \U0001f4e7"), out, sizeof(out)),
+        "/home/Ji\u0159\u00ed/po\u0161ta \U0001f4e7");
+    assert_string_equal(
+        text_show(SLICE_LITERAL("\x1b[\\\xc5 \u202e\xc2\x85\u200b"), out, sizeof(out)),
+        "\\x1b[\\x5c\\xc5 \\xe2\\x80\\xae\\xc2\\x85\\xe2\\x80\\x8b");
+    /* A character that does not fit whole is left out. */
+    assert_string_equal(text_show(SLICE_LITERAL("ab\u0159"), out, 4), "ab");
+    assert_string_equal(text_show(SLICE_LITERAL("ab\u0159"), out, 5), "ab\u0159");
+}
+
 static void the_digest_of_rfc_1939_is_right(void **state)
 {
     (void)state;
@@ -170,6 +185,7 @@ int main(void)
         cmocka_unit_test(case_is_ignored_for_ascii_only),
         cmocka_unit_test(a_buffer_grows_and_gives_from_its_front),
         cmocka_unit_test(text_of_others_is_shown_without_control_and_8_bit_bytes),
+        cmocka_unit_test(what_the_user_wrote_is_shown_in_utf_8_without_what_deceives),
         cmocka_unit_test(the_digest_of_rfc_1939_is_right),
         cmocka_unit_test(sha256_of_abc_is_right),
         cmocka_unit_test(missing_evidence_equals_nothing),

@@ -241,6 +241,9 @@ static void an_unknown_option_is_refused_by_name_without_its_value(void **state)
     expect_list_refused("noexecx", "unknown option 'noexecx'");
     expect_list_refused("a\033b", "unknown option 'a\\x1bb'");
     expect_list_refused("=1", "unknown option ''");
+    expect_list_refused("remount,ro",
+                        "popfs cannot change a mount: unmount and mount again, or for ro and rw "
+                        "alone use mount -i -o remount,ro MOUNTPOINT");
 }
 
 static void options_of_later_versions_are_unknown(void **state)

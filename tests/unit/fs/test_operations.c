@@ -455,6 +455,9 @@ static void statfs_tells_the_size_of_the_maildrop(void **state)
     assert_int_equal(reply.statfs.st.blocks, 3);
     assert_int_equal(reply.statfs.st.bsize, 4096);
     assert_int_equal(reply.statfs.st.files, 4);
+    /* Nothing can be written, and yet df does not say 100 %, neither of octets nor of files. */
+    assert_int_equal(reply.statfs.st.bfree, 3);
+    assert_int_equal(reply.statfs.st.ffree, 4);
     assert_int_equal(reply.statfs.st.bavail, 0);
     assert_int_equal(reply.statfs.st.namelen, 255);
 }

@@ -422,6 +422,36 @@ static void json_takes_no_malformed_character_for_utf_8(void **state)
     free(text);
 }
 
+/* U+202E turns what follows it, U+0085 is a line end and U+009B begins a sequence for a terminal.
+ */
+static void json_has_no_control_or_bidirectional_character_raw(void **state)
+{
+    (void)state;
+    struct sync_status status = online;
+    struct status_view view = view_of(&status);
+    snprintf(status.implementation, sizeof(status.implementation),
+             "a\u202eb\xc2\x85"
+             "c\xc2\x9b"
+             "d\u2066e");
+    view.mountpoint = "/home/\u0159\u200b";
+    char *text = rendered_view(status_render_json, &view);
+    expect_json(text);
+    assert_non_null(strstr(text, "\"a\\u202eb\\u0085c\\u009bd\\u2066e\","));
+    assert_non_null(strstr(text, "\"/home/\u0159\\u200b\","));
+    free(text);
+}
+
+static void a_mountpoint_in_utf_8_is_shown_as_it_is(void **state)
+{
+    (void)state;
+    struct status_view view = view_of(&online);
+    view.mountpoint = "/home/Ji\u0159\u00ed/po\u0161ta\u202e\n";
+    char *text = rendered_view(status_render_text, &view);
+    assert_non_null(
+        strstr(text, " /home/Ji\u0159\u00ed/po\u0161ta\\xe2\\x80\\xae\\x0a, by process "));
+    free(text);
+}
+
 static void json_survives_every_byte_that_a_server_can_send(void **state)
 {
     (void)state;
@@ -465,6 +495,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(json_keeps_utf_8_and_escapes_what_is_none, set_up_commit,
                                         tear_down_commit),
         cmocka_unit_test(json_takes_no_malformed_character_for_utf_8),
+        cmocka_unit_test(json_has_no_control_or_bidirectional_character_raw),
+        cmocka_unit_test(a_mountpoint_in_utf_8_is_shown_as_it_is),
         cmocka_unit_test(json_survives_every_byte_that_a_server_can_send),
         cmocka_unit_test(json_does_not_let_a_text_end_its_string),
     };
