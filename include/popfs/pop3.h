@@ -272,6 +272,12 @@ enum pop3_anticipation pop3_session_anticipation(const struct pop3_session *sess
 /* After the login: what the next session may expect, if the CAPA before the login had PIPELINING
  * and nothing else came in between; else POP3_AUTH_AUTO. */
 enum pop3_auth pop3_session_repeatable_auth(const struct pop3_session *session);
+/* After a login that the server refused: the name of the mechanism that was tried; "" if none was
+ * refused. */
+const char *pop3_session_refused(const struct pop3_session *session);
+/* The word of auth= for another one that the server offers for a password; NULL if there is none.
+ */
+const char *pop3_session_other_auth(const struct pop3_session *session);
 
 /* False for an unknown word. The words are those of the option auth=. */
 bool pop3_auth_from_word(const char *word, enum pop3_auth *ret_auth);

@@ -36,6 +36,7 @@ struct sync_options {
     const char *cafile, *cert, *key, *pin;
     const char *auth; /* a word of the option auth=; NULL: auto */
     const char *user;
+    const char *password_source; /* "passfile=/etc/p", for people; NULL: there is no password */
     const char *password; /* not copied: stays in the caller's locked memory until sync_free() */
     /*
      * Fetches the password anew into where `password` points, after it was refused or a token has

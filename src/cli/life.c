@@ -210,6 +210,7 @@ static enum fault make_sync(const struct options *options, const struct account 
                             struct confinement *confinement, struct sync **ret_sync,
                             struct failure *ret_failure)
 {
+    char source[300];
     const struct sync_options wanted = {
         .host = account->host,
         .port = account->port,
@@ -220,6 +221,8 @@ static enum fault make_sync(const struct options *options, const struct account 
         .pin = options->pin,
         .auth = options->auth,
         .user = account->user,
+        .password_source =
+            secret_source_show(confinement->secret, &confinement->sources, source, sizeof(source)),
         .password = confinement->secret->text,
         .fetch_password = secret_can_refetch(confinement->secret) ? refetch : NULL,
         .fetch_context = confinement,

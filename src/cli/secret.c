@@ -246,6 +246,37 @@ enum fault secret_obtain(struct secret *secret, const struct secret_sources *sou
                        "password_stdin or ~/.netrc");
 }
 
+const char *secret_source_show(const struct secret *secret, const struct secret_sources *sources,
+                               char *out, size_t capacity)
+{
+    char shown[200];
+    switch (secret->source) {
+    case SECRET_FROM_NOWHERE:
+        return NULL;
+    case SECRET_FROM_PASSCMD:
+        snprintf(out, capacity, "passcmd=");
+        break;
+    case SECRET_FROM_PASSFILE:
+        snprintf(out, capacity, "passfile=%s",
+                 text_show(slice_from_string(sources->passfile), shown, sizeof(shown)));
+        break;
+    case SECRET_FROM_STDIN:
+        snprintf(out, capacity, "standard input");
+        break;
+    case SECRET_FROM_CREDENTIAL:
+        snprintf(out, capacity, "systemd's credential");
+        break;
+    case SECRET_FROM_NETRC:
+        snprintf(out, capacity, "%s",
+                 text_show(slice_from_string(sources->netrc), shown, sizeof(shown)));
+        break;
+    case SECRET_FROM_TERMINAL:
+        snprintf(out, capacity, "the terminal");
+        break;
+    }
+    return out;
+}
+
 bool secret_can_refetch(const struct secret *secret)
 {
     return secret->source == SECRET_FROM_PASSCMD || secret->source == SECRET_FROM_PASSFILE ||

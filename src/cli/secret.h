@@ -65,6 +65,11 @@ struct secret_sources {
 enum fault secret_obtain(struct secret *secret, const struct secret_sources *sources,
                          struct failure *ret_failure);
 
+/* Where it came from, for people: "passfile=/etc/p". A passcmd is not shown: it may hold a secret.
+ * Returns `out`; NULL before secret_obtain(). */
+const char *secret_source_show(const struct secret *secret, const struct secret_sources *sources,
+                               char *out, size_t capacity);
+
 /* False: it was typed, or came from stdin, and cannot be had a second time. */
 bool secret_can_refetch(const struct secret *secret);
 /*

@@ -87,11 +87,40 @@ enum fault pop3_login_outage(const struct pop3_login *login, const struct pop3_r
     return fault == FAULT_LOGIN && nothing_said ? FAULT_OFFLINE : fault;
 }
 
+/* What there is to choose from: under auto, a mechanism that cannot carry the password, or has
+ * nothing to bind to, is no choice. */
+static struct pop3_capabilities login_offer(const struct pop3_login *login)
+{
+    struct pop3_capabilities offer = login->capabilities;
+    if (login->options.auth != POP3_AUTH_AUTO)
+        return offer;
+    if (login->binding.kind == NULL || (login->unbound && offer.sasl_scram_sha_256))
+        offer.sasl_scram_sha_256_plus = false;
+    if (pop3_sasl_can_prepare(&login->options))
+        return offer;
+    offer.sasl_cram_md5 = false;
+    offer.sasl_scram_sha_1 = false;
+    offer.sasl_scram_sha_256 = false;
+    offer.sasl_scram_sha_256_plus = false;
+    return offer;
+}
+
+static void login_note_refusal(struct pop3_login *login)
+{
+    const struct pop3_capabilities offer = login_offer(login);
+    login->refused = true;
+    login->other = POP3_AUTH_AUTO;
+    if (login->mechanism->bearer == POP3_BEARER_NONE)
+        (void)pop3_mechanism_next(login->chosen, &offer, login->stamp.len > 0, login->tls,
+                                  &login->other);
+}
+
 static enum pop3_login_verdict login_refused(struct pop3_login *login,
                                              const struct pop3_reply *reply)
 {
     char what[FAILURE_TEXT_OCTETS];
     const char *complaint = login->sasl == NULL ? "" : pop3_sasl_complaint(login->sasl);
+    login_note_refusal(login);
     snprintf(what, sizeof(what), "the server refused the %s%s%s",
              complaint[0] == '\0' ? "login" : "token (", complaint,
              complaint[0] == '\0' ? "" : ")");
@@ -207,31 +236,16 @@ static enum pop3_login_verdict login_sasl_start(struct pop3_login *login)
 static enum pop3_login_verdict login_sasl_respond(struct pop3_login *login, struct slice challenge)
 {
     if (!login->response_held &&
-        pop3_sasl_step(login->sasl, challenge, &login->response, &login->failure) != FAULT_NONE)
+        pop3_sasl_step(login->sasl, challenge, &login->response, &login->failure) != FAULT_NONE) {
+        if (login->failure.fault == FAULT_LOGIN || login->failure.fault == FAULT_OFFLINE)
+            login_note_refusal(login);
         return login_sasl_abort(login);
+    }
     login->response_held = false;
     login->response_count++;
     login->line = (struct pop3_login_line){.command = POP3_AUTH, .continues = true};
     line_add(&login->line, login->response);
     return POP3_LOGIN_SEND;
-}
-
-/* What there is to choose from: under auto, a mechanism that cannot carry the password, or has
- * nothing to bind to, is no choice. */
-static struct pop3_capabilities login_offer(const struct pop3_login *login)
-{
-    struct pop3_capabilities offer = login->capabilities;
-    if (login->options.auth != POP3_AUTH_AUTO)
-        return offer;
-    if (login->binding.kind == NULL || (login->unbound && offer.sasl_scram_sha_256))
-        offer.sasl_scram_sha_256_plus = false;
-    if (pop3_sasl_can_prepare(&login->options))
-        return offer;
-    offer.sasl_cram_md5 = false;
-    offer.sasl_scram_sha_1 = false;
-    offer.sasl_scram_sha_256 = false;
-    offer.sasl_scram_sha_256_plus = false;
-    return offer;
 }
 
 /* A server may offer less for a while, one of several backends may offer less always: an outage. */
@@ -275,10 +289,10 @@ static enum pop3_login_verdict login_begin(struct pop3_login *login, enum pop3_a
     return login->mechanism->sasl ? login_sasl_start(login) : login_user(login);
 }
 
-/* RFC 6856 has it before login; courier leaves 8-bit headers alone only after it. */
+/* RFC 6856 has it before login; courier leaves 8-bit headers alone only after it, in clear, too. */
 static bool login_says_utf8(const struct pop3_login *login)
 {
-    return login->capabilities.utf8 && login->tls;
+    return login->capabilities.utf8;
 }
 
 static enum pop3_login_verdict login_authenticate(struct pop3_login *login)
@@ -464,6 +478,7 @@ static enum pop3_login_verdict login_unbind(struct pop3_login *login)
     pop3_sasl_free(login->sasl);
     login->sasl = NULL;
     login->failure = (struct failure){0};
+    login->refused = false;
     login->unbound = true;
     login->binding_refused = true;
     return login_begin(login, POP3_AUTH_SCRAM_SHA_256);

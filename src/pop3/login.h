@@ -72,6 +72,8 @@ struct pop3_login {
     unsigned response_count;          /* of this SASL exchange, that have been said */
     bool unbound;         /* under auto, -PLUS is no choice where the form without it is offered */
     bool binding_refused; /* by the server, in this session: why it is unbound */
+    bool refused;         /* by the server, and `mechanism` is what was tried */
+    enum pop3_auth other; /* then: what else a person could try; AUTO: nothing */
     struct slice response;
     struct pop3_login_line line;
     struct failure failure;

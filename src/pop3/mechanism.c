@@ -124,3 +124,22 @@ bool pop3_mechanism_choose(enum pop3_auth wanted, const struct pop3_capabilities
         *ret_auth = auth;
     return may;
 }
+
+bool pop3_mechanism_next(enum pop3_auth refused, const struct pop3_capabilities *set,
+                         bool has_stamp, bool tls, enum pop3_auth *ret_auth)
+{
+    const enum pop3_auth *order = tls ? order_tls : order_clear;
+    bool found = false;
+    bool behind = false;
+    for (; *order != POP3_AUTH_AUTO; order++) {
+        if (*order == refused) {
+            behind = true;
+        } else if (is_offered(*order, set, has_stamp) && (!found || behind)) {
+            *ret_auth = *order;
+            found = true;
+            if (behind)
+                break;
+        }
+    }
+    return found;
+}

@@ -32,5 +32,11 @@ const struct pop3_mechanism *pop3_mechanism(enum pop3_auth auth);
  */
 bool pop3_mechanism_choose(enum pop3_auth wanted, const struct pop3_capabilities *set,
                            bool has_stamp, bool tls, enum pop3_auth *ret_auth);
+/*
+ * What a person could ask for after `refused` was: the next in the order of auto that is offered,
+ * else the first. False: there is no other that takes a password.
+ */
+bool pop3_mechanism_next(enum pop3_auth refused, const struct pop3_capabilities *set,
+                         bool has_stamp, bool tls, enum pop3_auth *ret_auth);
 
 #endif

@@ -9,6 +9,7 @@
 #include "line.h"
 #include "listing.h"
 #include "login.h"
+#include "mechanism.h"
 #include "output.h"
 #include "queue.h"
 #include "trace.h"
@@ -678,4 +679,15 @@ enum pop3_anticipation pop3_session_anticipation(const struct pop3_session *sess
 enum pop3_auth pop3_session_repeatable_auth(const struct pop3_session *session)
 {
     return session->login.repeatable ? session->login.chosen : POP3_AUTH_AUTO;
+}
+
+const char *pop3_session_refused(const struct pop3_session *session)
+{
+    return session->login.refused ? session->login.mechanism->name : "";
+}
+
+const char *pop3_session_other_auth(const struct pop3_session *session)
+{
+    bool has_other = session->login.refused && session->login.other != POP3_AUTH_AUTO;
+    return has_other ? pop3_mechanism(session->login.other)->word : NULL;
 }

@@ -162,7 +162,8 @@ enum password_news {
 /* The copies of what the options pointed to. */
 struct account {
     char *host, *user;
-    const char *password; /* the caller's, in memory that is not swapped */
+    char *password_source; /* for people; NULL: there is no password */
+    const char *password;  /* the caller's, in memory that is not swapped */
     uint16_t port;
     enum sync_tls tls;
     enum pop3_auth auth;

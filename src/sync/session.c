@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The one session: made when somebody wants it, lost, made again. */
+#include "advice.h"
 #include "engine.h"
 
 #include <stdlib.h>
@@ -401,8 +402,27 @@ static bool was_leaving(struct sync *sync)
     return true;
 }
 
-void engine_link_lost(struct sync *sync, const struct failure *failure, int64_t now_ms)
+/* A person reads it, and is to know what to do. */
+static void explain(const struct sync *sync, struct failure *failure)
 {
+    if (sync->link == NULL)
+        return;
+    const struct pop3_session *session = link_session(sync->link);
+    const struct advice_facts facts = {
+        .code = link_failure_code(sync->link),
+        .refused = pop3_session_refused(session),
+        .other_auth = pop3_session_other_auth(session),
+        .user = sync->account.user,
+        .password_source = sync->account.password_source,
+        .is_token = sync->account.is_token,
+    };
+    advice_add(&facts, failure);
+}
+
+void engine_link_lost(struct sync *sync, const struct failure *why, int64_t now_ms)
+{
+    struct failure explained = *why;
+    const struct failure *failure = &explained;
     bool had_session =
         sync->session_phase == SESSION_ONLINE || sync->session_phase == SESSION_QUITTING;
     bool committing = sync->commit.phase != COMMIT_NONE;
@@ -412,6 +432,7 @@ void engine_link_lost(struct sync *sync, const struct failure *failure, int64_t 
                      blame_anticipation(sync, failure->fault) ||
                      blame_binding(sync, failure->fault);
     enum pop3_code code = sync->link == NULL ? POP3_CODE_NONE : link_failure_code(sync->link);
+    explain(sync, &explained);
     if (sync->started)
         log_write(LOG_LEVEL_WARNING, "%s: %s", sync->account.host, failure->text);
     sync->last_failure = *failure;

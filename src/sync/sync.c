@@ -46,7 +46,8 @@ static enum fault account_init(struct account *account, const struct sync_option
     account->password = options->password;
     account->thread_begin = options->thread_begin;
     account->thread_context = options->thread_context;
-    if (!copy_text(options->host, &account->host) || !copy_text(options->user, &account->user))
+    if (!copy_text(options->host, &account->host) || !copy_text(options->user, &account->user) ||
+        !copy_text(options->password_source, &account->password_source))
         return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
     const char *word = options->auth == NULL ? "auto" : options->auth;
     if (!pop3_auth_from_word(word, &account->auth))
@@ -394,6 +395,7 @@ void sync_free(struct sync *sync)
     net_trust_free(sync->account.trust);
     free(sync->account.host);
     free(sync->account.user);
+    free(sync->account.password_source);
     door_done(&sync->door);
     pthread_mutex_destroy(&sync->lock);
     pthread_mutex_destroy(&sync->wish_lock);

@@ -756,3 +756,22 @@ def test_a_certificate_for_another_ipv6_address_is_refused(serve, place, authori
     options = script_options(place, server, f"cafile={authority.cert}", tls="")
     done = place.refused(place.command(f"pops://alice@[::1]:{server.port}", options))
     assert done.returncode == 32 and "another host than ::1" in done.stderr and not server.heard_secret()
+
+
+def refuse_proof(session, initial):
+    nonce = base64.b64decode(initial).decode().rsplit("r=", 1)[1]
+    session.challenge(f"r={nonce}xyz,s=QSXCR+Q6sek8bf92,i=4096".encode())
+    return False
+
+
+@pytest.mark.parametrize("sasl, tried, other", [("SCRAM-SHA-256 PLAIN", "SCRAM-SHA-256", "plain"), ("PLAIN", "PLAIN", "user"),
+                                                ("XYZ", "USER", "")])
+def test_a_refused_login_names_what_was_tried_and_what_to_try_next(sasl, tried, other, serve, place, authority, certificate):
+    script = Script(messages=ONE, sasl=sasl, mechanisms={"SCRAM-SHA-256": refuse_proof}, wrong_said="-ERR [AUTH] no")
+    server = serve(script, certificate=certificate, implicit_tls=True)
+    options = script_options(place, server, f"cafile={authority.cert}", tls="")
+    path = place.passfile("wrong")
+    done = place.refused(place.command(script_source(server, "pops"), options))
+    advice = f"if that is right, try auth={other}" if other else "are both right?"
+    assert done.returncode == 32 and done.stderr.endswith(
+        f"login by {tried} as alice with the password from passfile={path} ({advice}): the server refused the login: [AUTH] no\n"), done.stderr

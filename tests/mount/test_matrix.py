@@ -200,7 +200,7 @@ CASES = {
     "login-of-two-steps": Case("27", switches(sasl="LOGIN"), options="timeout=10,auth=login"),
     "apop": Case("27", switches(capa_extra=b"EXPIRENEVER\r\n"), options="timeout=10,auth=apop", transports=("plain", "tls")),
     "password-of-1-kib": Case("28", switches(password="p%41 \u00e9" * 170), options="timeout=10,auth=user"),
-    "utf8": Case("3.6", switches(utf8="ok", rewrites_8bit=True), mails=FOREIGN, transports=("stls", "tls")),
+    "utf8": Case("3.6", switches(utf8="ok", rewrites_8bit=True), mails=FOREIGN),
     "utf8-refused": Case("3.6", switches(utf8="refused")),
     # -- section 3: what real servers leave out
     "no-capa": Case("3.8", switches(capa=False), pipelining=(False,)),
