@@ -81,7 +81,7 @@ fact() { sed -n "s/^$1=//p" "$folder/facts"; }
 user=$(fact USER) port=$(fact TLS_PORT) cafile=$(fact CAFILE) maildir=$(fact MAILDIR)
 (umask 077 && fact PASSWORD >"$folder/password")
 on_server() { find "$maildir" -path '*/cur/*' -o -path '*/new/*' | wc -l; }
-export XDG_CACHE_HOME=$folder/cache PATH="$PWD/build/demo/src/cli:$PWD/build/demo/src/ctl:$PATH"
+export XDG_CACHE_HOME=$folder/cache XDG_STATE_HOME=$folder/state PATH="$PWD/build/demo/src/cli:$PWD/build/demo/src/ctl:$PATH"
 
 tell "A mail server of our own listens on 127.0.0.1; it holds $(on_server) messages. Mount them:"
 source="pops://$user@127.0.0.1:$port"

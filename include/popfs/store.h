@@ -5,7 +5,8 @@
  *
  * Knows files and SQL. Refuses to know the network, POP3, FUSE, and when to do things.
  *
- * A store is the private folder (0700) of one account, held by a lock: there is one writer.
+ * A store is two private folders (0700) of one account, each held by a lock, so that there is one
+ * writer: the cache, which may be lost at any time without harm, and the state, which must not be.
  * Messages go by their id, which the index never gives to another one. Unless a line says "any
  * thread", all calls come from one thread at a time.
  */
@@ -26,17 +27,18 @@ struct store;
 
 /* Strings are borrowed for the call. */
 struct store_options {
-    const char *folder;  /* holds the folders of all accounts; made (0700) with its parents */
-    const char *account; /* "user@host:port" */
-    const char *owner;   /* for whoever comes second: "mounted on /home/a/mail by process 12" */
-    bool temporary; /* cache=off: a folder that is nobody's, empty at first, removed at the end;
-                       what a killed popfs left of one is swept by the next */
+    const char *folder;       /* holds the caches of all accounts; made (0700) with its parents */
+    const char *state_folder; /* the same for their states; NULL: pending removals are forgotten */
+    const char *account;      /* "user@host:port" */
+    const char *owner; /* for whoever comes second: "mounted on /home/a/mail by process 12" */
+    bool temporary; /* cache=off: the cache is a folder that is nobody's, empty at first, removed at
+                       the end; what a killed popfs left of one is swept by the next */
     bool lf;        /* bodies are kept with LF line ends: others, and their sizes, are dropped */
     uint64_t octets_max; /* of all bodies together; 0: no limit */
 };
 
 /*
- * Takes the folder, and does not look into it yet: until store_begin() has succeeded only
+ * Takes the folders, and does not look into them yet: until store_begin() has succeeded only
  * store_close() may follow. FAULT_BUSY: another process has the account, and the text says who.
  * FAULT_DISK, FAULT_MEMORY.
  */
@@ -53,6 +55,14 @@ enum fault store_begin(struct store *store, char ret_notice[FAILURE_TEXT_OCTETS]
 /* Flushes, erases what is dead, closes; removes a temporary store. Descriptors that were given out
  * stay readable, but not for the bytes of bodies that have been removed. NULL is fine. */
 void store_close(struct store *store);
+
+/*
+ * The state folder of the account, for others who have something there that must not be lost: its
+ * path and a descriptor, both borrowed until store_close(). NULL and -1 with state=off. It holds
+ * `lock` and names that begin with `removals`.
+ */
+const char *store_state_path(const struct store *store);
+int store_state_descriptor(const struct store *store);
 
 /* ---- the index ---- */
 

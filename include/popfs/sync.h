@@ -45,10 +45,11 @@ struct sync_options {
      */
     enum sync_fetched (*fetch_password)(void *context, struct failure *ret_failure);
     void *fetch_context;
-    const char *account;      /* "user@host:port": what the cache goes by */
+    const char *account;      /* "user@host:port": what cache and state go by */
     const char *mountpoint;   /* told to whoever mounts the account a second time */
     const char *cache_folder; /* holds the folders of all accounts */
-    bool cache_off; /* nothing outlives the mount, and removals are remembered by it alone */
+    bool cache_off;           /* what is in the cache does not outlive the mount */
+    const char *state_folder; /* the same for what must not be lost; NULL: removals are forgotten */
     uint64_t cache_octets_max; /* of bodies; 0: no limit */
     int64_t timeout_s;
     int64_t keepalive_s;  /* 0: none */
@@ -75,6 +76,9 @@ struct sync;
  * yet. */
 enum fault sync_new(const struct sync_options *options, struct sync **ret_sync,
                     struct failure *ret_failure);
+
+/* The folder of the account where what must not be lost is; NULL with state=off. Borrowed. */
+const char *sync_state_path(const struct sync *sync);
 
 /*
  * Starts the thread and blocks until the first listing is complete or cannot be had; bounded by the
@@ -152,6 +156,7 @@ struct sync_status {
     int64_t listed_at_s;     /* epoch seconds of the last complete listing */
     enum sync_sizes sizes;
     char cache_folder[300]; /* escaped; "" with cache_off */
+    char state_folder[300]; /* escaped; "" with state=off */
     uint64_t cache_octets, cache_octets_max;
     size_t cache_body_count;
     enum sync_work work; /* the longest of what goes on; `done` of `total` */

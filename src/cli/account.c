@@ -178,6 +178,38 @@ static enum fault resolve_cache(const struct options *options, struct account *a
     return FAULT_NONE;
 }
 
+static enum fault check_state(const struct account *account, struct failure *ret_failure)
+{
+    if (path_is_inside(account->state, account->mountpoint) ||
+        path_is_inside(account->mountpoint, account->state))
+        return failure_set(ret_failure, FAULT_REFUSED,
+                           "the state folder and the mountpoint lie inside each other: use "
+                           "another one with -o state=");
+    /* Whoever wipes the cache must not wipe what was to be deleted. */
+    if (path_is_inside(account->state, account->cache))
+        return failure_set(ret_failure, FAULT_REFUSED,
+                           "the state folder lies in the cache folder, which may be emptied at any "
+                           "time: use another one with -o state=");
+    return FAULT_NONE;
+}
+
+static enum fault resolve_state(const struct options *options, struct account *account,
+                                struct failure *ret_failure)
+{
+    CLEANUP_FREE char *wanted = NULL;
+    if (options->state != NULL && strcmp(options->state, "off") == 0)
+        return FAULT_NONE;
+    if (options->state != NULL)
+        wanted = strdup(options->state);
+    else if (!path_state_default(getenv("XDG_STATE_HOME"), getenv("HOME"), getuid(), &wanted))
+        return failure_set(ret_failure, FAULT_REFUSED,
+                           "HOME is not set, and removals need a place until they are carried out: "
+                           "use -o state=FOLDER, or state=off to forget them at the end");
+    if (wanted != NULL)
+        account->state = path_resolve(wanted);
+    return account->state == NULL ? out_of_memory(ret_failure) : check_state(account, ret_failure);
+}
+
 static enum fault resolve_netrc(struct account *account, struct failure *ret_failure)
 {
     const char *home = getenv("HOME");
@@ -203,6 +235,8 @@ enum fault account_resolve(const struct options *options, struct account *ret_ac
         fault = resolve_mountpoint(options, ret_account, ret_failure);
     if (fault == FAULT_NONE)
         fault = resolve_cache(options, ret_account, ret_failure);
+    if (fault == FAULT_NONE)
+        fault = resolve_state(options, ret_account, ret_failure);
     return fault;
 }
 
@@ -228,6 +262,7 @@ void account_done(struct account *account)
     free(account->shown);
     free(account->mountpoint);
     free(account->cache);
+    free(account->state);
     free(account->netrc);
     *account = (struct account){0};
 }

@@ -18,13 +18,14 @@ struct account {
     char *mountpoint;    /* absolute */
     char *cache;         /* absolute */
     bool cache_off;      /* `cache` is only for as long as the mount lasts */
+    char *state;         /* absolute; NULL: state=off */
     char *netrc;         /* NULL: there is no home folder */
 };
 
 /*
  * FAULT_REFUSED: the user has to say something else; FAULT_OFFLINE: the mountpoint cannot be used
- * as it is; FAULT_MEMORY. Reads HOME, XDG_CACHE_HOME and TMPDIR, and ~/.netrc if the user is named
- * nowhere else. On any outcome account_done() is the caller's to call.
+ * as it is; FAULT_MEMORY. Reads HOME, XDG_CACHE_HOME, XDG_STATE_HOME and TMPDIR, and ~/.netrc if
+ * the user is named nowhere else. On any outcome account_done() is the caller's to call.
  */
 enum fault account_resolve(const struct options *options, struct account *ret_account,
                            struct failure *ret_failure);

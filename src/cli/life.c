@@ -230,6 +230,7 @@ static enum fault make_sync(const struct options *options, const struct account 
         .mountpoint = account->mountpoint,
         .cache_folder = account->cache,
         .cache_off = account->cache_off,
+        .state_folder = account->state,
         .cache_octets_max = (uint64_t)options->cache_octets_max,
         .refresh_s = options->refresh_s,
         .idle_s = options->idle_s,
@@ -296,10 +297,10 @@ static const char *plural(size_t count)
     return count == 1 ? "" : "s";
 }
 
-/* sync has said why for each that failed. With cache=off the next mount knows nothing of them. */
-static int log_report(const struct sync_report *report, bool cache_off)
+/* sync has said why for each that failed. With state=off the next mount knows nothing of them. */
+static int log_report(const struct sync_report *report, bool state_off)
 {
-    size_t forgotten = cache_off ? report->failed_count : report->forgotten_count;
+    size_t forgotten = state_off ? report->failed_count : report->forgotten_count;
     size_t kept = report->failed_count - forgotten;
     if (forgotten > 0)
         log_write(LOG_LEVEL_ERROR, "%zu message%s could not be deleted", forgotten,
@@ -352,7 +353,7 @@ static int serve(const struct account *account, struct confinement *confinement,
         forget_for_umount(account->mountpoint);
     sync_stop(sync, may_commit, &report);
     fs_free(fs);
-    int code = log_report(&report, account->cache_off);
+    int code = log_report(&report, account->state == NULL);
     if (fault == FAULT_NONE)
         return code;
     if (wanted)
@@ -368,6 +369,7 @@ static int mount_and_serve(const struct options *options, const struct account *
     struct fs *fs = NULL;
     char notice[FAILURE_TEXT_OCTETS];
     CLEANUP_BUFFER struct buffer words = {0};
+    confinement->sandbox.state_folder = sync_state_path(sync);
     enum fault fault = sandbox_prepare(&confinement->sandbox, &failure);
     if (fault == FAULT_NONE)
         fault = sync_start(sync, stop, &failure);

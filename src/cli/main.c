@@ -23,7 +23,7 @@
  * as it takes to get the password anew.
  *
  * The life of a mount:
- *     sync_new      options checked, cache folder locked
+ *     sync_new      options checked, cache and state folders locked
  *     sandbox_prepare
  *     sync_start    connect, TLS, login, UIDL and LIST; until then nothing is mounted
  *     fs_new        mount(2)
@@ -73,6 +73,7 @@ static const char usage[] =
     "  lazy=SIZE  prefetch              open larger messages early; fetch all in the background\n"
     "  cache=FOLDER|off  cache_size=SIZE\n"
     "                                   where messages are kept, also between mounts\n"
+    "  state=FOLDER|off                 where pending removals are kept, which must not be lost\n"
     "  size=auto|strict  eol=crlf|lf    wait for exact sizes; line ends\n"
     "  control=hidden|visible|off       whether .popfs is listed\n"
     "  sandbox=auto|off                 confine the daemon as far as the kernel can\n"

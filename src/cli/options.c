@@ -62,6 +62,7 @@ static const struct option_row option_rows[] = {
     {"idle", KIND_NUMBER, FIELD(idle_s), .max = 604800},
     {"noquit", KIND_FLAG, FIELD(noquit), .set = true},
     {"cache", KIND_PATH, FIELD(cache), .word = "off"},
+    {"state", KIND_PATH, FIELD(state), .word = "off"},
     {"cache_size", KIND_SIZE, FIELD(cache_octets_max), .max = INT64_MAX},
     {"size", KIND_CHOICE, FIELD(size), .words = {"auto", "strict"}},
     {"eol", KIND_CHOICE, FIELD(eol), .words = {"crlf", "lf"}},
@@ -425,7 +426,7 @@ void options_done(struct options *options)
 {
     char *texts[] = {options->source, options->mountpoint, options->user,     options->passcmd,
                      options->auth,   options->pin,        options->passfile, options->cafile,
-                     options->cert,   options->key,        options->cache};
+                     options->cert,   options->key,        options->cache,    options->state};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
         free(texts[i]);
     buffer_done(&options->kernel);

@@ -21,7 +21,8 @@ struct options {
     bool help, version, foreground, debug;
 
     char *user, *passcmd, *auth, *pin;
-    char *passfile, *cafile, *cert, *key, *cache; /* absolute; cache may be "off" */
+    char *passfile, *cafile, *cert, *key;
+    char *cache, *state; /* absolute, or "off" */
     int64_t port;
     int64_t tls; /* enum option_tls */
     bool password_stdin, allow_other, auto_unmount, read_only, prefetch, noquit;

@@ -77,6 +77,19 @@ char *path_cache_default(const char *xdg_cache_home, const char *home, const cha
     return path_temporary(tmpdir, uid);
 }
 
+bool path_state_default(const char *xdg_state_home, const char *home, uid_t uid, char **ret_path)
+{
+    if (is_usable(xdg_state_home))
+        *ret_path = join(xdg_state_home, "popfs");
+    else if (is_usable(home))
+        *ret_path = join(home, ".local/state/popfs");
+    else if (uid == 0)
+        *ret_path = strdup("/var/lib/popfs");
+    else
+        return false;
+    return true;
+}
+
 int path_descriptor(const char *path)
 {
     static const struct slice prefix = {"/dev/fd/", 8};

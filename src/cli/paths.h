@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Paths that stay right after chdir("/"), and where the cache is when nobody says so. */
+/* Paths that stay right after chdir("/"), and where cache and state are when nobody says so. */
 #ifndef POPFS_CLI_PATHS_H
 #define POPFS_CLI_PATHS_H
 
@@ -17,6 +17,10 @@ char *path_resolve(const char *path);
  * where not set. */
 char *path_cache_default(const char *xdg_cache_home, const char *home, const char *tmpdir,
                          uid_t uid);
+
+/* The first of these that is usable: XDG_STATE_HOME, HOME, /var/lib for root. False: there is none,
+ * for nothing in it may be lost as in /tmp. */
+bool path_state_default(const char *xdg_state_home, const char *home, uid_t uid, char **ret_path);
 
 /* Where a mount without a cache keeps its bodies: below TMPDIR or /tmp. */
 char *path_temporary(const char *tmpdir, uid_t uid);

@@ -57,8 +57,9 @@ enum fault sandbox_prepare(struct sandbox *sandbox, struct failure *ret_failure)
 {
     enum fault fault = FAULT_NONE;
     if (sandbox->landlock_abi > 0)
-        fault = sandbox_files_prepare(sandbox->landlock_abi, sandbox->cache_folder, sandbox->tmpdir,
-                                      &sandbox->ruleset, ret_failure);
+        fault = sandbox_files_prepare(sandbox->landlock_abi, sandbox->cache_folder,
+                                      sandbox->state_folder, sandbox->tmpdir, &sandbox->ruleset,
+                                      ret_failure);
     if (fault == FAULT_NONE && sandbox->seccomp)
         fault = sandbox_calls_prepare(&sandbox->filter, ret_failure);
     return fault;

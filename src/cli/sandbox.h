@@ -10,8 +10,10 @@ enum { SANDBOX_TEXT_OCTETS = 80 };
 /* Paths are borrowed. */
 struct sandbox {
     const char *cache_folder;
-    const char *tmpdir; /* TMPDIR, NULL where not set */
-    int landlock_abi;   /* 0: not used */
+    const char *state_folder; /* of the account, NULL where there is none; set it before
+                                 sandbox_prepare() */
+    const char *tmpdir;       /* TMPDIR, NULL where not set */
+    int landlock_abi;         /* 0: not used */
     bool seccomp;
     int ruleset;                    /* of Landlock, once prepared; else -1 */
     void *filter;                   /* of seccomp, once prepared */
@@ -26,7 +28,7 @@ void sandbox_init(struct sandbox *sandbox, bool wanted, const char *cache_folder
 bool sandbox_confines(const struct sandbox *sandbox);
 
 /* Once in the process that is to be confined, before the first of its threads is. The cache folder
- * must be there. FAULT_MEMORY if what the kernel has cannot be used. */
+ * and the state folder must be there. FAULT_MEMORY if what the kernel has cannot be used. */
 enum fault sandbox_prepare(struct sandbox *sandbox, struct failure *ret_failure);
 /*
  * Confines the calling thread, and all that it starts, for good. One thread after the other.

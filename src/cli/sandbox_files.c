@@ -5,9 +5,9 @@
  * rule holds for a file, not for its name. So a daemon that runs as root can read all of /etc; one
  * that does not run as root is stopped there by the permissions.
  *
- * Nothing can be executed, no device opened but four, and nothing is written outside the cache and
- * the folders for temporary files. Ports are left alone: which ones the name services of a machine
- * need is not ours to know, and the server's own port may be any.
+ * Nothing can be executed, no device opened but four, and nothing is written outside the cache,
+ * the state of this account and the folders for temporary files. Ports are left alone: which ones
+ * the name services of a machine need is not ours to know, and the server's own port may be any.
  */
 #include "sandbox_files.h"
 
@@ -125,12 +125,14 @@ static bool allow_certificates(int ruleset, uint64_t handled)
     return true;
 }
 
-static bool allow_all(int ruleset, uint64_t handled, const char *cache_folder, const char *tmpdir)
+static bool allow_all(int ruleset, uint64_t handled, const char *cache_folder,
+                      const char *state_folder, const char *tmpdir)
 {
     for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
         if (!allow(ruleset, handled, rules[i].path, rules[i].access))
             return false;
     return allow(ruleset, handled, cache_folder, ACCESS_CACHE) &&
+           (state_folder == NULL || allow(ruleset, handled, state_folder, ACCESS_CACHE)) &&
            (tmpdir == NULL || allow(ruleset, handled, tmpdir, ACCESS_TEMPORARY)) &&
            allow_folder_of(ruleset, handled, "/etc/resolv.conf") &&
            allow_folder_of(ruleset, handled, "/etc/hosts") &&
@@ -145,13 +147,13 @@ static enum fault fail(struct failure *ret_failure)
                        strerror(errno));
 }
 
-enum fault sandbox_files_prepare(int abi, const char *cache_folder, const char *tmpdir,
-                                 int *ret_ruleset, struct failure *ret_failure)
+enum fault sandbox_files_prepare(int abi, const char *cache_folder, const char *state_folder,
+                                 const char *tmpdir, int *ret_ruleset, struct failure *ret_failure)
 {
     uint64_t handled = handled_by(abi);
     const struct landlock_ruleset_attr attributes = {.handled_access_fs = handled};
     int ruleset = (int)syscall(SYS_landlock_create_ruleset, &attributes, sizeof(attributes), 0);
-    if (ruleset >= 0 && allow_all(ruleset, handled, cache_folder, tmpdir)) {
+    if (ruleset >= 0 && allow_all(ruleset, handled, cache_folder, state_folder, tmpdir)) {
         *ret_ruleset = ruleset;
         return FAULT_NONE;
     }

@@ -9,8 +9,8 @@
 int sandbox_files_abi(void);
 
 /* A descriptor that holds the list, for the caller to close. `tmpdir` may be NULL. FAULT_MEMORY. */
-enum fault sandbox_files_prepare(int abi, const char *cache_folder, const char *tmpdir,
-                                 int *ret_ruleset, struct failure *ret_failure);
+enum fault sandbox_files_prepare(int abi, const char *cache_folder, const char *state_folder,
+                                 const char *tmpdir, int *ret_ruleset, struct failure *ret_failure);
 /* For the calling thread, which has no_new_privs set. FAULT_MEMORY. */
 enum fault sandbox_files_restrict(int ruleset, struct failure *ret_failure);
 

@@ -98,10 +98,10 @@ static int load(struct job *job, struct json_object **ret_status)
     return error;
 }
 
-/* With cache=off the next mount knows nothing of this one. */
+/* With state=off the next mount knows nothing of this one. */
 static bool is_forgetful(struct json_object *status)
 {
-    return status_text(status, "/cache/folder")[0] == '\0';
+    return status_text(status, "/state_folder")[0] == '\0';
 }
 
 static int commit(struct job *job, struct json_object *status)
@@ -116,7 +116,7 @@ static int commit(struct job *job, struct json_object *status)
     if (code == EXIT_INCOMPLETE)
         report_problem(&job->report, "popfs tries again as it ends; what cannot be deleted then %s",
                        is_forgetful(status)
-                           ? "is forgotten (cache=off)"
+                           ? "is forgotten (state=off)"
                            : "stays pending for the next mount, if its UIDL is its own");
     return code;
 }
@@ -164,7 +164,7 @@ static void report_kept(struct job *job, struct json_object *status, int64_t pen
 {
     if (is_forgetful(status))
         report_problem(&job->report,
-                       "nothing is deleted; %" PRId64 " removal%s forgotten (cache=off)", pending,
+                       "nothing is deleted; %" PRId64 " removal%s forgotten (state=off)", pending,
                        pending == 1 ? " is" : "s are");
     else
         report_problem(&job->report, "nothing is deleted; %" PRId64 " removal%s stay%s pending",

@@ -192,6 +192,8 @@ static bool json_counts(struct buffer *content, const struct sync_status *status
            json_count(content, "waiting_count", status->waiting_count) &&
            json_count(content, "received_octets", status->received_octets) &&
            json_text(content, "sizes", sizes_word(status->sizes)) && json_cache(content, status) &&
+           json_text(content, "state_folder",
+                     status->state_folder[0] == '\0' ? NULL : status->state_folder) &&
            json_seconds(content, "offline_since_s", status->offline_since_s != 0,
                         status->offline_since_s) &&
            json_seconds(content, "next_attempt_s", offline, status->next_attempt_s) &&

@@ -172,6 +172,13 @@ static const char *sizes_text(enum sync_sizes sizes)
     return "";
 }
 
+static bool line_state_folder(struct buffer *content, const struct sync_status *status)
+{
+    return line(content, "state folder",
+                status->state_folder[0] != '\0' ? status->state_folder
+                                                : "off, removals are forgotten at the end");
+}
+
 static bool line_cache(struct buffer *content, const struct sync_status *status)
 {
     char used[SIZE_OCTETS];
@@ -273,7 +280,8 @@ bool status_render_text(const struct status_view *view, struct buffer *content)
            line_count(content, "waiting", status->waiting_count) &&
            line_octets(content, "received", status->received_octets) &&
            line(content, "sizes", sizes_text(status->sizes)) && line_cache(content, status) &&
-           line_work(content, status) && lines_commit(content, view) &&
+           line_state_folder(content, status) && line_work(content, status) &&
+           lines_commit(content, view) &&
            line(content, "sandbox", view->sandbox == NULL ? "" : view->sandbox) &&
            line_failure(content, status);
 }

@@ -19,7 +19,6 @@
 #include "journal.h"
 
 #include "disk.h"
-#include "place.h"
 #include "text.h"
 
 #include <errno.h>
@@ -232,6 +231,9 @@ static bool line_parse(struct slice line, struct line_texts *texts, struct store
 enum fault journal_open(struct journal *journal, int folder, struct failure *ret_failure)
 {
     *journal = (struct journal){.descriptor = -1};
+    journal->is_off = folder < 0;
+    if (journal->is_off)
+        return FAULT_NONE;
     journal->descriptor = disk_openat(folder, JOURNAL_NAME,
                                       O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (journal->descriptor < 0)
@@ -266,7 +268,7 @@ bool journal_gather(struct buffer *lines, const struct store_removal *wish)
 enum fault journal_write(struct journal *journal, struct slice lines, struct failure *ret_failure)
 {
     ssize_t count;
-    if (lines.len == 0)
+    if (lines.len == 0 || journal->is_off)
         return FAULT_NONE;
     do
         count = disk_write(journal->descriptor, lines.data, lines.len);
@@ -335,6 +337,8 @@ enum fault journal_read(int folder,
     CLEANUP_FREE char *line = NULL;
     size_t room = 0;
     *ret_damaged = 0;
+    if (folder < 0)
+        return FAULT_NONE;
     int descriptor = disk_openat(folder, JOURNAL_NAME, O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0);
     if (descriptor < 0)
         return errno == ENOENT ? FAULT_NONE : journal_failure(ret_failure, "open");
@@ -387,11 +391,72 @@ static bool write_new(int folder, struct slice lines)
 
 enum fault journal_replace(int folder, struct slice lines, struct failure *ret_failure)
 {
+    if (folder < 0)
+        return FAULT_NONE;
     if (write_new(folder, lines) &&
         disk_renameat(folder, JOURNAL_NEW_NAME, folder, JOURNAL_NAME) == 0 &&
         place_sync_folder(folder))
         return FAULT_NONE;
     enum fault fault = journal_failure(ret_failure, "replace");
     disk_unlinkat(folder, JOURNAL_NEW_NAME, 0);
+    return fault;
+}
+
+/* ---- moving ---- */
+
+/* Of a file that is not there: nothing. */
+static enum fault read_all(int folder, const char *name, struct buffer *ret_bytes,
+                           struct failure *ret_failure)
+{
+    char block[4096];
+    ssize_t count;
+    CLEANUP_CLOSE int file = disk_openat(folder, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0);
+    if (file < 0)
+        return errno == ENOENT ? FAULT_NONE : journal_failure(ret_failure, "open");
+    while ((count = disk_read(file, block, sizeof(block))) != 0) {
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count < 0)
+            return journal_failure(ret_failure, "read");
+        if (!buffer_append(ret_bytes, (struct slice){block, (size_t)count}))
+            return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
+    }
+    return FAULT_NONE;
+}
+
+static enum fault set_aside(int folder, char ret_aside[JOURNAL_ASIDE_OCTETS],
+                            struct failure *ret_failure)
+{
+    snprintf(ret_aside, JOURNAL_ASIDE_OCTETS, JOURNAL_NAME ".aside-%lld",
+             (long long)(clock_wall_ns() / 1000000000));
+    if (disk_renameat(folder, JOURNAL_NAME, folder, ret_aside) == 0)
+        return FAULT_NONE;
+    return journal_failure(ret_failure, "set aside");
+}
+
+enum fault journal_move(int from, const struct place *to, char ret_aside[JOURNAL_ASIDE_OCTETS],
+                        struct failure *ret_failure)
+{
+    CLEANUP_BUFFER struct buffer old = {0};
+    CLEANUP_BUFFER struct buffer new = {0};
+    ret_aside[0] = '\0';
+    enum fault fault = read_all(from, JOURNAL_NAME, &old, ret_failure);
+    if (fault == FAULT_NONE && old.len > 0)
+        fault = read_all(to->folder, JOURNAL_NAME, &new, ret_failure);
+    if (fault != FAULT_NONE)
+        return fault;
+    /* Equal: a popfs was killed between the copy and the removal. */
+    bool is_copied = slice_equal(buffer_slice(&old), buffer_slice(&new));
+    if (!is_copied && new.len > 0)
+        return set_aside(from, ret_aside, ret_failure);
+    if (!is_copied)
+        fault = journal_replace(to->folder, buffer_slice(&old), ret_failure);
+    /* Also the name of the folder, before the other journal goes. */
+    if (fault == FAULT_NONE && old.len > 0)
+        fault = place_sync(to, ret_failure);
+    if (fault == FAULT_NONE) {
+        disk_unlinkat(from, JOURNAL_NEW_NAME, 0);
+        disk_unlinkat(from, JOURNAL_NAME, 0);
+    }
     return fault;
 }

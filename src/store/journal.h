@@ -3,15 +3,16 @@
 #ifndef STORE_JOURNAL_H
 #define STORE_JOURNAL_H
 
-#include "popfs/store.h"
+#include "place.h"
 
 #include <stdatomic.h>
 
 /* One line is a removal: the message is to go, or is not, for the user took it back or it has gone.
- */
+ * In a folder of -1 nothing is noted, and nothing is read. */
 
 struct journal {
     int descriptor; /* -1: not open */
+    bool is_off;    /* opened in no folder */
     _Atomic uint64_t notes_count;
     uint64_t synced_count;
     bool has_failed; /* a sync has: what it was to write can be read, and may not be on the disk */
@@ -40,6 +41,14 @@ enum fault journal_read(int folder,
                         enum fault (*each)(void *context, const struct store_removal *wish,
                                            struct failure *ret_failure),
                         void *context, size_t *ret_damaged, struct failure *ret_failure);
+/*
+ * The journal of `from`, where popfs 0.1 kept it, moves to `to`: it is whole on the disk there
+ * before it is taken away from here. If there is one already, that one counts, and the other is
+ * renamed; *ret_aside is its new name, "" if nothing was set aside.
+ */
+enum { JOURNAL_ASIDE_OCTETS = 48 };
+enum fault journal_move(int from, const struct place *to, char ret_aside[JOURNAL_ASIDE_OCTETS],
+                        struct failure *ret_failure);
 /* A new journal of these lines, written aside, takes the place of the old one when it is on the
  * disk, or not at all. */
 enum fault journal_replace(int folder, struct slice lines, struct failure *ret_failure);

@@ -2,13 +2,16 @@
 /*
  * Where a store lies, and whose it is.
  *
- *     FOLDER/alice@host:995/          one account, 0700; what is not [A-Za-z0-9._@:+-] is %XX
+ *     CACHE/alice@host:995/           one account, 0700; what is not [A-Za-z0-9._@:+-] is %XX
  *         lock                        flock()ed as long as its popfs lives; says whose it is
+ *         CACHEDIR.TAG                tells backups that they need not keep it
  *         index.sqlite                what is known of the messages (index.c)
- *         removals                    pending removals (journal.c)
  *         bodies-GENERATION/          bodies (adopt.c)
- *     FOLDER/mount~XXXXXX/            the same, of a mount that keeps nothing; the lock is on the
+ *     CACHE/mount~XXXXXX/             the same, of a mount without a cache; the lock is on the
  *                                     folder itself, and no account's folder has a ~ in its name
+ *     STATE/alice@host:995/           what must not be lost of the account
+ *         lock                        as in the cache: one state may go with several caches
+ *         removals                    pending removals (journal.c)
  *
  * A lock dies with its process, so a temporary folder whose lock can be had belongs to nobody. An
  * account's lock is a file because NFS has none for folders. No name here comes from a server.
@@ -162,38 +165,50 @@ static bool make_folders(char *path)
 }
 
 /* Whoever else could write there could give us mail that nobody sent, or our removals to come. */
-static enum fault check_ours(int folder, const char *path, struct failure *ret_failure)
+static enum fault check_ours(int folder, const char *name, const char *path,
+                             struct failure *ret_failure)
 {
     struct stat stat;
     if (disk_fstat(folder, &stat) != 0)
         return disk_failure(ret_failure, "look at", path);
     if (stat.st_uid != geteuid())
-        return failure_set(ret_failure, FAULT_DISK, "the cache folder %s belongs to another user",
-                           path);
+        return failure_set(ret_failure, FAULT_DISK, "the %s folder %s belongs to another user",
+                           name, path);
     if ((stat.st_mode & (S_IWGRP | S_IWOTH)) != 0)
         return failure_set(ret_failure, FAULT_DISK,
-                           "others may write to the cache folder %s: chmod go-w it", path);
+                           "others may write to the %s folder %s: chmod go-w it", name, path);
     return FAULT_NONE;
+}
+
+static enum fault parent_failure(const struct place_options *options, const char *what,
+                                 struct failure *ret_failure)
+{
+    int error = errno;
+    return failure_set(ret_failure, FAULT_DISK,
+                       "cannot %s the %s folder %s: %s; -o %s= names another", what, options->name,
+                       options->folder, strerror(error), options->name);
 }
 
 /*
  * A link to another disk is fine if it is ours or root's. Anybody may make one in /tmp, where this
  * name can be foreseen, but not put it in the place of ours.
  */
-static enum fault parent_open(const char *path, int *ret_folder, struct failure *ret_failure)
+static enum fault parent_open(const struct place_options *options, int *ret_folder,
+                              struct failure *ret_failure)
 {
     struct stat stat;
+    const char *path = options->folder;
     CLEANUP_FREE char *copy = strdup(path);
     if (copy == NULL)
         return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
     if (!make_folders(copy) || disk_fstatat(AT_FDCWD, path, &stat, AT_SYMLINK_NOFOLLOW) != 0)
-        return disk_failure(ret_failure, "make the cache folder", path);
+        return parent_failure(options, "make", ret_failure);
     bool is_link = S_ISLNK(stat.st_mode) && (stat.st_uid == geteuid() || stat.st_uid == 0);
     CLEANUP_CLOSE int folder = disk_openat(
         AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | (is_link ? 0 : O_NOFOLLOW), 0);
     if (folder < 0)
-        return disk_failure(ret_failure, "open the cache folder", path);
-    enum fault fault = check_ours(folder, path, ret_failure);
+        return parent_failure(options, "open", ret_failure);
+    enum fault fault = check_ours(folder, options->name, path, ret_failure);
     if (fault != FAULT_NONE)
         return fault;
     *ret_folder = folder;
@@ -241,7 +256,7 @@ static enum fault busy_failure(int lock, const char *account, struct failure *re
                        text_show(text, shown, sizeof(shown)));
 }
 
-static enum fault account_lock(struct place *place, const struct store_options *options,
+static enum fault account_lock(struct place *place, const struct place_options *options,
                                struct failure *ret_failure)
 {
     place->lock =
@@ -259,7 +274,21 @@ static enum fault account_lock(struct place *place, const struct store_options *
     return FAULT_NONE;
 }
 
-static enum fault account_open(struct place *place, const struct store_options *options,
+/* Backups that leave caches out look for it (bford.info/cachedir). It is a courtesy, like the text
+ * in the lock. Not in the folder above: the user may have other things there. */
+static void tag_cache(int folder)
+{
+    static const char text[] =
+        "Signature: 8a477f597d28d172789f06886806bc55\n"
+        "# This file is a cache directory tag created by popfs.\n"
+        "# For information about cache directory tags see https://bford.info/cachedir/\n";
+    CLEANUP_CLOSE int file = disk_openat(
+        folder, "CACHEDIR.TAG", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (file >= 0 && disk_write(file, text, sizeof(text) - 1) != (ssize_t)sizeof(text) - 1)
+        disk_unlinkat(folder, "CACHEDIR.TAG", 0);
+}
+
+static enum fault account_open(struct place *place, const struct place_options *options,
                                struct failure *ret_failure)
 {
     place->path = account_path(options->folder, options->account);
@@ -275,10 +304,13 @@ static enum fault account_open(struct place *place, const struct store_options *
         disk_openat(AT_FDCWD, place->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
     if (place->folder < 0)
         return disk_failure(ret_failure, "open", place->path);
-    enum fault fault = check_ours(place->folder, place->path, ret_failure);
+    enum fault fault = check_ours(place->folder, options->name, place->path, ret_failure);
     if (fault != FAULT_NONE)
         return fault;
-    return account_lock(place, options, ret_failure);
+    fault = account_lock(place, options, ret_failure);
+    if (fault == FAULT_NONE && options->is_cache)
+        tag_cache(place->folder);
+    return fault;
 }
 
 /*
@@ -316,15 +348,15 @@ static void release(struct place *place)
     cleanup_close(&place->folder);
     cleanup_close(&place->parent);
     free(place->path);
-    *place = (struct place){.folder = -1, .parent = -1, .lock = -1};
+    *place = PLACE_NONE;
 }
 
-enum fault place_open(const struct store_options *options, struct place *ret_place,
+enum fault place_open(const struct place_options *options, struct place *ret_place,
                       struct failure *ret_failure)
 {
-    struct place place = {.folder = -1, .parent = -1, .lock = -1};
+    struct place place = PLACE_NONE;
     CLEANUP_CLOSE int parent = -1;
-    enum fault fault = parent_open(options->folder, &parent, ret_failure);
+    enum fault fault = parent_open(options, &parent, ret_failure);
     if (fault != FAULT_NONE)
         return fault;
     sweep_temporaries(parent);

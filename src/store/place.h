@@ -12,8 +12,18 @@ struct place {
     int lock;   /* of an account's folder; -1 for a temporary one, whose lock is on `folder` */
 };
 
+#define PLACE_NONE ((struct place){.folder = -1, .parent = -1, .lock = -1})
+
+struct place_options {
+    const char *name;   /* in what is said: "cache" */
+    const char *folder; /* of all accounts */
+    const char *account, *owner;
+    bool temporary;
+    bool is_cache; /* a folder of an account says so to backups, by CACHEDIR.TAG */
+};
+
 /* FAULT_BUSY, FAULT_DISK, FAULT_MEMORY; then there is nothing to close. */
-enum fault place_open(const struct store_options *options, struct place *ret_place,
+enum fault place_open(const struct place_options *options, struct place *ret_place,
                       struct failure *ret_failure);
 /* A temporary one is removed with all that is in it. */
 void place_close(struct place *place);

@@ -208,7 +208,7 @@ static enum fault fold_all(struct fold *fold, size_t *ret_damaged, struct failur
 {
     struct index *index = &fold->store->index;
     enum fault fault =
-        journal_read(fold->store->place.folder, collect, fold, ret_damaged, ret_failure);
+        journal_read(fold->store->state_place.folder, collect, fold, ret_damaged, ret_failure);
     if (fault != FAULT_NONE)
         return fault;
     wishes_settle(&fold->wishes);
@@ -245,7 +245,7 @@ enum fault removals_tidy(struct store *store, struct failure *ret_failure)
         fault = each_going(&store->index, gather_one, &lines, ret_failure);
     if (fault != FAULT_NONE)
         return fault;
-    return journal_replace(store->place.folder, buffer_slice(&lines), ret_failure);
+    return journal_replace(store->state_place.folder, buffer_slice(&lines), ret_failure);
 }
 
 /* An earlier popfs may have been killed between making the files and syncing their names, so each
@@ -256,21 +256,22 @@ enum fault removals_sync(struct store *store, struct failure *ret_failure)
     if (journal_is_synced(&store->journal))
         return FAULT_NONE;
     if (!store->is_named)
-        fault = place_sync(&store->place, ret_failure);
+        fault = place_sync(&store->state_place, ret_failure);
     store->is_named = fault == FAULT_NONE;
-    return fault == FAULT_NONE ? journal_sync(&store->journal, store->place.folder, ret_failure)
-                               : fault;
+    return fault == FAULT_NONE
+               ? journal_sync(&store->journal, store->state_place.folder, ret_failure)
+               : fault;
 }
 
 static enum fault begin_empty(struct store *store, struct failure *ret_failure)
 {
-    enum fault fault = journal_replace(store->place.folder, SLICE_LITERAL(""), ret_failure);
+    enum fault fault = journal_replace(store->state_place.folder, SLICE_LITERAL(""), ret_failure);
     /* Also if it failed: the new one may have its name already, or the old one all its lines, and
      * the name of the new one may not be on the disk. */
     store->is_named = store->is_named && fault == FAULT_NONE;
     uint64_t notes_count = fault == FAULT_NONE ? 0 : journal_notes(&store->journal);
     journal_close(&store->journal);
-    enum fault open_fault = journal_open(&store->journal, store->place.folder, ret_failure);
+    enum fault open_fault = journal_open(&store->journal, store->state_place.folder, ret_failure);
     atomic_store(&store->journal.notes_count, notes_count);
     return fault == FAULT_NONE ? open_fault : fault;
 }

@@ -147,11 +147,30 @@ static enum fault read_last_id(struct store *store, struct failure *ret_failure)
     return FAULT_NONE;
 }
 
+/* popfs 0.1 kept the journal in the cache. With state=off it stays there. */
+static enum fault move_journal(struct store *store, struct notice *notice,
+                               struct failure *ret_failure)
+{
+    char name[JOURNAL_ASIDE_OCTETS];
+    if (store->state_place.folder < 0)
+        return FAULT_NONE;
+    enum fault fault = journal_move(store->place.folder, &store->state_place, name, ret_failure);
+    if (fault == FAULT_NONE && name[0] != '\0')
+        notice_add(
+            notice,
+            "there are two journals of removals: the one in %s counts, the other one is kept "
+            "as %s/%s",
+            store->state_place.path, store->place.path, name);
+    return fault;
+}
+
 static enum fault open_removals(struct store *store, struct notice *notice,
                                 struct failure *ret_failure)
 {
     bool is_tidy;
-    enum fault fault = removals_fold(store, notice, &is_tidy, ret_failure);
+    enum fault fault = move_journal(store, notice, ret_failure);
+    if (fault == FAULT_NONE)
+        fault = removals_fold(store, notice, &is_tidy, ret_failure);
     if (fault == FAULT_NONE)
         fault = index_commit(&store->index, ret_failure);
     if (fault == FAULT_NONE && !is_tidy)
@@ -226,8 +245,28 @@ static void destroy(struct store *store)
     close_parts(store);
     journal_close(&store->journal);
     buffer_done(&store->owed);
+    place_close(&store->state_place);
     place_close(&store->place);
     free(store);
+}
+
+static enum fault open_places(struct store *store, const struct store_options *options,
+                              struct failure *ret_failure)
+{
+    const struct place_options cache = {.name = "cache",
+                                        .folder = options->folder,
+                                        .account = options->account,
+                                        .owner = options->owner,
+                                        .temporary = options->temporary,
+                                        .is_cache = true};
+    const struct place_options state = {.name = "state",
+                                        .folder = options->state_folder,
+                                        .account = options->account,
+                                        .owner = options->owner};
+    enum fault fault = place_open(&cache, &store->place, ret_failure);
+    if (fault == FAULT_NONE && options->state_folder != NULL)
+        fault = place_open(&state, &store->state_place, ret_failure);
+    return fault;
 }
 
 enum fault store_open(const struct store_options *options, struct store **ret_store,
@@ -236,7 +275,7 @@ enum fault store_open(const struct store_options *options, struct store **ret_st
     struct store *store = calloc(1, sizeof(*store));
     if (store == NULL)
         return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
-    store->place = (struct place){.folder = -1, .parent = -1, .lock = -1};
+    store->place = store->state_place = PLACE_NONE;
     store->journal.descriptor = -1;
     store->bodies = -1;
     store->packs.current = -1;
@@ -244,7 +283,7 @@ enum fault store_open(const struct store_options *options, struct store **ret_st
     store->lf = options->lf;
     store->is_temporary = options->temporary;
     store->is_keeping = true;
-    enum fault fault = place_open(options, &store->place, ret_failure);
+    enum fault fault = open_places(store, options, ret_failure);
     if (fault == FAULT_NONE)
         *ret_store = store;
     else
@@ -257,20 +296,22 @@ enum fault store_begin(struct store *store, char ret_notice[FAILURE_TEXT_OCTETS]
 {
     enum fault fault = open_repairing(store, ret_notice, ret_failure);
     if (fault == FAULT_NONE)
-        fault = journal_open(&store->journal, store->place.folder, ret_failure);
+        fault = journal_open(&store->journal, store->state_place.folder, ret_failure);
     /* The popfs that noted these wishes may have been killed before it synced the names. */
-    if (fault == FAULT_NONE && store->has_wishes && !store->is_temporary)
-        store->is_named = place_sync(&store->place, NULL) == FAULT_NONE;
+    if (fault == FAULT_NONE && store->has_wishes && !store->journal.is_off)
+        store->is_named = place_sync(&store->state_place, NULL) == FAULT_NONE;
     store->has_begun = fault == FAULT_NONE;
     return fault;
 }
 
 enum fault store_flush(struct store *store, struct failure *ret_failure)
 {
-    /* In this order: see removals.c. */
+    /* In this order: see removals.c. On a disk that takes no more, what it has taken must still
+     * outlive a power cut. */
     enum fault fault = removals_settle(store, ret_failure);
-    if (fault == FAULT_NONE && !store->is_temporary)
-        fault = removals_sync(store, ret_failure);
+    enum fault sync_fault = removals_sync(store, fault == FAULT_NONE ? ret_failure : NULL);
+    if (fault == FAULT_NONE)
+        fault = sync_fault;
     if (fault == FAULT_NONE)
         fault = bodies_write_uses(store, ret_failure);
     if (fault == FAULT_NONE)
@@ -282,14 +323,26 @@ enum fault store_flush(struct store *store, struct failure *ret_failure)
 static void end(struct store *store)
 {
     char name[INDEX_NAME_OCTETS];
-    if (store->is_temporary)
+    if (store->is_temporary) {
+        (void)store_flush(store, NULL);
         return;
+    }
     /* Of a damaged index the journal is not to be written anew. */
     if (store_flush(store, NULL) == FAULT_NONE && !store->index.is_damaged)
         end_opening(store);
     close_parts(store);
     if (store->index.is_damaged)
         index_set_aside(store->place.folder, name, NULL);
+}
+
+const char *store_state_path(const struct store *store)
+{
+    return store->state_place.path;
+}
+
+int store_state_descriptor(const struct store *store)
+{
+    return store->state_place.folder;
 }
 
 void store_close(struct store *store)

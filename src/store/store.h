@@ -12,7 +12,8 @@
 #include "shelf.h"
 
 struct store {
-    struct place place;
+    struct place place;       /* the cache */
+    struct place state_place; /* none with state=off */
     struct index index;
     struct index_state state;
     struct journal journal;

@@ -96,9 +96,12 @@ static void describe_figures(struct sync *sync, struct sync_status *status, int6
     describe_work(sync, status);
 }
 
-static void describe_cache(const struct sync *sync, struct sync_status *status)
+static void describe_folders(const struct sync *sync, struct sync_status *status)
 {
     struct store_usage usage;
+    const char *state = store_state_path(sync->store);
+    if (state != NULL)
+        text_escape(slice_from_string(state), status->state_folder, sizeof(status->state_folder));
     store_usage(sync->store, &usage);
     if (!sync->account.cache_off)
         text_show(slice_from_string(usage.folder), status->cache_folder,
@@ -111,7 +114,7 @@ void engine_publish_status(struct sync *sync, int64_t now_ms)
     bool stale = sync->status_is_stale;
     if (stale) {
         describe(sync, &status);
-        describe_cache(sync, &status);
+        describe_folders(sync, &status);
     } else {
         /* Nobody else writes it. */
         status = sync->status;

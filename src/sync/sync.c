@@ -69,6 +69,7 @@ static enum fault open_store(struct sync *sync, const struct sync_options *optio
              (long)getpid());
     const struct store_options store = {
         .folder = options->cache_folder,
+        .state_folder = options->state_folder,
         .account = options->account,
         .owner = owner,
         .temporary = options->cache_off,
@@ -376,6 +377,11 @@ void sync_stop(struct sync *sync, bool commit, struct sync_report *ret_report)
 {
     stop_thread(sync, commit);
     *ret_report = sync->report;
+}
+
+const char *sync_state_path(const struct sync *sync)
+{
+    return store_state_path(sync->store);
 }
 
 void sync_free(struct sync *sync)

@@ -234,7 +234,7 @@ class Mount:
         password.touch(mode=0o600)
         password.write_text(site.password + "\n")
         words = f"tls=off,auth=user,passfile={password},cache={folder}/cache" + ("," + options if options else "")
-        environment = dict(os.environ, HOME=str(folder), XDG_CACHE_HOME=str(folder / "xdg"))
+        environment = dict(os.environ, HOME=str(folder), XDG_CACHE_HOME=str(folder / "xdg"), XDG_STATE_HOME=str(folder / "state"))
         self.said = folder / "said"
         self.command = [popfs_path(), f"pop3://{site.user}@127.0.0.1:{site.port}", str(self.path), "-o", words]
         start = time.monotonic()

@@ -45,7 +45,7 @@ class Fake:
         self.process = None
         self.facts = {
             "state": "online", "pid": 0, "read_only": False, "message_count": 120, "pending_removal_count": 0,
-            "received_octets": 0, "cache": {"folder": "/x", "octets": 0, "limit": 0, "bodies": 7},
+            "received_octets": 0, "cache": {"folder": "/x", "octets": 0, "limit": 0, "bodies": 7}, "state_folder": "/y",
             "work": {"kind": "none", "done": 0, "total": 0}, "last_commit": None, "last_error": None,
         }
         (self.backing / "control").touch(mode=0o600)

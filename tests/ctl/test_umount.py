@@ -111,8 +111,8 @@ def test_a_machine_without_network_can_unmount(fake):
     assert not fake.is_mounted()
 
 
-def test_without_a_cache_nothing_stays_pending(fake):
-    fake.says(pending_removal_count=5, cache={"folder": None, "octets": 0, "limit": 0, "bodies": 0})
+def test_without_a_state_nothing_stays_pending(fake):
+    fake.says(pending_removal_count=5, state_folder=None)
     fake.can_become("after", last_error=last_error("no route to host"))
     fake.answers(f"become after; exit {errno.EIO}")
     done = fake.run("umount", code=1)

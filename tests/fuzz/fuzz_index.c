@@ -51,6 +51,14 @@ static const char *base_folder(void)
     return folder;
 }
 
+/* Inside, so that it goes with it. The journal is moved here. */
+static const char *state_folder(void)
+{
+    static char folder[80];
+    snprintf(folder, sizeof(folder), "%s/state", base_folder());
+    return folder;
+}
+
 static void write_file(int folder, const char *name, struct slice bytes)
 {
     CLEANUP_CLOSE int file = openat(folder, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -78,8 +86,10 @@ static void write_files(struct slice journal_bytes, struct slice index)
 
 static struct store *open_store(void)
 {
-    const struct store_options options = {
-        .folder = base_folder(), .account = ACCOUNT, .owner = "fuzzed"};
+    const struct store_options options = {.folder = base_folder(),
+                                          .state_folder = state_folder(),
+                                          .account = ACCOUNT,
+                                          .owner = "fuzzed"};
     struct store *store = NULL;
     struct failure failure = {0};
     char notice[FAILURE_TEXT_OCTETS];

@@ -94,7 +94,7 @@ ENVIRONMENT = dict(os.environ)
 
 
 class Place:
-    """A folder of one test: mount point, cache, password files, sanitizer reports."""
+    """A folder of one test: mount point, cache, state, password files, sanitizer reports."""
 
     def __init__(self):
         self.folder = Path(tempfile.mkdtemp(prefix="popfs-test-"))
@@ -104,6 +104,7 @@ class Place:
             ENVIRONMENT,
             HOME=str(self.folder),
             XDG_CACHE_HOME=str(self.folder / "cache"),
+            XDG_STATE_HOME=str(self.folder / "state"),
             ASAN_OPTIONS=f"log_path={self.folder}/report:detect_stack_use_after_return=1",
             LSAN_OPTIONS=f"suppressions={self._suppressions()}:print_suppressions=0",
             UBSAN_OPTIONS=f"log_path={self.folder}/report:print_stacktrace=1",
@@ -188,7 +189,7 @@ class Mount:
 
     def journal(self):
         """The file of the wishes."""
-        (path,) = self.place.folder.glob("cache/**/removals")
+        (path,) = self.place.folder.glob("state/**/removals")
         return path
 
     @contextlib.contextmanager

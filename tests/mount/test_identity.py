@@ -347,9 +347,10 @@ def of_nobody(place, secluded):
     """Mounts there as nobody; gives the process."""
 
     def mount(server, more=""):
-        (place.folder / "cache").mkdir(exist_ok=True)
-        options = script_options(place, server, f"cache={place.folder}/cache,{more}".rstrip(","))
-        for path in (place.folder, place.mountpoint, place.folder / "password", place.folder / "cache"):
+        for name in ("cache", "state"):
+            (place.folder / name).mkdir(exist_ok=True)
+        options = script_options(place, server, f"cache={place.folder}/cache,state={place.folder}/state,{more}".rstrip(","))
+        for path in (place.folder, place.mountpoint, place.folder / "password", place.folder / "cache", place.folder / "state"):
             os.chown(path, NOBODY, NOBODY)
         done = secluded.run(*place.command(script_source(server), options), user=NOBODY, env=place.environment)
         assert done.returncode == 0, done.stderr

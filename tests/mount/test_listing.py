@@ -180,7 +180,7 @@ def test_a_uidl_without_its_end_is_never_believed(serve, place, on_script):
     with on_script(server, "timeout=3") as mount:
         assert {mail.name: cat(mount.path / f"{mail.name}.eml") for mail in MAILS} == {mail.name: mail.data for mail in MAILS}
     server = serve(Script(messages=MAILS, garbled={"UIDL": b"+OK\r\n" + rows}))
-    assert place.refused(place.command(script_source(server), script_options(place, server, "timeout=3,cache=off"))).returncode == 32
+    assert place.refused(place.command(script_source(server), script_options(place, server, "timeout=3,cache=off,state=off"))).returncode == 32
 
 
 def test_a_doubt_waits_for_login_delay_only_where_nobody_waits_for_it(serve, place, on_script):

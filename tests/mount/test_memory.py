@@ -2,6 +2,7 @@
 """What is remembered between mounts: names, sizes, times, bodies, and what is still to go."""
 
 import os
+import shutil
 import sqlite3
 import subprocess
 
@@ -10,7 +11,7 @@ import mounting
 import pytest
 from conftest import script_options, script_source
 from mounting import unmount_hard, wait_until
-from reading import cat, names
+from reading import cat, names, status
 from scripted import Script
 
 MAILS = mailbox.many(30, octets=700)
@@ -155,15 +156,85 @@ def test_a_uidl_of_another_message_stays(serve, on_script):
     assert other in server.script.messages
 
 
-def test_without_a_cache_nothing_is_left(serve, on_script):
+def test_without_a_cache_and_a_state_nothing_is_left(serve, on_script):
     server = serve(Script(MAILS))
-    with on_script(server, "cache=off", expect_exit=None) as mount:
+    with on_script(server, "cache=off,state=off", expect_exit=None) as mount:
         assert read_all(mount.path) == TRUTH
         os.unlink(mount.path / "m00001.eml")
         assert mount.unmount() == 0
         left = [path for path in mount.place.folder.rglob("*") if path.is_file() and path.parent != mount.place.folder]
         assert left == []
     assert {mail.name for mail in server.script.messages} == UIDLS - {"m00001"}
+
+
+def test_without_a_cache_removals_are_remembered(serve, on_script):
+    server = serve(Script(MAILS))
+    with on_script(server, "cache=off", expect_exit=None) as mount:
+        os.unlink(mount.path / "m00001.eml")
+        kill(mount)
+    for _ in range(2):
+        with on_script(server, "cache=off", expect_exit=None) as mount:
+            assert names(mount.path / ".popfs/trash") == ["m00001.eml"]
+            assert names(mount.path) == sorted(set(TRUTH) - {"m00001.eml"})
+            kill(mount)
+    with on_script(server) as mount:
+        assert names(mount.path / ".popfs/trash") == ["m00001.eml"]
+    assert {mail.name for mail in server.script.messages} == UIDLS - {"m00001"}
+
+
+def test_without_a_state_removals_are_forgotten_at_the_end(serve, on_script):
+    server = serve(Script(MAILS))
+    for cache in ("", "cache=off,"):
+        with on_script(server, cache + "state=off", expect_exit=None) as mount:
+            os.unlink(mount.path / "m00001.eml")
+            assert status(mount)["state_folder"] is None
+            kill(mount)
+        with on_script(server, cache + "state=off") as mount:
+            assert read_all(mount.path) == TRUTH
+    assert {mail.name for mail in server.script.messages} == UIDLS
+
+
+def test_a_wiped_cache_loses_no_wish(serve, on_script, place):
+    server = serve(Script(MAILS))
+    with on_script(server, expect_exit=None) as mount:
+        read_all(mount.path)
+        os.unlink(mount.path / "m00003.eml")
+        kill(mount)
+    shutil.rmtree(place.folder / "cache")
+    with on_script(server) as mount:
+        assert names(mount.path / ".popfs/trash") == ["m00003.eml"]
+        assert "m00003.eml" not in names(mount.path)
+
+
+def test_both_folders_wiped_deletes_nothing(serve, on_script, place):
+    server = serve(Script(MAILS))
+    with on_script(server, expect_exit=None) as mount:
+        os.unlink(mount.path / "m00003.eml")
+        kill(mount)
+    shutil.rmtree(place.folder / "cache")
+    shutil.rmtree(place.folder / "state")
+    with on_script(server) as mount:
+        assert read_all(mount.path) == TRUTH
+        subprocess.run(["sync", mount.path], check=True)
+    assert {mail.name for mail in server.script.messages} == UIDLS
+
+
+def test_of_two_journals_that_in_the_state_counts(serve, on_script, place):
+    server = serve(Script(MAILS))
+    for name in ("m00003.eml", "m00004.eml"):
+        with on_script(server, expect_exit=None) as mount:
+            os.unlink(mount.path / name)
+            kill(mount)
+        (journal,) = (place.folder / "state").glob("**/removals")
+        if name == "m00003.eml":
+            saved = journal.read_bytes()
+            shutil.rmtree(place.folder / "state")
+            shutil.rmtree(place.folder / "cache")
+    (account_folder(place) / "removals").write_bytes(saved)
+    with on_script(server) as mount:
+        assert names(mount.path / ".popfs/trash") == ["m00004.eml"]
+        assert "two journals of removals" in mount.log() and "removals.aside-" in mount.log()
+    assert {mail.name for mail in server.script.messages} == UIDLS - {"m00004"}
 
 
 def test_a_second_mount_of_the_same_account_is_told_who_has_it(serve, on_script, place):

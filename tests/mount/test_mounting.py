@@ -270,7 +270,7 @@ def installed(installation, monkeypatch, place):
         else:
             FOUND_BY_MOUNT.symlink_to(program)
             undo = ("rm", FOUND_BY_MOUNT)
-        yield f"cache={place.folder}/cache"
+        yield f"cache={place.folder}/cache,state={place.folder}/state"
         run(*undo)
     finally:
         os.close(turn)

@@ -51,10 +51,11 @@ def expected(who, umask):
 
 def mount_by(way, server, place, secluded, umask=0o77, more=""):
     how, own = WAYS[way] if way in WAYS else way
-    (place.folder / "cache").mkdir(exist_ok=True)
-    options = script_options(place, server, f"cache={place.folder}/cache,uid={OWNER},gid={GROUP},umask={umask:03o},{own}{more}")
+    for name in ("cache", "state"):
+        (place.folder / name).mkdir(exist_ok=True)
+    options = script_options(place, server, f"cache={place.folder}/cache,state={place.folder}/state,uid={OWNER},gid={GROUP},umask={umask:03o},{own}{more}")
     user = OWNER if "setuid" in own else 0
-    for path in (place.folder, place.mountpoint, place.folder / "password", place.folder / "cache"):
+    for path in (place.folder, place.mountpoint, place.folder / "password", place.folder / "cache", place.folder / "state"):
         os.chown(path, user, user)
     (place.folder / "fuse.conf").write_text("user_allow_other\n")
     assert secluded.run("mount", "--bind", place.folder / "fuse.conf", "/etc/fuse.conf").returncode == 0

@@ -76,7 +76,7 @@ def test_sandbox_off(serve, on_script):
 
 def test_look_up_reconnect_read_remove_and_commit_go_on(serve, certificate, authority, far_folder, place):
     server = serve(Script(messages=three()), certificate=certificate)
-    options = script_options(place, server, f"cache={far_folder}/deep/cache,cafile={authority.folder}/ca.pem", tls="tls=starttls")
+    options = script_options(place, server, f"cache={far_folder}/deep/cache,state={far_folder}/deep/state,cafile={authority.folder}/ca.pem", tls="tls=starttls")
     with mounted(place, script_source(server).replace("127.0.0.1", "localhost"), options) as mount:
         assert cat(mount.path / "one.eml") == three()[0].data
         server.drop_all()
@@ -87,6 +87,7 @@ def test_look_up_reconnect_read_remove_and_commit_go_on(serve, certificate, auth
         mount.unmount()
         assert "deleted 2 messages" in mount.log()
     assert [mail.name for mail in server.script.messages] == ["two"]
+    assert [path.name for path in (far_folder / "deep/state").glob("*/removals")] == ["removals"]
     (account,) = (far_folder / "deep/cache").iterdir()
     assert (account / "index.sqlite").exists()
 
@@ -209,9 +210,10 @@ def of_nobody(place, secluded):
     """The folder, mount point and password file belong to nobody."""
 
     def give(server, more=""):
-        options = script_options(place, server, f"cache={place.folder}/cache,{more}".rstrip(","))
-        (place.folder / "cache").mkdir(exist_ok=True)
-        for path in (place.folder, place.mountpoint, place.folder / "password", place.folder / "cache"):
+        options = script_options(place, server, f"cache={place.folder}/cache,state={place.folder}/state,{more}".rstrip(","))
+        for name in ("cache", "state"):
+            (place.folder / name).mkdir(exist_ok=True)
+        for path in (place.folder, place.mountpoint, place.folder / "password", place.folder / "cache", place.folder / "state"):
             os.chown(path, NOBODY, NOBODY)
         return options
 
@@ -253,7 +255,7 @@ def test_mount_fuse3_hands_the_mount_to_another_user(words, serve, place, seclud
     server = serve(Script(messages=three()))
     options = of_nobody(server, words + f",uid={NOBODY}")
     if user is None:
-        for path in (place.folder / "cache", place.folder / "password"):
+        for path in (place.folder / "cache", place.folder / "state", place.folder / "password"):
             os.chown(path, 0, 0)
     done = secluded.run("mount", "-t", "fuse.popfs", script_source(server), place.mountpoint, "-o", options)
     assert done.returncode == 0, done.stderr
@@ -272,8 +274,13 @@ def test_under_setuid_there_is_no_home_and_the_cache_is_a_temporary_folder(serve
     server = serve(Script(messages=three()))
     options = of_nobody(server).replace(f",cache={place.folder}/cache", "") + ",setuid=nobody"
     environment = {"PATH": os.environ["PATH"], "HOME": "/root", "TMPDIR": str(place.folder)}
+    stateless = options.replace(f",state={place.folder}/state", "")
+    done = secluded.run("mount", "-t", "fuse.popfs", script_source(server), place.mountpoint, "-o", stateless, env=environment)
+    assert done.returncode != 0 and "use -o state=FOLDER, or state=off" in done.stderr
     done = secluded.run("mount", "-t", "fuse.popfs", script_source(server), place.mountpoint, "-o", options, env=environment)
     assert done.returncode == 0, done.stderr
-    assert any(f"{place.folder}/popfs-{NOBODY}/" in name for name in descriptors(*secluded.daemons()))
+    (daemon,) = secluded.daemons()
+    assert any(f"{place.folder}/popfs-{NOBODY}/" in name for name in descriptors(daemon))
     assert secluded.run("umount", place.mountpoint).returncode == 0
     secluded.wait_unmounted(place.mountpoint)
+    wait_for_end([daemon])

@@ -245,7 +245,7 @@ class World:
 
 
 @pytest.mark.parametrize("seed", range(2 if LONG else 1))  # tests/sim walks on, where time costs nothing
-@pytest.mark.parametrize("options", ["refresh=0", "refresh=1,idle=1,noquit", "cache=off,refresh=0,pipeline=off"])
+@pytest.mark.parametrize("options", ["refresh=0", "refresh=1,idle=1,noquit", "cache=off,refresh=0,pipeline=off", "cache=off,state=off,refresh=0"])
 @pytest.mark.slow
 def test_only_what_was_wished_goes_and_every_request_is_answered(options, seed, serve, on_script, monkeypatch, place):
     seed = random.randrange(10**6) if LONG else seed
@@ -278,7 +278,7 @@ def one_mount(world, on_script, options, place):
         world.ask()
         world.remove()
         if world.random.random() < 0.5:
-            killed(world, mount, place, forgets="cache=off" in options)
+            killed(world, mount, place, forgets="state=off" in options)
             return
         if world.random.random() < 0.5:
             world.join()  # otherwise the mount ends, as by systemd, while it is being asked

@@ -134,6 +134,7 @@ static enum fault mount_begin(struct history *history, struct failure *ret_failu
         .mountpoint = "/mnt",
         .cache_folder = SIM_DISK_PATH "/cache",
         .cache_off = plan->cache_off,
+        .state_folder = plan->state_off ? NULL : SIM_DISK_PATH "/state",
         .cache_octets_max = plan->cache_octets_max,
         .timeout_s = plan->timeout_s,
         .keepalive_s = plan->keepalive_s,
@@ -395,7 +396,7 @@ void history_run(const struct plan *plan, bool trace)
     sim_disk_watch(history.disk, &watcher);
     sim_disk_set_faults(history.disk, &plan->disk_faults);
     net_use(history.server, &plan->random, plan->piece_octets);
-    ledger_begin(history.server, plan->cache_off, plan->lf);
+    ledger_begin(history.server, plan->state_off, plan->lf);
     net_on_quit(ledger_quit_heard, NULL);
     world_on_log(ledger_heard, NULL);
     world_set_events(&events);

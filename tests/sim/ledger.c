@@ -38,16 +38,16 @@ static struct {
     size_t room;
     uint32_t session; /* whose listing popfs has */
     uint32_t looked_at;
-    bool cache_off, lf;
+    bool state_off, lf;
     bool said_again; /* "lists it again", since the last report */
 } ledger;
 
-void ledger_begin(struct sim_server *server, bool cache_off, bool lf)
+void ledger_begin(struct sim_server *server, bool state_off, bool lf)
 {
     free(ledger.wishes);
     memset(&ledger, 0, sizeof(ledger));
     ledger.server = server;
-    ledger.cache_off = cache_off;
+    ledger.state_off = state_off;
     ledger.lf = lf;
     shown_begin(server);
 }
@@ -209,7 +209,7 @@ void ledger_note_start(void)
 
 static bool outlives_session(const struct sim_session_truth *truth, const struct sim_row *row)
 {
-    return !ledger.cache_off && row != NULL && is_plain(row) && !shares_uidl(truth, row);
+    return !ledger.state_off && row != NULL && is_plain(row) && !shares_uidl(truth, row);
 }
 
 /* A wish that could not be written down does not count, for anybody who looks. */

@@ -12,7 +12,7 @@
 
 #include "popfs/sync.h"
 
-void ledger_begin(struct sim_server *server, bool cache_off, bool lf);
+void ledger_begin(struct sim_server *server, bool state_off, bool lf);
 
 /* ---- which message is which ---- */
 

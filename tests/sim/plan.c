@@ -118,13 +118,14 @@ static void draw_options(struct plan *plan, struct sim_random random)
     plan->idle_s = sim_random_chance(&random, 200) ? 30 : 0;
     plan->lazy_octets = lazy_octets[sim_random_below(&random, 6)];
     plan->cache_octets_max = sim_random_chance(&random, 200) ? 65536 : 0;
+    plan->state_off = sim_random_chance(&random, 50);
 }
 
 static void plain_options(struct plan *plan)
 {
     plan->tls = plan->pipeline = plan->top = plan->has_fetch = true;
-    plan->noquit = plan->strict = plan->lf = plan->prefetch = plan->read_only = plan->cache_off =
-        false;
+    plan->noquit = plan->strict = plan->lf = plan->prefetch = plan->read_only = false;
+    plan->cache_off = plan->state_off = false;
     plan->timeout_s = 60;
     plan->keepalive_s = 45;
     plan->refresh_s = 300;
@@ -204,9 +205,9 @@ void plan_trace(const struct plan *plan)
     world_trace("plan  %u mounts, %u messages, pieces of %u", plan->mount_count,
                 plan->message_count, plan->piece_octets);
     world_trace("plan  tls=%d noquit=%d strict=%d lf=%d pipeline=%d top=%d prefetch=%d ro=%d "
-                "cache_off=%d fetch=%d",
+                "cache_off=%d state_off=%d fetch=%d",
                 plan->tls, plan->noquit, plan->strict, plan->lf, plan->pipeline, plan->top,
-                plan->prefetch, plan->read_only, plan->cache_off, plan->has_fetch);
+                plan->prefetch, plan->read_only, plan->cache_off, plan->state_off, plan->has_fetch);
     world_trace("plan  timeout=%lld keepalive=%lld refresh=%lld idle=%lld lazy=%llu cache=%llu",
                 (long long)plan->timeout_s, (long long)plan->keepalive_s,
                 (long long)plan->refresh_s, (long long)plan->idle_s,

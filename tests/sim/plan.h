@@ -68,7 +68,8 @@ struct plan {
     struct sim_faults faults;
     struct sim_disk_faults disk_faults;
     /* options of popfs */
-    bool tls, noquit, strict, lf, pipeline, top, prefetch, read_only, cache_off, has_fetch;
+    bool tls, noquit, strict, lf, pipeline, top, prefetch, read_only, cache_off, state_off;
+    bool has_fetch;
     int64_t timeout_s, keepalive_s, refresh_s, idle_s;
     uint64_t lazy_octets, cache_octets_max;
 };

@@ -50,8 +50,10 @@ struct world {
     char what[400]; /* for whoever reads of a failure */
 };
 
-static const struct store_options options = {
-    .folder = SIM_DISK_PATH "/cache", .account = "alice@host:995", .owner = "mounted"};
+static const struct store_options options = {.folder = SIM_DISK_PATH "/cache",
+                                             .state_folder = SIM_DISK_PATH "/state",
+                                             .account = "alice@host:995",
+                                             .owner = "mounted"};
 
 /* All that goes wrong is told, as far as anybody wants to read it. */
 static size_t complaints_count;

@@ -28,6 +28,7 @@ static int set_up(void **state)
     assert_int_equal(mkdir(fixture->mountpoint, 0700), 0);
     setenv("HOME", fixture->home, 1);
     unsetenv("XDG_CACHE_HOME");
+    unsetenv("XDG_STATE_HOME");
     *state = fixture;
     return 0;
 }
@@ -195,6 +196,49 @@ static void the_cache_and_the_mountpoint_do_not_contain_each_other(void **state)
     account_done(&account);
 }
 
+static void the_state_lies_neither_in_the_mountpoint_nor_in_the_cache(void **state)
+{
+    const struct fixture *fixture = *state;
+    char list[256];
+    struct account account = expect_fine(fixture, "pops://a@h", "rw");
+    snprintf(list, sizeof(list), "%s/.local/state/popfs", fixture->home);
+    assert_string_equal(account.state, list);
+    account_done(&account);
+    account = expect_fine(fixture, "pops://a@h", "state=off");
+    assert_null(account.state);
+    account_done(&account);
+    snprintf(list, sizeof(list), "state=%s/state", fixture->mountpoint);
+    expect_failure("pops://a@h", fixture->mountpoint, list, FAULT_REFUSED, "inside each other");
+    snprintf(list, sizeof(list), "state=%s", fixture->home);
+    expect_failure("pops://a@h", fixture->mountpoint, list, FAULT_REFUSED, "inside each other");
+    snprintf(list, sizeof(list), "cache=%s/c,state=%s/c", fixture->home, fixture->home);
+    expect_failure("pops://a@h", fixture->mountpoint, list, FAULT_REFUSED, "in the cache folder");
+    snprintf(list, sizeof(list), "cache=%s/c,state=%s/c/s", fixture->home, fixture->home);
+    expect_failure("pops://a@h", fixture->mountpoint, list, FAULT_REFUSED, "in the cache folder");
+    snprintf(list, sizeof(list), "cache=%s/s/c,state=%s/s", fixture->home, fixture->home);
+    account = expect_fine(fixture, "pops://a@h", list);
+    account_done(&account);
+}
+
+static void without_a_home_somebody_who_is_not_root_is_asked_for_a_state(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct account account;
+    struct failure failure = {0};
+    unsetenv("HOME");
+    enum fault fault = resolve("pops://a@h", fixture->mountpoint, "rw", &account, &failure);
+    if (getuid() == 0) {
+        assert_string_equal(account.state, "/var/lib/popfs");
+    } else {
+        assert_int_equal(fault, FAULT_REFUSED);
+        assert_non_null(strstr(failure.text, "-o state=FOLDER, or state=off"));
+    }
+    account_done(&account);
+    account = expect_fine(fixture, "pops://a@h", "state=off");
+    account_done(&account);
+    setenv("HOME", fixture->home, 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -208,6 +252,8 @@ int main(void)
         TEST(the_mountpoint_must_be_a_folder),
         TEST(a_descriptor_from_mount_fuse3_is_left_as_it_is),
         TEST(the_cache_and_the_mountpoint_do_not_contain_each_other),
+        TEST(the_state_lies_neither_in_the_mountpoint_nor_in_the_cache),
+        TEST(without_a_home_somebody_who_is_not_root_is_asked_for_a_state),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

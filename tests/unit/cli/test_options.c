@@ -261,6 +261,22 @@ static void options_of_later_versions_are_unknown(void **state)
     }
 }
 
+static void state_may_be_off_and_is_a_path_otherwise(void **state)
+{
+    (void)state;
+    struct options options;
+    struct failure failure = {0};
+    assert_int_equal(parse(WORDS("pops://h", "/mnt", "-o", "state=off"), &options, &failure),
+                     FAULT_NONE);
+    assert_string_equal(options.state, "off");
+    options_done(&options);
+    assert_int_equal(
+        parse(WORDS("pops://h", "/mnt", "-o", "state=off,state=/a"), &options, &failure),
+        FAULT_NONE);
+    assert_string_equal(options.state, "/a");
+    options_done(&options);
+}
+
 static void cache_may_be_off(void **state)
 {
     (void)state;
@@ -370,6 +386,7 @@ int main(void)
         cmocka_unit_test(an_unknown_option_is_refused_by_name_without_its_value),
         cmocka_unit_test(options_of_later_versions_are_unknown),
         cmocka_unit_test(cache_may_be_off),
+        cmocka_unit_test(state_may_be_off_and_is_a_path_otherwise),
         cmocka_unit_test(values_are_neither_missing_nor_superfluous),
         cmocka_unit_test(sizes_count_in_powers_of_1024),
         cmocka_unit_test(words_of_fstab_mean_nothing),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Paths: made absolute, resolved as far as they exist, compared, and the default cache. */
+/* Paths: made absolute, resolved as far as they exist, compared, and the default cache and state.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -74,6 +75,25 @@ static void without_a_home_there_is_still_a_cache(void **state)
     expect_and_free(path_cache_default(NULL, NULL, NULL, 5), "/tmp/popfs-5");
 }
 
+static void expect_state(const char *xdg, const char *home, uid_t uid, const char *wanted)
+{
+    char *path = NULL;
+    assert_true(path_state_default(xdg, home, uid, &path));
+    expect_and_free(path, wanted);
+}
+
+static void the_state_is_never_where_temporary_files_are(void **state)
+{
+    (void)state;
+    char *path = NULL;
+    expect_state("/x", "/home/a", 5, "/x/popfs");
+    expect_state("x", "/home/a", 5, "/home/a/.local/state/popfs");
+    expect_state(NULL, "/home/a", 0, "/home/a/.local/state/popfs");
+    expect_state("", "", 0, "/var/lib/popfs");
+    assert_false(path_state_default(NULL, NULL, 5, &path));
+    assert_null(path);
+}
+
 static void a_descriptor_is_told_from_a_path(void **state)
 {
     (void)state;
@@ -94,6 +114,7 @@ int main(void)
         cmocka_unit_test(a_path_is_inside_only_at_a_slash),
         cmocka_unit_test(the_cache_is_where_the_user_keeps_caches),
         cmocka_unit_test(without_a_home_there_is_still_a_cache),
+        cmocka_unit_test(the_state_is_never_where_temporary_files_are),
         cmocka_unit_test(a_descriptor_is_told_from_a_path),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -41,7 +41,7 @@
 
 /* Not below /tmp, where more is allowed. */
 static char top[] = "/dev/shm/popfs-sandbox-XXXXXX";
-static char cache[64], other[64], secret_file[64];
+static char cache[64], state_folder[64], neighbour[80], other[64], secret_file[64];
 
 static int set_up(void **state)
 {
@@ -50,8 +50,10 @@ static int set_up(void **state)
         return -1;
     snprintf(cache, sizeof(cache), "%s/cache", top);
     snprintf(other, sizeof(other), "%s/other", top);
+    snprintf(state_folder, sizeof(state_folder), "%s/state", top);
+    snprintf(neighbour, sizeof(neighbour), "%s/statement", top);
     snprintf(secret_file, sizeof(secret_file), "%s/other/file", top);
-    int file = mkdir(cache, 0700) == 0 && mkdir(other, 0700) == 0
+    int file = mkdir(cache, 0700) == 0 && mkdir(state_folder, 0700) == 0 && mkdir(other, 0700) == 0
                    ? open(secret_file, O_CREAT | O_WRONLY, 0600)
                    : -1;
     return file < 0 ? -1 : close(file);
@@ -62,6 +64,7 @@ static int tear_down(void **state)
     (void)state;
     unlink(secret_file);
     rmdir(other);
+    rmdir(state_folder);
     return rmdir(cache) == 0 && rmdir(top) == 0 ? 0 : -1;
 }
 
@@ -84,6 +87,7 @@ static struct sandbox enter(void)
     struct sandbox sandbox;
     struct failure failure = {0};
     sandbox_init(&sandbox, true, cache, NULL);
+    sandbox.state_folder = state_folder;
     WANT(sandbox_prepare(&sandbox, &failure) == FAULT_NONE);
     WANT(sandbox_enter(&sandbox, &failure) == FAULT_NONE);
     sandbox_done(&sandbox);
@@ -159,6 +163,25 @@ static void the_cache_folder_can_be_used_in_every_way(void **state)
 {
     (void)state;
     in_child(use_the_cache);
+}
+
+/* As the journal does it, by a descriptor that was there before. */
+static void use_the_state(void)
+{
+    int folder = open(state_folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    enter();
+    int file = openat(folder, "new", O_WRONLY | O_APPEND | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    WANT(file >= 0 && write(file, "abc", 3) == 3 && fdatasync(file) == 0);
+    WANT(renameat(folder, "new", folder, "removals") == 0 && fsync(folder) == 0);
+    WANT(unlinkat(folder, "removals", 0) == 0);
+    WANT(mkdir(neighbour, 0700) != 0 || !has_landlock());
+    rmdir(neighbour);
+}
+
+static void the_state_folder_can_be_used_and_those_beside_it_cannot(void **state)
+{
+    (void)state;
+    in_child(use_the_state);
 }
 
 static void use_temporary_files(void)
@@ -461,6 +484,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_file_that_is_none_of_its_business_is_closed_to_it),
         cmocka_unit_test(the_cache_folder_can_be_used_in_every_way),
+        cmocka_unit_test(the_state_folder_can_be_used_and_those_beside_it_cannot),
         cmocka_unit_test(temporary_files_can_be_made),
         cmocka_unit_test(names_and_times_are_found_as_before),
         cmocka_unit_test(no_program_can_be_run),

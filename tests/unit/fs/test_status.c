@@ -32,6 +32,7 @@ static const struct sync_status online = {
     .listed_at_s = 1700000000,
     .sizes = SYNC_SIZES_TRUSTED,
     .cache_folder = "/home/a/.cache/popfs/a@host:995",
+    .state_folder = "/home/a/.local/state/popfs/a@host:995",
     .cache_octets = 12 * 1024 * 1024 + 300 * 1024,
     .cache_octets_max = 1024 * 1024 * 1024,
     .cache_body_count = 210,
@@ -99,6 +100,7 @@ static void a_person_reads_one_aligned_line_each(void **state)
     expect_line(text, "sizes:             exact so far");
     expect_line(text, "cache:             /home/a/.cache/popfs/a@host:995, 12.3 MiB of 1.0 GiB in "
                       "210 bodies");
+    expect_line(text, "state folder:      /home/a/.local/state/popfs/a@host:995");
     expect_line(text, "work:              refresh 30 of 200");
     expect_line(text, "last commit:       none");
     expect_line(text, "sandbox:           -");
@@ -118,6 +120,7 @@ static void what_is_not_there_is_a_dash(void **state)
     expect_line(text, "last listing:      -");
     expect_line(text, "sizes:             not proven yet");
     expect_line(text, "cache:             off, for this mount alone, 0 octets in 0 bodies");
+    expect_line(text, "state folder:      off, removals are forgotten at the end");
     expect_line(text, "work:              none");
     free(text);
 }
@@ -311,33 +314,20 @@ static void json_holds_what_sync_says(void **state)
 static void json_has_its_keys_in_order(void **state)
 {
     (void)state;
-    static const char *const keys[] = {"state",
-                                       "pid",
-                                       "mountpoint",
-                                       "read_only",
-                                       "server",
-                                       "transport",
-                                       "login",
-                                       "implementation",
-                                       "capabilities",
-                                       "session_age_s",
-                                       "session_count",
-                                       "listed_at_s",
-                                       "message_count",
-                                       "message_octets",
-                                       "unshown_count",
-                                       "skipped_row_count",
-                                       "listing_doubted",
-                                       "pending_removal_count",
-                                       "waiting_count",
-                                       "received_octets",
-                                       "sizes",
-                                       "cache",
-                                       "offline_since_s",
-                                       "next_attempt_s",
-                                       "work",
-                                       "last_commit",
-                                       "sandbox",
+    static const char *const keys[] = {"state",           "pid",
+                                       "mountpoint",      "read_only",
+                                       "server",          "transport",
+                                       "login",           "implementation",
+                                       "capabilities",    "session_age_s",
+                                       "session_count",   "listed_at_s",
+                                       "message_count",   "message_octets",
+                                       "unshown_count",   "skipped_row_count",
+                                       "listing_doubted", "pending_removal_count",
+                                       "waiting_count",   "received_octets",
+                                       "sizes",           "cache",
+                                       "state_folder",    "offline_since_s",
+                                       "next_attempt_s",  "work",
+                                       "last_commit",     "sandbox",
                                        "last_error"};
     char *text = rendered(status_render_json, &online);
     const char *at = text;
@@ -381,6 +371,7 @@ static void json_says_what_is_unknown_by_null(void **state)
     assert_non_null(strstr(text, "\"offline_since_s\": null,"));
     assert_non_null(strstr(text, "\"next_attempt_s\": 8,"));
     assert_non_null(strstr(text, "\"cache\": {\"folder\": null, \"octets\": 0,"));
+    assert_non_null(strstr(text, "\"state_folder\": null,"));
     assert_non_null(strstr(text, "\"last_commit\": null,"));
     assert_non_null(strstr(text, "\"sandbox\": null,"));
     free(text);

@@ -21,8 +21,11 @@ int set_up_closed(void **state)
     if (mkdtemp(f->base) == NULL)
         return 1;
     snprintf(f->folder, sizeof(f->folder), "%s/a/b", f->base);
-    f->options = (struct store_options){
-        .folder = f->folder, .account = ACCOUNT, .owner = "mounted on /home/a/mail by process 12"};
+    snprintf(f->state_folder, sizeof(f->state_folder), "%s/state", f->base);
+    f->options = (struct store_options){.folder = f->folder,
+                                        .state_folder = f->state_folder,
+                                        .account = ACCOUNT,
+                                        .owner = "mounted on /home/a/mail by process 12"};
     *state = f;
     return 0;
 }
@@ -95,13 +98,23 @@ void store_must_reopen(struct fixture *f)
 
 /* ---- files ---- */
 
-const char *path_of(const char *name, const struct fixture *f)
+static const char *path_in(const char *folder, const char *name)
 {
     static char paths[4][300];
     static unsigned next;
     char *path = paths[next++ % 4];
-    snprintf(path, sizeof(paths[0]), "%s/" ACCOUNT "/%s", f->folder, name);
+    snprintf(path, sizeof(paths[0]), "%s/" ACCOUNT "/%s", folder, name);
     return path;
+}
+
+const char *path_of(const char *name, const struct fixture *f)
+{
+    return path_in(f->folder, name);
+}
+
+const char *state_path_of(const char *name, const struct fixture *f)
+{
+    return path_in(f->state_folder, name);
 }
 
 /* The one name in the folder that begins so. */

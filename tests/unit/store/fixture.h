@@ -19,7 +19,7 @@
 
 struct fixture {
     char base[64];
-    char folder[80];
+    char folder[80], state_folder[80];
     struct store_options options;
     struct store *store; /* NULL: closed */
     char notice[FAILURE_TEXT_OCTETS];
@@ -38,8 +38,10 @@ void store_must_reopen(struct fixture *f);
 /* It cannot be opened, and `text` is in what is said. */
 void store_must_refuse(struct fixture *f, const char *text);
 
-/* A path in the folder of the account, valid until the next call but three. */
+/* A path in the cache folder of the account, valid until the next call but three. */
 const char *path_of(const char *name, const struct fixture *f);
+/* The same, in the state folder. */
+const char *state_path_of(const char *name, const struct fixture *f);
 /* The same, of a pack, and of a body that is a file, whose opening is looked up in the folder. It
  * must be there. */
 const char *pack_path(uint32_t opening, uint32_t number, const struct fixture *f);

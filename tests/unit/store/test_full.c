@@ -24,6 +24,7 @@ static int set_up_disk(void **state)
         return 1;
     f = *state;
     snprintf(f->folder, sizeof(f->folder), "%s/disk", f->base);
+    snprintf(f->state_folder, sizeof(f->state_folder), "%s/disk/state", f->base);
     if (mkdir(f->folder, 0700) != 0 ||
         mount("popfs-test", f->folder, "tmpfs", 0, "size=3m,mode=700") != 0)
         return 1;
@@ -237,7 +238,7 @@ static void a_wish_that_cannot_be_noted_is_a_fault_and_spoils_no_other(void **st
 static void a_journal_that_cannot_be_replaced_is_not_taken_for_an_empty_one(void **state)
 {
     struct fixture *f = *state;
-    const char *new = path_of("removals.new", f);
+    const char *new = state_path_of("removals.new", f);
     assert_true(add(f->store, 1, "a", 3) && note(f->store, "a", 3, true));
     file_write(new, SLICE_LITERAL(""));
     assert_int_equal(mount(new, new, NULL, MS_BIND, NULL), 0);

@@ -101,7 +101,8 @@ static void the_lock_dies_with_its_process(void **state)
 static void everything_is_for_the_owner_alone(void **state)
 {
     struct fixture *f = *state;
-    static const char *const names[] = {"lock", "index.sqlite", "index.sqlite-wal", "removals"};
+    static const char *const names[] = {"lock", "index.sqlite", "index.sqlite-wal", "CACHEDIR.TAG"};
+    static const char *const state_names[] = {"lock", "removals"};
     struct stat stat;
     assert_true(add(f->store, 1, "a", 0) && note(f->store, "a", 0, true));
     assert_true(keep(f->store, 1, "x"));
@@ -110,6 +111,12 @@ static void everything_is_for_the_owner_alone(void **state)
         assert_int_equal(lstat(path_of(names[i], f), &stat), 0);
         assert_int_equal(stat.st_mode, S_IFREG | 0600);
     }
+    for (size_t i = 0; i < sizeof(state_names) / sizeof(state_names[0]); i++) {
+        assert_int_equal(lstat(state_path_of(state_names[i], f), &stat), 0);
+        assert_int_equal(stat.st_mode, S_IFREG | 0600);
+    }
+    assert_int_equal(lstat(state_path_of("", f), &stat), 0);
+    assert_int_equal(stat.st_mode, S_IFDIR | 0700);
     assert_int_equal(lstat(pack_path(1, 0, f), &stat), 0);
     assert_int_equal(stat.st_mode, S_IFREG | 0600);
     assert_int_equal(lstat(bodies_folder(f), &stat), 0);
@@ -249,6 +256,7 @@ static void two_temporary_stores_of_one_account_go_side_by_side(void **state)
 {
     struct fixture *f = *state;
     struct store *other;
+    f->options.state_folder = NULL;
     store_must_open(f); /* nor does one that lasts mind */
     f->options.temporary = true;
     assert_int_equal(open_and_begin(f, &other, NULL), FAULT_NONE);
@@ -280,8 +288,65 @@ static void a_temporary_store_of_a_dead_popfs_is_swept_and_that_of_a_living_one_
     store_must_open(f);
     assert_int_equal(entries_count(f->folder), 1);
     assert_true(keep(f->store, 1, "one"));
+    f->options.state_folder = NULL;
     assert_int_equal(fault_in_child(f), FAULT_NONE);
     assert_kept(f->store, 1, "one");
+}
+
+/* ---- the state ---- */
+
+static void one_state_is_not_used_with_two_caches_at_once(void **state)
+{
+    struct fixture *f = *state;
+    struct store *other;
+    struct failure failure = {0};
+    char folder[120];
+    store_must_open(f);
+    snprintf(folder, sizeof(folder), "%s/other", f->base);
+    f->options.folder = folder;
+    assert_int_equal(store_open(&f->options, &other, &failure), FAULT_BUSY);
+    assert_non_null(strstr(failure.text, "mounted on /home/a/mail by process 12"));
+    f->options.temporary = true;
+    assert_int_equal(store_open(&f->options, &other, &failure), FAULT_BUSY);
+    f->options.folder = f->folder;
+}
+
+static void the_state_folder_is_told(void **state)
+{
+    struct fixture *f = *state;
+    struct stat by_path, by_descriptor;
+    store_must_open(f);
+    assert_int_equal(stat(store_state_path(f->store), &by_path), 0);
+    assert_int_equal(fstat(store_state_descriptor(f->store), &by_descriptor), 0);
+    assert_int_equal(by_path.st_ino, by_descriptor.st_ino);
+    f->options.state_folder = NULL;
+    store_must_reopen(f);
+    assert_null(store_state_path(f->store));
+    assert_int_equal(store_state_descriptor(f->store), -1);
+}
+
+static void a_state_that_others_may_write_to_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(mkdir(f->state_folder, 0700), 0);
+    assert_int_equal(chmod(f->state_folder, 0777), 0);
+    store_must_refuse(f, "others may write to the state folder");
+}
+
+static void the_cache_says_that_it_is_one_and_the_state_does_not(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP_BUFFER struct buffer tag = {0};
+    store_must_open(f);
+    file_read(path_of("CACHEDIR.TAG", f), &tag);
+    assert_memory_equal(tag.data, "Signature: 8a477f597d28d172789f06886806bc55", 43);
+    assert_int_not_equal(access(state_path_of("CACHEDIR.TAG", f), F_OK), 0);
+    /* What the user made of it stays. */
+    file_write(path_of("CACHEDIR.TAG", f), SLICE_LITERAL("mine"));
+    store_must_reopen(f);
+    tag.len = 0;
+    file_read(path_of("CACHEDIR.TAG", f), &tag);
+    assert_int_equal(tag.len, 4);
 }
 
 static void what_is_not_ours_is_not_swept(void **state)
@@ -324,6 +389,10 @@ int main(void)
         TEST_CLOSED(two_temporary_stores_of_one_account_go_side_by_side),
         TEST_CLOSED(a_temporary_store_of_a_dead_popfs_is_swept_and_that_of_a_living_one_is_not),
         TEST_CLOSED(what_is_not_ours_is_not_swept),
+        TEST_CLOSED(one_state_is_not_used_with_two_caches_at_once),
+        TEST_CLOSED(the_state_folder_is_told),
+        TEST_CLOSED(a_state_that_others_may_write_to_is_refused),
+        TEST_CLOSED(the_cache_says_that_it_is_one_and_the_state_does_not),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

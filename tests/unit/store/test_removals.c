@@ -467,10 +467,10 @@ static void a_torn_last_line_is_ignored_at_every_length(void **state)
     struct fixture *f = *state;
     CLEANUP_BUFFER struct buffer whole = {0};
     killed_after(f, note_three);
-    file_read(path_of("removals", f), &whole);
+    file_read(state_path_of("removals", f), &whole);
     size_t line = whole.len / 3;
     for (size_t cut = 1; cut <= line; cut++) {
-        file_write(path_of("removals", f), (struct slice){whole.data, whole.len - cut});
+        file_write(state_path_of("removals", f), (struct slice){whole.data, whole.len - cut});
         sql_run(f, "UPDATE message SET going = 0");
         store_must_open(f);
         assert_loads(f->store, "a+ b+ c- ");
@@ -486,7 +486,7 @@ static void a_torn_line_does_not_spoil_the_next(void **state)
     store_must_open(f);
     assert_true(add(f->store, 1, "a", 3) && add(f->store, 2, "b", 3));
     assert_true(note(f->store, "a", 3, true));
-    append(path_of("removals", f), SLICE_LITERAL("\n+ 3 x"));
+    append(state_path_of("removals", f), SLICE_LITERAL("\n+ 3 x"));
     assert_true(note(f->store, "b", 3, true));
     store_must_reopen(f);
     assert_loads(f->store, "a+ b+ ");
@@ -499,7 +499,7 @@ static void a_journal_with_line_ends_behind_its_lines_is_read_as_well(void **sta
 {
     struct fixture *f = *state;
     killed_after(f, note_three);
-    append(path_of("removals", f), SLICE_LITERAL("\n\n- 3 a dc0ebdf6\n\n- 3 b db0ebc63\n"));
+    append(state_path_of("removals", f), SLICE_LITERAL("\n\n- 3 a dc0ebdf6\n\n- 3 b db0ebc63\n"));
     store_must_open(f);
     assert_loads(f->store, "a- b- c+ ");
     assert_string_equal(f->notice, "");
@@ -510,8 +510,8 @@ static void garbage_in_the_journal_is_ignored(void **state)
     struct fixture *f = *state;
     static char zeros[5000];
     killed_after(f, note_three);
-    append(path_of("removals", f), (struct slice){zeros, sizeof(zeros)});
-    append(path_of("removals", f), SLICE_LITERAL("\n+ 3 a 00000000\n- 3 b\n \n%%%\xff\n"));
+    append(state_path_of("removals", f), (struct slice){zeros, sizeof(zeros)});
+    append(state_path_of("removals", f), SLICE_LITERAL("\n+ 3 a 00000000\n- 3 b\n \n%%%\xff\n"));
     store_must_open(f);
     assert_loads(f->store, "a+ b+ c+ ");
     assert_non_null(strstr(f->notice, "5 damaged lines"));
@@ -522,11 +522,11 @@ static void a_flipped_bit_is_noticed(void **state)
     struct fixture *f = *state;
     CLEANUP_BUFFER struct buffer journal = {0};
     killed_after(f, note_three);
-    file_read(path_of("removals", f), &journal);
+    file_read(state_path_of("removals", f), &journal);
     char *sign = memchr(journal.data, '+', journal.len);
     assert_non_null(sign);
     sign[2] ^= 1; /* its size */
-    file_write(path_of("removals", f), buffer_slice(&journal));
+    file_write(state_path_of("removals", f), buffer_slice(&journal));
     store_must_open(f);
     assert_loads(f->store, "a- b+ c+ ");
 }
@@ -548,7 +548,7 @@ static void wishes_outlive_the_journal(void **state)
     killed_after(f, note_three);
     store_must_open(f);
     store_must_close(f);
-    assert_int_equal(unlink(path_of("removals", f)), 0);
+    assert_int_equal(unlink(state_path_of("removals", f)), 0);
     store_must_open(f);
     assert_loads(f->store, "a+ b+ c+ ");
 }
@@ -561,17 +561,17 @@ static void the_journal_does_not_grow_over_mounts(void **state)
     assert_true(add(f->store, 1, "a", 3) && add(f->store, 2, "b", 3));
     assert_true(note(f->store, "a", 3, true));
     store_must_reopen(f);
-    assert_int_equal(stat(path_of("removals", f), &first), 0);
+    assert_int_equal(stat(state_path_of("removals", f), &first), 0);
     for (int i = 0; i < 3; i++) {
         assert_true(note(f->store, "b", 3, true) && note(f->store, "b", 3, false));
         assert_true(note(f->store, "a", 3, true));
         store_must_reopen(f);
-        assert_int_equal(stat(path_of("removals", f), &later), 0);
+        assert_int_equal(stat(state_path_of("removals", f), &later), 0);
         assert_int_equal(later.st_size, first.st_size);
     }
     assert_true(forget(f->store, 1, "a", 3));
     store_must_reopen(f);
-    assert_int_equal(stat(path_of("removals", f), &later), 0);
+    assert_int_equal(stat(state_path_of("removals", f), &later), 0);
     assert_int_equal(later.st_size, 0);
 }
 
@@ -582,9 +582,9 @@ static void a_tidy_journal_is_left_alone(void **state)
     store_must_open(f);
     assert_true(add(f->store, 1, "a", 3) && note(f->store, "a", 3, true));
     store_must_reopen(f);
-    assert_int_equal(stat(path_of("removals", f), &first), 0);
+    assert_int_equal(stat(state_path_of("removals", f), &first), 0);
     store_must_reopen(f);
-    assert_int_equal(stat(path_of("removals", f), &later), 0);
+    assert_int_equal(stat(state_path_of("removals", f), &later), 0);
     assert_int_equal(later.st_ino, first.st_ino);
 }
 
@@ -641,6 +641,132 @@ static void wishes_of_several_threads_do_not_mix(void **state)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 #define TEST_CLOSED(name) cmocka_unit_test_setup_teardown(name, set_up_closed, tear_down)
 
+/* ---- two folders ---- */
+
+static void wipe_cache(const struct fixture *f)
+{
+    char command[200];
+    snprintf(command, sizeof(command), "rm -rf '%s'", f->folder);
+    assert_int_equal(system(command), 0);
+}
+
+static void a_wish_outlives_the_cache(void **state)
+{
+    struct fixture *f = *state;
+    store_must_open(f);
+    assert_true(add(f->store, 1, "a", 3) && add(f->store, 2, "b", 3));
+    assert_true(note(f->store, "b", 3, true));
+    store_must_close(f);
+    wipe_cache(f);
+    store_must_open(f);
+    assert_loads(f->store, "b+ ");
+    store_must_close(f);
+    f->options.temporary = true;
+    store_must_open(f);
+    assert_loads(f->store, "b+ ");
+    assert_true(note(f->store, "b", 3, false) && note(f->store, "c", 4, true));
+    store_must_close(f);
+    f->options.temporary = false;
+    store_must_open(f);
+    assert_loads(f->store, "b- c+ ");
+}
+
+static void without_a_state_wishes_are_forgotten_at_the_end(void **state)
+{
+    struct fixture *f = *state;
+    store_must_open(f);
+    assert_true(add(f->store, 1, "a", 3) && note(f->store, "a", 3, true));
+    store_must_close(f);
+    wipe_cache(f);
+    f->options.state_folder = NULL;
+    store_must_open(f);
+    assert_true(add(f->store, 2, "b", 3) && note(f->store, "b", 3, true));
+    assert_int_equal(store_flush(f->store, NULL), FAULT_NONE);
+    assert_int_equal(store_clear_removals(f->store, NULL), FAULT_NONE);
+    store_must_reopen(f);
+    assert_loads(f->store, "b- ");
+    /* Those of mounts with a state stay. */
+    f->options.state_folder = f->state_folder;
+    store_must_reopen(f);
+    assert_loads(f->store, "b- a+ ");
+}
+
+/* As popfs 0.1 left it: in the cache. */
+static void put_into_cache(struct fixture *f)
+{
+    CLEANUP_BUFFER struct buffer lines = {0};
+    store_must_open(f);
+    assert_true(note(f->store, "old", 4, true));
+    store_must_close(f);
+    file_read(state_path_of("removals", f), &lines);
+    assert_int_equal(unlink(state_path_of("removals", f)), 0);
+    wipe_cache(f);
+    store_must_open(f);
+    store_must_close(f);
+    assert_int_equal(unlink(state_path_of("removals", f)), 0);
+    file_write(path_of("removals", f), buffer_slice(&lines));
+}
+
+static void a_journal_in_the_cache_moves_to_the_state(void **state)
+{
+    struct fixture *f = *state;
+    put_into_cache(f);
+    store_must_open(f);
+    assert_string_equal(f->notice, "");
+    assert_loads(f->store, "old+ ");
+    assert_int_not_equal(access(path_of("removals", f), F_OK), 0);
+    store_must_reopen(f);
+    assert_loads(f->store, "old+ ");
+}
+
+static void a_journal_that_was_copied_and_not_taken_away_is_no_other_one(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP_BUFFER struct buffer lines = {0};
+    put_into_cache(f);
+    file_read(path_of("removals", f), &lines);
+    file_write(state_path_of("removals", f), buffer_slice(&lines));
+    store_must_open(f);
+    assert_string_equal(f->notice, "");
+    assert_loads(f->store, "old+ ");
+    assert_int_not_equal(access(path_of("removals", f), F_OK), 0);
+}
+
+static void of_two_journals_that_of_the_state_counts_and_the_other_is_named(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP_BUFFER struct buffer lines = {0};
+    store_must_open(f);
+    assert_true(note(f->store, "new", 5, true));
+    store_must_close(f);
+    file_read(state_path_of("removals", f), &lines);
+    assert_int_equal(unlink(state_path_of("removals", f)), 0);
+    wipe_cache(f);
+    put_into_cache(f);
+    file_write(state_path_of("removals", f), buffer_slice(&lines));
+    store_must_open(f);
+    assert_loads(f->store, "new+ ");
+    const char *name = strstr(f->notice, "/removals.aside-");
+    assert_non_null(name);
+    assert_int_not_equal(access(path_of("removals", f), F_OK), 0);
+    assert_int_equal(access(path_of(name + 1, f), F_OK), 0);
+    store_must_reopen(f);
+    assert_string_equal(f->notice, "");
+    assert_loads(f->store, "new+ ");
+}
+
+static void without_a_state_a_journal_in_the_cache_stays_there(void **state)
+{
+    struct fixture *f = *state;
+    put_into_cache(f);
+    f->options.state_folder = NULL;
+    store_must_open(f);
+    assert_loads(f->store, "");
+    f->options.state_folder = f->state_folder;
+    store_must_reopen(f);
+    assert_loads(f->store, "old+ ");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -679,6 +805,12 @@ int main(void)
         TEST_CLOSED(the_journal_does_not_grow_over_mounts),
         TEST_CLOSED(a_tidy_journal_is_left_alone),
         TEST_CLOSED(wishes_of_several_threads_do_not_mix),
+        TEST_CLOSED(a_wish_outlives_the_cache),
+        TEST_CLOSED(without_a_state_wishes_are_forgotten_at_the_end),
+        TEST_CLOSED(a_journal_in_the_cache_moves_to_the_state),
+        TEST_CLOSED(a_journal_that_was_copied_and_not_taken_away_is_no_other_one),
+        TEST_CLOSED(of_two_journals_that_of_the_state_counts_and_the_other_is_named),
+        TEST_CLOSED(without_a_state_a_journal_in_the_cache_stays_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
