@@ -10,7 +10,8 @@
 #   packages.sh emulated installs nothing: says what such a system is made of
 set -euo pipefail
 
-libraries=(libfuse3-dev libssl-dev libgsasl-dev libidn2-dev libgmime-3.0-dev libsqlite3-dev libjson-c-dev libmount-dev libseccomp-dev)
+libraries=(libfuse3-dev libssl-dev libgsasl-dev libidn2-dev libgmime-3.0-dev libsqlite3-dev libjson-c-dev libmount-dev libseccomp-dev
+    libxxhash-dev)
 packages=(build-essential meson ninja-build pkg-config "${libraries[@]}")
 # Used where the release has it.
 extra=()

@@ -200,10 +200,31 @@ void store_body_free(struct store_body *body);
 enum fault store_body_keep(struct store_body *body, uint64_t id, struct extent *ret_extent,
                            struct failure *ret_failure);
 
-/* Where a kept body of exactly `octets` is, the descriptor the caller's to close; FAULT_GONE if
- * there is none, FAULT_DISK if it cannot be opened. Any thread; touches only the local disk. */
+enum { STORE_CHECK_OCTETS = 256 * 1024 };
+
+/*
+ * Where a kept body of exactly `octets` is, the descriptor the caller's to close; FAULT_GONE if
+ * there is none, FAULT_DISK if it cannot be opened. The first open of each compares its bytes with
+ * the checksum that was made as it arrived: FAULT_GARBLED if it is damaged (or, on a thread that
+ * does not change the store, is just being removed), FAULT_BUSY if it is larger than
+ * STORE_CHECK_OCTETS, so that store_check_new() has to do it. *ret_sum is for
+ * store_body_note_sound(), or 0. Any thread; touches only the local disk.
+ */
 enum fault store_body_open(const struct store *store, uint64_t id, uint64_t octets,
-                           struct extent *ret_extent);
+                           struct extent *ret_extent, uint64_t *ret_sum);
+/* The body was found to be what it was: later opens do not read it. */
+void store_body_note_sound(struct store *store, uint64_t id, uint64_t sum);
+/* Compares a kept body with its checksum in parts, whether or not that was done before. The faults
+ * of store_body_open(), FAULT_MEMORY. Any thread. */
+struct store_check;
+enum fault store_check_new(const struct store *store, uint64_t id, uint64_t octets,
+                           struct store_check **ret_check);
+/* Reads STORE_CHECK_OCTETS more. FAULT_BUSY: that was not all. FAULT_NONE: it is sound, and
+ * *ret_sum is for store_body_note_sound(). FAULT_GARBLED. */
+enum fault store_check_go_on(struct store_check *check, uint64_t *ret_sum);
+void store_check_free(struct store_check *check); /* NULL is fine */
+/* Whether a body of so many octets can be opened, whatever its bytes are. Any thread. */
+bool store_body_is_there(const struct store *store, uint64_t id, uint64_t octets);
 /* Whether that is likely to work: the disk is not asked. Any thread. */
 bool store_body_is_kept(const struct store *store, uint64_t id, uint64_t octets);
 /* It was read: it is evicted later than others. */

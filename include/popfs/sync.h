@@ -129,7 +129,13 @@ enum sync_link {
 /* Whether LIST's sizes can be believed. */
 enum sync_sizes { SYNC_SIZES_UNPROVEN, SYNC_SIZES_TRUSTED, SYNC_SIZES_WRONG };
 
-enum sync_work { SYNC_WORK_NONE, SYNC_WORK_REFRESH, SYNC_WORK_COMMIT, SYNC_WORK_PREFETCH };
+enum sync_work {
+    SYNC_WORK_NONE,
+    SYNC_WORK_REFRESH,
+    SYNC_WORK_COMMIT,
+    SYNC_WORK_PREFETCH,
+    SYNC_WORK_VERIFY,
+};
 
 struct sync_status {
     enum sync_link link;
@@ -159,7 +165,9 @@ struct sync_status {
     char state_folder[300]; /* escaped; "" with state=off */
     uint64_t cache_octets, cache_octets_max;
     size_t cache_body_count;
-    enum sync_work work; /* the longest of what goes on; `done` of `total` */
+    size_t verified_count; /* bodies that SYNC_WANT_VERIFY has looked at in this mount */
+    size_t damaged_count;  /* that whoever looked has found damaged in this mount */
+    enum sync_work work;   /* the longest of what goes on; `done` of `total` */
     uint64_t work_done, work_total;
     size_t
         commit_number; /* of the last commit that had something to delete; 0: none in this mount */
@@ -182,6 +190,13 @@ struct sync_removal_failure {
 /* The first `room` of them; returns how many were written. At most SYNC_FAILURES_MAX are kept. */
 size_t sync_commit_failures(struct sync *sync, struct sync_removal_failure *ret_failures,
                             size_t room);
+
+enum { SYNC_DAMAGES_MAX = 1000 };
+
+/* Messages whose kept bodies were damaged, the last one last: the last `room` of those that are
+ * counted. Returns how many were written; the references are the caller's. At most SYNC_DAMAGES_MAX
+ * are kept. */
+size_t sync_damages(struct sync *sync, struct maildrop_message **ret_messages, size_t room);
 
 /* ---- wishes ---- */
 
@@ -217,6 +232,8 @@ enum sync_want {
                            session could be had */
     SYNC_WANT_REFRESH,  /* a listing that was begun after the request */
     SYNC_WANT_PREFETCH, /* every body on the local disk; FAULT_REFUSED if some cannot be had */
+    SYNC_WANT_VERIFY,   /* the kept body of `message`, or every one if NULL, compared with its
+                           checksum: what is damaged is dropped and counted (sync_damages()) */
     SYNC_WANT_DROP,    /* the body that is kept cannot be read: the next open is to fetch it anew */
     SYNC_WANT_RESTORE, /* like sync_restore(), for `message` or, if NULL, for all that are going;
                           answered when the listener has been told of them as appeared */

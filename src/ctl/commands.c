@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * status, refresh, undelete, rollback and prefetch. Numbers are told by comparing status.json from
- * before with that from after.
+ * status, refresh, undelete, rollback, prefetch and verify. Numbers are told by comparing
+ * status.json from before with that from after.
  */
 #include "commands.h"
 
@@ -98,6 +98,15 @@ static int explain_name(struct job *job, const char *doing, const char *name, in
     return EXIT_INCOMPLETE;
 }
 
+/* Has `word` done for the name, and explains what failed. */
+static int run_one(struct job *job, const char *word, const char *doing, const char *missing,
+                   const char *name)
+{
+    int64_t begun_s = job_now_s();
+    int error = job_control(job, word, name);
+    return error == 0 ? EXIT_DONE : explain_name(job, doing, name, error, missing, begun_s);
+}
+
 /* Has `word` done for each name. What fails does not keep the others from their turn, but a signal
  * does. */
 static int run_each(struct job *job, const char *word, const char *doing, const char *missing,
@@ -106,13 +115,11 @@ static int run_each(struct job *job, const char *word, const char *doing, const 
     int code = EXIT_DONE;
     *ret_done = 0;
     for (int i = 0; i < job->name_count && code < EXIT_SIGNAL; i++) {
-        const char *name = name_of(job->names[i]);
-        int64_t begun_s = job_now_s();
-        int error = job_control(job, word, name);
-        if (error == 0)
+        int one = run_one(job, word, doing, missing, name_of(job->names[i]));
+        if (one == EXIT_DONE)
             ++*ret_done;
         else
-            code = explain_name(job, doing, name, error, missing, begun_s);
+            code = one;
     }
     return code;
 }
@@ -149,4 +156,77 @@ int command_prefetch(struct job *job)
     report_set_count(&job->report, "bodies", bodies);
     report_line(&job->report, "%" PRId64 " message%s on the local disk", bodies, plural(bodies));
     return EXIT_DONE;
+}
+
+static const char *const no_message = "no message has this name";
+
+/* Fetches the one that was damaged, as its name in status.json is. */
+static int fetch_again(struct job *job, struct json_object *name)
+{
+    const char *text = json_object_get_string(name);
+    if (text == NULL)
+        return EXIT_INCOMPLETE;
+    int code = run_one(job, "prefetch", "fetch", no_message, text);
+    if (code == EXIT_DONE)
+        report_line(&job->report, "%s was damaged, and has been fetched again", text);
+    return code;
+}
+
+/* Of those that the mount names the last `count` are new. */
+static int fetch_damaged(struct job *job, struct json_object *names, int64_t count)
+{
+    struct json_object *array = json_object_new_array();
+    int64_t named =
+        json_object_is_type(names, json_type_array) ? (int64_t)json_object_array_length(names) : 0;
+    int code = EXIT_DONE;
+    for (int64_t i = named > count ? named - count : 0; i < named && code < EXIT_SIGNAL; i++) {
+        struct json_object *name = json_object_array_get_idx(names, (size_t)i);
+        json_object_array_add(array, json_object_get(name));
+        int one = fetch_again(job, name);
+        code = one > code ? one : code;
+    }
+    report_set(&job->report, "names", array);
+    if (named < count)
+        report_line(&job->report,
+                    "%" PRId64 " more were damaged; they are fetched when they are opened next",
+                    count - named);
+    return code;
+}
+
+static int verify(struct job *job)
+{
+    int64_t done;
+    if (job->name_count > 0)
+        return run_each(job, "verify", "verify", no_message, &done);
+    int64_t begun_s = job_now_s();
+    int error = job_control(job, "verify", NULL);
+    return error == 0 ? EXIT_DONE : job_explain(job, "verify", error, begun_s);
+}
+
+int command_verify(struct job *job)
+{
+    CLEANUP_STATUS struct json_object *before = NULL;
+    CLEANUP_STATUS struct json_object *after = NULL;
+    int64_t begun_s = job_now_s();
+    int error = status_load(&job->place, &before);
+    if (error != 0)
+        return job_explain(job, "verify", error, begun_s);
+    int code = verify(job);
+    error = code < EXIT_SIGNAL ? status_load(&job->place, &after) : 0;
+    if (error != 0)
+        return job_explain(job, "verify", error, begun_s);
+    if (after == NULL)
+        return code;
+    int64_t checked = status_number(after, "/verification/checked") -
+                      status_number(before, "/verification/checked");
+    int64_t damaged = status_number(after, "/verification/damaged") -
+                      status_number(before, "/verification/damaged");
+    report_set_count(&job->report, "checked", checked);
+    report_set_count(&job->report, "damaged", damaged);
+    int fetched = damaged > 0
+                      ? fetch_damaged(job, status_object(after, "/verification/names"), damaged)
+                      : EXIT_DONE;
+    report_line(&job->report, "checked %" PRId64 " local message%s, %" PRId64 " damaged", checked,
+                plural(checked), damaged);
+    return fetched > code ? fetched : code;
 }

@@ -11,5 +11,6 @@ int command_commit(struct job *job);
 int command_undelete(struct job *job);
 int command_rollback(struct job *job);
 int command_prefetch(struct job *job);
+int command_verify(struct job *job);
 
 #endif

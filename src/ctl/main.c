@@ -33,6 +33,7 @@ static const char usage[] =
     "  undelete    bring back removed messages: NAME...\n"
     "  rollback    bring back all of them\n"
     "  prefetch    fetch messages to the local disk: NAME..., or all\n"
+    "  verify      find damage in the local copies, fetch those again: NAME..., or all\n"
     "  umount      commit, unmount, and wait for the end (-l lazily, -f by force: no commit)\n"
     "\n"
     "  --json  one JSON object on stdout    -q  only say what went wrong\n"
@@ -47,13 +48,10 @@ static const struct command {
     int names_min, names_max;
     int (*run)(struct job *job); /* NULL: umount, which is not like the others */
 } commands[] = {
-    {"status", 0, 0, command_status},
-    {"refresh", 0, 0, command_refresh},
-    {"commit", 0, 0, command_commit},
-    {"undelete", 1, NAMES_ANY, command_undelete},
-    {"rollback", 0, 0, command_rollback},
-    {"prefetch", 0, NAMES_ANY, command_prefetch},
-    {"umount", 0, 0, NULL},
+    {"status", 0, 0, command_status},         {"refresh", 0, 0, command_refresh},
+    {"commit", 0, 0, command_commit},         {"undelete", 1, NAMES_ANY, command_undelete},
+    {"rollback", 0, 0, command_rollback},     {"prefetch", 0, NAMES_ANY, command_prefetch},
+    {"verify", 0, NAMES_ANY, command_verify}, {"umount", 0, 0, NULL},
 };
 
 static const struct command *find_command(const char *word)

@@ -69,7 +69,7 @@ void progress_render(const struct progress_facts *facts, size_t columns, char *o
 /* A word of our own: that of the mount is not to be trusted on a terminal. */
 static const char *kind_of(const char *word)
 {
-    static const char *const known[] = {"refresh", "commit", "prefetch"};
+    static const char *const known[] = {"refresh", "commit", "prefetch", "verify"};
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
         if (strcmp(known[i], word) == 0)
             return known[i];

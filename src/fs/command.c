@@ -13,6 +13,7 @@ static const struct {
     [COMMAND_ROLLBACK] = {"rollback", true, false, false},
     [COMMAND_UNDELETE] = {"undelete", true, true, true},
     [COMMAND_PREFETCH] = {"prefetch", false, true, false},
+    [COMMAND_VERIFY] = {"verify", false, true, false},
     [COMMAND_KEEP] = {"keep", true, false, false},
 };
 

@@ -13,6 +13,7 @@ enum command_verb {
     COMMAND_ROLLBACK,
     COMMAND_UNDELETE,
     COMMAND_PREFETCH,
+    COMMAND_VERIFY,
     COMMAND_KEEP, /* the end of the mount deletes nothing */
 };
 

@@ -57,6 +57,8 @@ static enum sync_want want_of(const struct command *command)
     case COMMAND_ROLLBACK:
     case COMMAND_UNDELETE:
         return SYNC_WANT_RESTORE;
+    case COMMAND_VERIFY:
+        return SYNC_WANT_VERIFY;
     case COMMAND_PREFETCH:
     case COMMAND_KEEP:
         break;
@@ -68,7 +70,7 @@ static enum sync_want want_of(const struct command *command)
 static struct maildrop_message *message_of(struct fs *fs, const struct command *command)
 {
     struct maildrop_message *message = place_find(fs, PLACE_TRASH, command->name);
-    if (message == NULL && command->verb == COMMAND_PREFETCH)
+    if (message == NULL && (command->verb == COMMAND_PREFETCH || command->verb == COMMAND_VERIFY))
         message = place_find(fs, PLACE_ROOT, command->name);
     return message;
 }

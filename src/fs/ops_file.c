@@ -9,10 +9,24 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+static bool load_damages(struct fs *fs, size_t count, struct status_view *view,
+                         struct maildrop_message ***ret_damages)
+{
+    if (count == 0)
+        return true;
+    *ret_damages = calloc(SYNC_DAMAGES_MAX, sizeof(**ret_damages));
+    if (*ret_damages == NULL)
+        return false;
+    view->damages = *ret_damages;
+    view->damage_count = sync_damages(fs->sync, *ret_damages, SYNC_DAMAGES_MAX);
+    return true;
+}
+
 bool ops_render(struct fs *fs, const struct tree_entry *entry, struct buffer *content)
 {
     struct sync_status status;
     CLEANUP_FREE struct sync_removal_failure *failures = NULL;
+    CLEANUP_FREE struct maildrop_message **damages = NULL;
     size_t failure_count = 0;
     sync_status(fs->sync, &status);
     if (status.commit_failed_count > 0) {
@@ -21,16 +35,19 @@ bool ops_render(struct fs *fs, const struct tree_entry *entry, struct buffer *co
             return false;
         failure_count = sync_commit_failures(fs->sync, failures, SYNC_FAILURES_MAX);
     }
-    const struct status_view view = {.sync = &status,
-                                     .pid = getpid(),
-                                     .mountpoint = fs->mountpoint,
-                                     .read_only = fs_is_read_only(fs),
-                                     .sandbox = fs->sandbox,
-                                     .failures = failures,
-                                     .failure_count = failure_count};
-    bool rendered = entry->render(&view, content);
+    struct status_view view = {.sync = &status,
+                               .pid = getpid(),
+                               .mountpoint = fs->mountpoint,
+                               .read_only = fs_is_read_only(fs),
+                               .sandbox = fs->sandbox,
+                               .failures = failures,
+                               .failure_count = failure_count};
+    bool rendered =
+        load_damages(fs, status.damaged_count, &view, &damages) && entry->render(&view, content);
     for (size_t i = 0; i < failure_count; i++)
         maildrop_message_unref(failures[i].message);
+    for (size_t i = 0; i < view.damage_count; i++)
+        maildrop_message_unref(damages[i]);
     return rendered;
 }
 

@@ -18,6 +18,8 @@ struct status_view {
     const char *sandbox;                         /* NULL: not known */
     const struct sync_removal_failure *failures; /* of the last commit: the first of them */
     size_t failure_count;
+    struct maildrop_message *const *damages; /* sync_damages() */
+    size_t damage_count;
 };
 
 /* They append to `content`; false for want of memory. */

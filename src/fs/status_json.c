@@ -99,6 +99,26 @@ static bool json_cache(struct buffer *content, const struct sync_status *status)
                          status->cache_octets, status->cache_octets_max, status->cache_body_count);
 }
 
+static bool json_damage(struct buffer *content, const struct maildrop_message *message)
+{
+    struct name name;
+    return name_encode(maildrop_message_uidl(message), maildrop_message_copy(message), &name) &&
+           buffer_append_string(content, "\n    ") && json_string(content, name.data);
+}
+
+static bool json_verification(struct buffer *content, const struct status_view *view)
+{
+    if (!buffer_printf(content,
+                       "  \"verification\": {\"checked\": %zu, \"damaged\": %zu, \"names\": [",
+                       view->sync->verified_count, view->sync->damaged_count))
+        return false;
+    for (size_t i = 0; i < view->damage_count; i++)
+        if ((i > 0 && !buffer_append_string(content, ",")) ||
+            !json_damage(content, view->damages[i]))
+            return false;
+    return buffer_append_string(content, "]},\n");
+}
+
 static bool json_work(struct buffer *content, const struct sync_status *status)
 {
     return buffer_printf(
@@ -204,6 +224,7 @@ bool status_render_json(const struct status_view *view, struct buffer *content)
 {
     return buffer_append_string(content, "{\n") && json_mount(content, view) &&
            json_session(content, view->sync) && json_counts(content, view->sync) &&
-           json_commit(content, view) && json_text(content, "sandbox", view->sandbox) &&
-           json_failure(content, view->sync) && buffer_append_string(content, "}\n");
+           json_verification(content, view) && json_commit(content, view) &&
+           json_text(content, "sandbox", view->sandbox) && json_failure(content, view->sync) &&
+           buffer_append_string(content, "}\n");
 }

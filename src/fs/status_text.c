@@ -36,6 +36,8 @@ const char *status_work_name(enum sync_work work)
         return "commit";
     case SYNC_WORK_PREFETCH:
         return "prefetch";
+    case SYNC_WORK_VERIFY:
+        return "verify";
     }
     return "unknown";
 }

@@ -35,7 +35,8 @@
  *   in the row, is for a body that is evicted and fetched again: the row on the disk may still be
  *   that of the first.
  * - The size must be the one that the caller expects. In a pack the header must be there, alive,
- *   and that of this message: it is looked at each time a body is opened.
+ *   and that of this message: it is looked at each time a body is opened. The bytes are compared
+ *   with their checksum once in an opening (check.c).
  *
  * Two records may be for one message, if popfs was killed between the two: the newer counts. A
  * record is never changed while somebody may read it; what is dead is erased when the store is
@@ -44,6 +45,7 @@
 #include "store.h"
 
 #include "disk.h"
+#include "sum.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -202,6 +204,7 @@ struct row {
     uint64_t used;
     uint64_t pack;  /* its key; unknown: none */
     uint64_t place; /* of the header */
+    uint64_t sum;   /* or SUM_NONE */
 };
 
 /* The index was not told of the body, so the body is asked. */
@@ -212,6 +215,7 @@ static void measure(const struct store *store, struct shelf_entry *entry)
     body_name(entry->id, entry->opening, name);
     entry->is_dirty = true;
     entry->octets = 0;
+    entry->sum = SUM_NONE;
     if (disk_fstatat(store->bodies, name, &stat, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(stat.st_mode))
         entry->octets = (uint64_t)stat.st_size;
 }
@@ -220,6 +224,7 @@ static void claim_file(struct store *store, const struct row *row, struct shelf_
 {
     entry->octets = row->exact_octets;
     entry->used = row->used;
+    entry->sum = row->sum;
     entry->is_dirty = false;
     shelf_tick_after(store->shelf, row->used);
     if (row->exact_octets == STORE_OCTETS_UNKNOWN || row->used == 0)
@@ -237,16 +242,28 @@ static bool find_record(struct store *store, const struct row *row, struct shelf
     struct pack *pack = packs_find(&store->packs, (uint32_t)(row->pack >> 32), (uint32_t)row->pack);
     uint64_t octets = bodies_record_octets(row->exact_octets);
     /* What is not in a pack that was scanned, is not. */
-    if (pack == NULL || is_to_be_scanned(store, pack) || row->place + octets > pack->octets)
+    if (pack == NULL || is_to_be_scanned(store, pack))
         return false;
+    if (row->place + octets > pack->octets) {
+        store->torn_count++;
+        return false;
+    }
     pack->live_octets += octets;
     *ret_entry = (struct shelf_entry){.id = row->id,
                                       .octets = row->exact_octets,
                                       .pack = pack->number,
                                       .offset = (uint32_t)row->place,
+                                      .sum = row->sum,
                                       .opening = pack->opening,
                                       .is_packed = true};
     return true;
+}
+
+/* The row of a record that was scanned may be that of one before it. */
+static void claim_scanned(const struct row *row, struct shelf_entry *entry)
+{
+    if (row->pack == bodies_pack_key(entry->opening, entry->pack) && row->place == entry->offset)
+        entry->sum = row->sum;
 }
 
 /* What the index knows of a body that is there. */
@@ -254,7 +271,9 @@ static bool take_in(struct store *store, const struct row *row)
 {
     struct shelf_entry entry;
     if (shelf_find(store->shelf, row->id, &entry)) {
-        if (!entry.is_packed)
+        if (entry.is_packed)
+            claim_scanned(row, &entry);
+        else
             claim_file(store, row, &entry);
     } else if (!find_record(store, row, &entry)) {
         return true;
@@ -279,6 +298,7 @@ static enum fault find_rows(struct store *store, struct failure *ret_failure)
             .used = (uint64_t)sqlite3_column_int64(statement, 2),
             .pack = index_column_octets(statement, 3),
             .place = index_column_octets(statement, 4),
+            .sum = (uint64_t)sqlite3_column_int64(statement, 5), /* of NULL 0 */
         };
         if (!take_in(store, &found)) {
             index_end(&store->index, INDEX_SIZES);

@@ -3,6 +3,7 @@
 #include "store.h"
 
 #include "disk.h"
+#include "sum.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -75,6 +76,13 @@ static void mark_dead(const struct store *store, const struct shelf_entry *entry
         (void)pack_mark_dead(file, packs_seed(&store->packs, pack), &record);
 }
 
+/* Another opening would look for it where zeros are by then, and call that damage. */
+static void clear_place(struct store *store, uint64_t id)
+{
+    int bad = sqlite3_bind_int64(index_use(&store->index, INDEX_NO_BODY), 1, (int64_t)id);
+    (void)index_change(&store->index, INDEX_NO_BODY, bad, NULL);
+}
+
 void store_body_remove(struct store *store, uint64_t id)
 {
     struct shelf_entry entry;
@@ -82,6 +90,7 @@ void store_body_remove(struct store *store, uint64_t id)
         return;
     if (entry.is_packed)
         mark_dead(store, &entry);
+    clear_place(store, id);
     remove_body(store, &entry);
 }
 
@@ -219,9 +228,10 @@ static enum fault open_file(const struct store *store, const struct shelf_entry 
         disk_openat(store->bodies, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0);
     if (descriptor < 0)
         return errno == ENOENT ? FAULT_GONE : FAULT_DISK;
-    if (disk_fstat(descriptor, &stat) != 0 || !S_ISREG(stat.st_mode) ||
-        (uint64_t)stat.st_size != octets)
-        return FAULT_GONE;
+    if (disk_fstat(descriptor, &stat) != 0)
+        return FAULT_DISK;
+    if (!S_ISREG(stat.st_mode) || (uint64_t)stat.st_size != octets)
+        return FAULT_GARBLED;
     *ret_descriptor = descriptor;
     descriptor = -1;
     return FAULT_NONE;
@@ -238,30 +248,41 @@ static enum fault open_packed(const struct store *store, const struct shelf_entr
     const struct pack pack = {.opening = entry->opening, .number = entry->pack};
     if (!packs_open(&store->packs, pack.opening, pack.number, O_RDONLY, &descriptor))
         return errno == ENOENT ? FAULT_GONE : FAULT_DISK;
-    if (disk_fstat(descriptor, &stat) != 0 || !S_ISREG(stat.st_mode) ||
-        !pack_read(descriptor, packs_seed(&store->packs, &pack), entry->offset,
-                   (uint64_t)stat.st_size, &record) ||
-        record.is_dead || record.id != entry->id || record.octets != octets)
+    if (disk_fstat(descriptor, &stat) != 0)
+        return FAULT_DISK;
+    if (!S_ISREG(stat.st_mode) || !pack_read(descriptor, packs_seed(&store->packs, &pack),
+                                             entry->offset, (uint64_t)stat.st_size, &record))
+        return FAULT_GARBLED;
+    if (record.is_dead || record.id != entry->id || record.octets != octets)
         return FAULT_GONE;
     *ret_descriptor = descriptor;
     descriptor = -1;
     return FAULT_NONE;
 }
 
-enum fault store_body_open(const struct store *store, uint64_t id, uint64_t octets,
-                           struct extent *ret_extent)
+enum fault bodies_find(const struct store *store, uint64_t id, uint64_t octets,
+                       struct shelf_entry *ret_entry, struct extent *ret_extent)
 {
-    struct shelf_entry entry;
     int descriptor;
-    if (!shelf_find(store->shelf, id, &entry))
+    if (!shelf_find(store->shelf, id, ret_entry) || ret_entry->octets != octets)
         return FAULT_GONE;
-    enum fault fault = entry.is_packed ? open_packed(store, &entry, octets, &descriptor)
-                                       : open_file(store, &entry, octets, &descriptor);
+    enum fault fault = ret_entry->is_packed ? open_packed(store, ret_entry, octets, &descriptor)
+                                            : open_file(store, ret_entry, octets, &descriptor);
     if (fault != FAULT_NONE)
         return fault;
-    uint64_t offset = entry.is_packed ? entry.offset + PACK_HEADER_OCTETS : 0;
+    uint64_t offset = ret_entry->is_packed ? ret_entry->offset + PACK_HEADER_OCTETS : 0;
     *ret_extent = (struct extent){descriptor, offset, octets};
     return FAULT_NONE;
+}
+
+bool store_body_is_there(const struct store *store, uint64_t id, uint64_t octets)
+{
+    struct shelf_entry entry;
+    struct extent extent;
+    if (bodies_find(store, id, octets, &entry, &extent) != FAULT_NONE)
+        return false;
+    cleanup_close(&extent.descriptor);
+    return true;
 }
 
 bool store_body_is_kept(const struct store *store, uint64_t id, uint64_t octets)
@@ -300,6 +321,8 @@ static enum fault write_place(struct store *store, const struct shelf_entry *ent
                sqlite3_bind_int64(statement, 5, (int64_t)entry->offset);
     else
         bad |= sqlite3_bind_int64(statement, 3, (int64_t)entry->used);
+    if (entry->sum != SUM_NONE)
+        bad |= sqlite3_bind_int64(statement, 6, (int64_t)entry->sum);
     return index_change(&store->index, INDEX_USED, bad, ret_failure);
 }
 

@@ -13,6 +13,7 @@
 
 #include "disk.h"
 #include "refuge.h"
+#include "sum.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -34,6 +35,7 @@ struct store_body {
     int disk_error;              /* why it is not there; 0: it is */
     bool is_broken;              /* nothing took some of its bytes: it has a hole for ever */
     char name[BODY_NAME_OCTETS]; /* "" if it has none, or is kept */
+    struct sum *sum;
     uint64_t octets;
     uint64_t written_octets; /* of them, in the file */
     size_t gathered_octets;
@@ -122,9 +124,14 @@ enum fault store_body_new(struct store *store, struct store_body **ret_body,
                           struct failure *ret_failure)
 {
     struct store_body *body = malloc(sizeof(*body));
-    if (body == NULL)
+    struct sum *sum = sum_new();
+    if (body == NULL || sum == NULL) {
+        free(body);
+        sum_free(sum);
         return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
+    }
     body->store = store;
+    body->sum = sum;
     body->descriptor = -1;
     body->shared = -1;
     body->refuge = REFUGE_NONE;
@@ -180,6 +187,7 @@ enum fault store_body_append(struct store_body *body, struct slice bytes,
                              struct failure *ret_failure)
 {
     body->octets += bytes.len;
+    sum_add(body->sum, bytes);
     if (body->is_broken || bytes.len > BODY_GATHER_OCTETS - body->gathered_octets) {
         enum fault fault = store_body_flush(body, ret_failure);
         if (fault != FAULT_NONE)
@@ -241,6 +249,7 @@ void store_body_free(struct store_body *body)
         return;
     cleanup_close(&body->descriptor);
     remove_name(body);
+    sum_free(body->sum);
     free(body);
 }
 
@@ -311,6 +320,7 @@ static bool keep_packed(struct store_body *body, uint64_t id, struct extent *ret
         .octets = body->octets,
         .pack = pack->number,
         .offset = (uint32_t)(ret_extent->offset - PACK_HEADER_OCTETS),
+        .sum = sum_value(body->sum),
         .opening = pack->opening,
         .is_packed = true,
         .is_claimed = true,
@@ -342,6 +352,7 @@ static enum fault keep_file(struct store_body *body, uint64_t id, struct failure
     const struct shelf_entry entry = {.id = id,
                                       .octets = body->octets,
                                       .used = shelf_tick(store->shelf),
+                                      .sum = sum_value(body->sum),
                                       .opening = store->state.opening,
                                       .is_claimed = true,
                                       .is_dirty = true};

@@ -38,11 +38,11 @@ static const char configuration[] =
 /*
  * AUTOINCREMENT keeps the highest id that there ever was. Of a body that is a file, `used` counts
  * up with each use; of one in a pack, `pack` and `place` say where it is; all are NULL where none
- * is known to be kept. `sum` is the body's checksum, `name` a readable name that never changes;
- * both may be NULL. `header` is a table of its own, so that an opening, which reads every message,
- * does not read through the texts; its sender is cut for reports, and the other fields are whole,
- * or NULL where version 1 did not keep them. `fact` is for the caller, `pack` (a row for each) and
- * `state` for the store itself.
+ * is known to be kept. `sum` is the body's checksum, NULL where none has been made yet, `name` a
+ * readable name that never changes, and may be NULL. `header` is a table of its own, so that an
+ * opening, which reads every message, does not read through the texts; its sender is cut for
+ * reports, and the other fields are whole, or NULL where version 1 did not keep them. `fact` is for
+ * the caller, `pack` (a row for each) and `state` for the store itself.
  */
 #define MESSAGE_TABLES                                                                             \
     "CREATE TABLE message(id INTEGER PRIMARY KEY AUTOINCREMENT, uidl BLOB NOT NULL UNIQUE,"        \
@@ -93,7 +93,7 @@ static const char *const statement_texts[INDEX_STATEMENTS_COUNT] = {
     [INDEX_COMMIT] = "COMMIT",
     [INDEX_LOAD] = "SELECT id, uidl, listed, exact, time, first_seen, going, evidence FROM message"
                    " ORDER BY id",
-    [INDEX_SIZES] = "SELECT id, exact, used, pack, place FROM message ORDER BY id",
+    [INDEX_SIZES] = "SELECT id, exact, used, pack, place, sum FROM message ORDER BY id",
     [INDEX_ADD] = "INSERT INTO message(id, uidl, listed, exact, time, first_seen, going, evidence)"
                   " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     [INDEX_FIND_UIDL] = "SELECT id, listed FROM message WHERE uidl = ?1",
@@ -116,10 +116,14 @@ static const char *const statement_texts[INDEX_STATEMENTS_COUNT] = {
     [INDEX_STATE] = "SELECT generation, boot, opening, synced, lf FROM state",
     [INDEX_SET_STATE] = "UPDATE state SET generation = ?1, boot = ?2, opening = ?3, synced = ?4,"
                         " lf = ?5",
-    [INDEX_FORGET_SIZES] = "UPDATE message SET exact = NULL, used = NULL, pack = NULL, place = NULL"
-                           " WHERE exact IS NOT NULL OR used IS NOT NULL OR pack IS NOT NULL",
-    [INDEX_USED] = "UPDATE message SET exact = ?2, used = ?3, pack = ?4, place = ?5"
+    [INDEX_FORGET_SIZES] =
+        "UPDATE message SET exact = NULL, used = NULL, pack = NULL, place = NULL,"
+        " sum = NULL"
+        " WHERE exact IS NOT NULL OR used IS NOT NULL OR pack IS NOT NULL",
+    [INDEX_USED] = "UPDATE message SET exact = ?2, used = ?3, pack = ?4, place = ?5, sum = ?6"
                    " WHERE id = ?1",
+    [INDEX_NO_BODY] = "UPDATE message SET used = NULL, pack = NULL, place = NULL, sum = NULL"
+                      " WHERE id = ?1",
     [INDEX_PACKS] = "SELECT name, used, erased FROM pack",
     [INDEX_SET_PACK] = "INSERT OR REPLACE INTO pack VALUES(?1, ?2, ?3)",
     [INDEX_FORGET_PACKS] = "DELETE FROM pack",

@@ -32,6 +32,7 @@ enum index_statement {
     INDEX_SET_STATE,
     INDEX_FORGET_SIZES,
     INDEX_USED,
+    INDEX_NO_BODY,
     INDEX_PACKS,
     INDEX_SET_PACK,
     INDEX_FORGET_PACKS,

@@ -8,7 +8,7 @@
 
 #include "popfs/base.h"
 
-/* 32 octets: there may be one for every message. */
+/* 40 octets: there may be one for every message. */
 struct shelf_entry {
     uint64_t id;
     uint64_t octets;
@@ -19,10 +19,12 @@ struct shelf_entry {
             uint32_t offset; /* of its header */
         };
     };
+    uint64_t sum;     /* of its bytes; SUM_NONE: nobody has made one yet */
     uint32_t opening; /* 0: no entry */
     bool is_packed;
     bool is_claimed; /* the index has its message; others do not outlive the opening of the store */
     bool is_dirty;   /* the index does not know yet */
+    bool is_checked; /* its bytes have been compared with the sum since the store was opened */
 };
 
 struct shelf;

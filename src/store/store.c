@@ -186,6 +186,7 @@ static enum fault open_parts(struct store *store, struct notice *notice,
                              struct failure *ret_failure)
 {
     uint32_t opening_max = 0;
+    store->torn_count = 0;
     store->has_wishes = true; /* until the journal has been folded */
     enum fault fault =
         index_open(&store->index, store->place.path, store->is_temporary, ret_failure);
@@ -195,6 +196,9 @@ static enum fault open_parts(struct store *store, struct notice *notice,
      * was never committed. */
     if (fault == FAULT_NONE)
         fault = bodies_open(store, opening_max, ret_failure);
+    if (store->torn_count > 0)
+        notice_add(notice, "%zu copies in the cache are cut off; they are fetched again",
+                   store->torn_count);
     /* Not before: an opening that fails would make the next one of this boot trust all bodies. */
     if (fault == FAULT_NONE)
         fault = index_set_state(&store->index, &store->state, ret_failure);

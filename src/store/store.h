@@ -23,6 +23,7 @@ struct store {
     int bodies; /* the folder of the bodies and packs; -1: not open */
     uint64_t octets_max;
     uint64_t last_id;
+    size_t torn_count;         /* bodies that were kept where their pack does not reach any more */
     uint64_t new_bodies_count; /* names those that are being written */
     bool lf;
     bool is_temporary;
@@ -65,6 +66,10 @@ void bodies_erase_dead(struct store *store);
 
 /* The name of a pack in the index. */
 uint64_t bodies_pack_key(uint32_t opening, uint32_t number);
+/* Opens a body of so many octets as it is, without a look at its bytes. FAULT_GONE, FAULT_DISK;
+ * FAULT_GARBLED: it is not whole. Any thread. */
+enum fault bodies_find(const struct store *store, uint64_t id, uint64_t octets,
+                       struct shelf_entry *ret_entry, struct extent *ret_extent);
 /* Of a record of a pack with a body of so many octets. */
 uint64_t bodies_record_octets(uint64_t body_octets);
 

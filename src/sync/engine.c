@@ -109,8 +109,11 @@ static bool take_without_job(struct sync *sync, struct sync_request *request, in
     case SYNC_WANT_PREFETCH:
         take_prefetch(sync, request, now_ms);
         return true;
+    case SYNC_WANT_VERIFY:
+        engine_verify(sync, request);
+        return true;
     case SYNC_WANT_DROP:
-        store_body_remove(sync->store, maildrop_message_id(request->message));
+        engine_body_is_damaged(sync, request->message);
         request->answer(request, FAULT_NONE, EXTENT_NONE);
         return true;
     case SYNC_WANT_RESTORE:
@@ -135,18 +138,36 @@ static bool is_date_that_waits(const struct sync *sync, const struct sync_reques
            (sync->session_phase == SESSION_ONLINE || now_ms < sync->top_again_ms);
 }
 
+/* True if the request was answered with the body that is kept, or waits until that has been
+ * compared with its checksum. */
+static bool give_kept(struct sync *sync, struct sync_request *request)
+{
+    struct extent body;
+    uint64_t sum;
+    if (request->want == SYNC_WANT_TIME || engine_must_prove(sync, request->message))
+        return false;
+    enum fault fault = engine_body_open(sync, request->message, &body, &sum);
+    if (fault == FAULT_BUSY) {
+        waiters_add(&sync->check_waiters, request);
+        return true;
+    }
+    if (fault == FAULT_GARBLED)
+        engine_body_is_damaged(sync, request->message);
+    if (fault != FAULT_NONE)
+        return false;
+    if (sum != 0)
+        store_body_note_sound(sync->store, maildrop_message_id(request->message), sum);
+    request->answer(request, FAULT_NONE, body);
+    return true;
+}
+
 /* True if the request needs no job of its own. */
 static bool take_at_once(struct sync *sync, struct sync_request *request, int64_t now_ms)
 {
-    struct extent body;
     if (sync->phase != ENGINE_SERVE) {
         request->answer(request, FAULT_CANCELED, EXTENT_NONE);
-    } else if (take_without_job(sync, request, now_ms)) {
+    } else if (take_without_job(sync, request, now_ms) || give_kept(sync, request)) {
         return true;
-    } else if (request->want != SYNC_WANT_TIME && !engine_must_prove(sync, request->message) &&
-               engine_body_open(sync, request->message, &body) == FAULT_NONE) {
-        /* It came whole between the look and the request. */
-        request->answer(request, FAULT_NONE, body);
     } else if (is_date_that_waits(sync, request, now_ms)) {
         request->answer(request, FAULT_BUSY, EXTENT_NONE);
     } else if (engine_is_away(sync, now_ms)) {
@@ -204,12 +225,14 @@ static void take_rerouted(struct sync *sync, int64_t now_ms)
     take_requests(sync, rerouted, now_ms);
 }
 
-static void take_notes(struct sync *sync, const uint64_t *notes, size_t count)
+static void take_notes(struct sync *sync, const struct note *notes, size_t count)
 {
     size_t position;
     for (size_t i = 0; i < count; i++) {
-        store_body_note_used(sync->store, notes[i]);
-        if (sync->listed != NULL && maildrop_snapshot_find(sync->listed, notes[i], &position))
+        store_body_note_used(sync->store, notes[i].id);
+        if (notes[i].sum != 0)
+            store_body_note_sound(sync->store, notes[i].id, notes[i].sum);
+        if (sync->listed != NULL && maildrop_snapshot_find(sync->listed, notes[i].id, &position))
             crawl_note_open(&sync->crawl, sync->listed, position);
     }
 }
@@ -222,6 +245,7 @@ static void answer_all(struct sync *sync, enum fault fault)
     waiters_answer(&sync->commit_waiters, fault);
     waiters_answer(&sync->commit_served, fault);
     waiters_answer(&sync->prefetch_waiters, fault);
+    engine_check_answer_all(sync, fault);
 }
 
 /* A commit that is under way goes on, with an end to it. What was refused keeps its pause. */
@@ -248,13 +272,14 @@ static void answer_canceled(struct sync *sync, int64_t now_ms)
     waiters_answer_canceled(&sync->commit_waiters);
     waiters_answer_canceled(&sync->commit_served);
     waiters_answer_canceled(&sync->prefetch_waiters);
+    engine_check_answer_canceled(sync);
     if (sync->prefetch_waiters.count == 0)
         sync->prefetch_wanted = sync->account.prefetch;
 }
 
 static void take_inbox(struct sync *sync, int64_t now_ms)
 {
-    uint64_t notes[SYNC_NOTES_MAX];
+    struct note notes[SYNC_NOTES_MAX];
     size_t notes_count = 0;
     pthread_mutex_lock(&sync->lock);
     struct sync_request *request = sync->submitted;
@@ -454,6 +479,7 @@ static void serve(struct sync *sync)
         expire(sync, now_ms);
         take_rerouted(sync, now_ms);
         ask(sync, now_ms);
+        sync->looks_on |= engine_check(sync);
         engine_connect(sync, now_ms);
         engine_index_settle(sync, now_ms);
         engine_publish_status(sync, now_ms);

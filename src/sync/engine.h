@@ -16,6 +16,7 @@
  *     identity.c whether a UIDL still names the same message
  *     removals.c what a commit is about, and what becomes of each
  *     stream.c   large messages that are read while they arrive
+ *     check.c    kept bodies, compared with their checksums
  *     index.c    what is remembered between mounts
  *     password.c fetched anew after a refusal
  *     thread.c   threads, the one wait of the loop, and who ends it
@@ -159,6 +160,24 @@ enum password_news {
     PASSWORD_ANOTHER,
 };
 
+/* A kept body that is being compared with its checksum; message NULL: none is. */
+struct check {
+    struct store_check *reading;
+    struct maildrop_message *message; /* one reference */
+};
+
+/* Kept bodies of this mount that were damaged; one reference each, the last one before `count`. */
+struct damages {
+    size_t count;
+    struct maildrop_message *last[SYNC_DAMAGES_MAX];
+};
+
+/* A body was opened. */
+struct note {
+    uint64_t id;
+    uint64_t sum; /* as store_body_open() said */
+};
+
 /* The copies of what the options pointed to. */
 struct account {
     char *host, *user;
@@ -187,12 +206,13 @@ struct sync {
     pthread_mutex_t lock;
     struct sync_request *submitted, **submitted_end;
     struct maildrop_snapshot *snapshot;
-    uint64_t notes[SYNC_NOTES_MAX]; /* ids that were opened; too many at once are forgotten */
+    struct note notes[SYNC_NOTES_MAX]; /* too many at once are forgotten */
     size_t notes_count;
     uint64_t notes_octets;
     bool canceled; /* some request was */
     bool streams_closed;
     struct commit_outcome outcome; /* of the last commit */
+    struct damages damages;        /* changed by the sync thread alone */
     bool stop, stop_commit;
     bool fetch_done; /* said by fetch_thread, as its last word */
     enum sync_fetched fetched;
@@ -260,6 +280,13 @@ struct sync {
     struct waiters refresh_served;  /* for the one that is under way */
     struct waiters commit_waiters, commit_served;
     struct waiters prefetch_waiters;
+    struct waiters check_waiters;  /* opens of large bodies */
+    struct waiters verify_waiters; /* for one message each */
+    struct waiters verify_all_waiters;
+    struct check open_check, verify_check;
+    struct maildrop_snapshot *verify_all; /* NULL: nobody wants all to be verified */
+    size_t verify_next;                   /* positions of it below this have been looked at */
+    size_t verified_count;                /* bodies in this mount, for whoever asked */
     struct window window;
     struct crawl crawl;
     size_t sweep_left;        /* positions below this have not been swept */
@@ -367,6 +394,17 @@ bool engine_prefetch_settle(struct sync *sync);
  */
 struct job *engine_body_job(struct sync *sync, struct maildrop_message *message,
                             enum schedule_class class);
+
+/* ---- check.c ---- */
+/* Takes the request, which waits until the body, or every one, has been compared. */
+void engine_verify(struct sync *sync, struct sync_request *request);
+/* A kept body is not what it was: drops it, and says so. */
+void engine_body_is_damaged(struct sync *sync, struct maildrop_message *message);
+/* Reads some octets more; true if there are others to read in the next turn. */
+bool engine_check(struct sync *sync);
+void engine_check_answer_all(struct sync *sync, enum fault fault);
+void engine_check_answer_canceled(struct sync *sync);
+void engine_check_done(struct sync *sync);
 
 /* ---- guess.c ---- */
 /* The listing will have so many rows. */
@@ -660,9 +698,9 @@ void engine_outcome_done(struct commit_outcome *outcome);
 void engine_renew_wish(struct sync *sync, const struct maildrop_message *message,
                        const struct evidence *old);
 void engine_wake(const struct sync *sync);
-/* As sync_body_open(), and nobody has read it. */
+/* As store_body_open(). */
 enum fault engine_body_open(const struct sync *sync, const struct maildrop_message *message,
-                            struct extent *ret_extent);
+                            struct extent *ret_extent, uint64_t *ret_sum);
 
 /* ---- publish.c ---- */
 /* Puts what goes on where sync_status() sees it. */

@@ -2,8 +2,6 @@
 /* Asks: turns what the schedule picks into commands. */
 #include "engine.h"
 
-#include <unistd.h>
-
 enum {
     ANSWER_OVERHEAD_OCTETS = 40, /* the status line and the dot */
     UNKNOWN_BODY_OCTETS = 8192,
@@ -142,11 +140,9 @@ static struct job *sweep_next(struct sync *sync)
 
 bool engine_has_body(const struct sync *sync, const struct maildrop_message *message)
 {
-    struct extent body;
-    if (engine_body_open(sync, message, &body) != FAULT_NONE)
-        return false;
-    close(body.descriptor);
-    return true;
+    bool exact;
+    uint64_t octets = maildrop_message_octets(message, &exact);
+    return exact && store_body_is_there(sync->store, maildrop_message_id(message), octets);
 }
 
 /* To open it, as engine_has_body() does, would keep a processor busy that the crawl could use. */

@@ -174,13 +174,18 @@ static bool is_proof_only(const struct job *job, const struct sync_request *requ
     return job->kind == JOB_HEADER && request->want != SYNC_WANT_TIME && fault == FAULT_NONE;
 }
 
+void jobs_reroute(struct jobs *jobs, struct sync_request *request)
+{
+    request->next = jobs->rerouted;
+    jobs->rerouted = request;
+}
+
 /* It waited for another message's body only to see whether LIST tells the truth: now it can be
  * decided. */
 static void reroute(struct jobs *jobs, struct sync_request *request)
 {
     jobs->waiting_count--;
-    request->next = jobs->rerouted;
-    jobs->rerouted = request;
+    jobs_reroute(jobs, request);
 }
 
 static void answer_all(struct jobs *jobs, struct job *job, enum fault fault, struct extent body)

@@ -88,6 +88,8 @@ void jobs_hand_over(struct jobs *jobs, struct job *from, struct job *to);
 void jobs_requeue(struct jobs *jobs, struct job *job);
 /* Answers all who wait (each gets a descriptor of its own of that of `body`, which stays the
  * caller's) and frees the job. */
+/* A request that waits for no job is looked at anew in the next turn. */
+void jobs_reroute(struct jobs *jobs, struct sync_request *request);
 void jobs_finish(struct jobs *jobs, struct job *job, enum fault fault, struct extent body);
 /*
  * Answers requests that were canceled, and those that have waited since before `expired_ms`,

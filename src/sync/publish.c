@@ -58,6 +58,10 @@ static void describe_work(const struct sync *sync, struct sync_status *status)
         status->work = SYNC_WORK_PREFETCH;
         status->work_total = maildrop_snapshot_count(sync->listed);
         status->work_done = sync->prefetch_next;
+    } else if (sync->verify_all != NULL) {
+        status->work = SYNC_WORK_VERIFY;
+        status->work_total = maildrop_snapshot_count(sync->verify_all);
+        status->work_done = sync->verify_next;
     } else if (sync->wants_listing) {
         status->work = SYNC_WORK_REFRESH;
         status->work_total = sync->listing == NULL ? 0 : sync->listing_total;
@@ -75,9 +79,12 @@ static void describe_figures(struct sync *sync, struct sync_status *status, int6
     status->cache_octets = usage.octets;
     status->cache_octets_max = usage.octets_max;
     status->cache_body_count = usage.body_count;
-    status->waiting_count = sync->jobs.waiting_count + sync->refresh_waiters.count +
-                            sync->refresh_served.count + sync->commit_waiters.count +
-                            sync->commit_served.count + sync->prefetch_waiters.count;
+    status->waiting_count =
+        sync->jobs.waiting_count + sync->refresh_waiters.count + sync->refresh_served.count +
+        sync->commit_waiters.count + sync->commit_served.count + sync->prefetch_waiters.count +
+        sync->check_waiters.count + sync->verify_waiters.count + sync->verify_all_waiters.count;
+    status->verified_count = sync->verified_count;
+    status->damaged_count = sync->damages.count;
     status->received_octets = sync->received_before;
     if (sync->link != NULL)
         status->received_octets += link_received_octets(sync->link);

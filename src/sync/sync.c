@@ -179,11 +179,11 @@ void sync_set_listener(struct sync *sync, const struct sync_listener *listener)
 }
 
 /* Tells the thread who was opened; *at once* only if it would otherwise fall behind. */
-static void note_open(struct sync *sync, const struct maildrop_message *message)
+static void note_open(struct sync *sync, const struct maildrop_message *message, uint64_t sum)
 {
     pthread_mutex_lock(&sync->lock);
     if (sync->notes_count < SYNC_NOTES_MAX)
-        sync->notes[sync->notes_count++] = maildrop_message_id(message);
+        sync->notes[sync->notes_count++] = (struct note){maildrop_message_id(message), sum};
     sync->notes_octets += maildrop_message_octets(message, NULL);
     bool due = sync->notes_count >= NOTES_BATCH_COUNT || sync->notes_octets >= NOTES_BATCH_OCTETS;
     pthread_mutex_unlock(&sync->lock);
@@ -193,22 +193,24 @@ static void note_open(struct sync *sync, const struct maildrop_message *message)
 
 /* Nothing is kept whose size is not known. */
 enum fault engine_body_open(const struct sync *sync, const struct maildrop_message *message,
-                            struct extent *ret_extent)
+                            struct extent *ret_extent, uint64_t *ret_sum)
 {
     bool exact;
     uint64_t octets = maildrop_message_octets(message, &exact);
     if (!exact)
         return FAULT_GONE;
-    return store_body_open(sync->store, maildrop_message_id(message), octets, ret_extent);
+    return store_body_open(sync->store, maildrop_message_id(message), octets, ret_extent, ret_sum);
 }
 
 enum fault sync_body_open(struct sync *sync, struct maildrop_message *message,
                           struct extent *ret_extent)
 {
-    note_open(sync, message);
-    if (engine_must_prove(sync, message))
-        return FAULT_GONE;
-    return engine_body_open(sync, message, ret_extent);
+    uint64_t sum = 0;
+    enum fault fault = FAULT_GONE;
+    if (!engine_must_prove(sync, message))
+        fault = engine_body_open(sync, message, ret_extent, &sum);
+    note_open(sync, message, sum);
+    return fault;
 }
 
 void sync_status(struct sync *sync, struct sync_status *ret_status)
@@ -390,6 +392,7 @@ void sync_free(struct sync *sync)
         return;
     engine_password_end(sync);
     engine_outcome_done(&sync->outcome);
+    engine_check_done(sync);
     engine_commit_done(sync);
     engine_streams_reap(sync, true);
     maildrop_snapshot_unref(sync->snapshot);

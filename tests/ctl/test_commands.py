@@ -31,7 +31,7 @@ def last_error(text, at_s=None):
 # -- where
 
 
-@pytest.mark.parametrize("command", ["status", "refresh", "commit", "rollback", "prefetch"])
+@pytest.mark.parametrize("command", ["status", "refresh", "commit", "rollback", "prefetch", "verify"])
 def test_a_folder_that_is_no_popfs_is_refused_by_name(command, unmounted):
     done = unmounted.run(command, code=1)
     assert done.stderr == f"popfsctl: {unmounted.mountpoint} is not a popfs mount point\n"
@@ -151,12 +151,12 @@ def test_a_status_without_end_is_not_read(fake):
 
 
 def test_numbers_of_another_kind_are_no_numbers(fake):
-    fake.says(message_count="many", pending_removal_count=None, last_commit=[], last_error=3, work="x", cache=1)
-    for command in ("refresh", "commit", "rollback", "prefetch"):
+    fake.says(message_count="many", pending_removal_count=None, last_commit=[], last_error=3, work="x", cache=1, verification=4)
+    for command in ("refresh", "commit", "rollback", "prefetch", "verify"):
         fake.run(command)
 
 
-# -- refresh, rollback, undelete, prefetch
+# -- refresh, rollback, undelete, prefetch, verify
 
 
 @pytest.mark.parametrize("after, said", [
@@ -214,6 +214,39 @@ def test_prefetch_of_all_and_of_some(fake):
     assert fake.run("prefetch").stdout == "7 messages on the local disk\n"
     assert fake.run("prefetch", "a.eml").stdout == "1 message on the local disk\n"
     assert fake.commands() == ["prefetch", "prefetch a.eml"]
+
+
+def test_verify_of_all_and_of_some_says_how_many_were_sound(fake):
+    fake.says(verification={"checked": 3, "damaged": 1, "names": ["old.eml"]})
+    fake.can_become("after", verification={"checked": 10, "damaged": 1, "names": ["old.eml"]})
+    fake.answers("become after")
+    assert fake.run("verify").stdout == "checked 7 local messages, 0 damaged\n"
+    fake.says(verification={"checked": 9, "damaged": 1, "names": ["old.eml"]})
+    assert fake.run("verify", "a.eml").stdout == "checked 1 local message, 0 damaged\n"
+    assert fake.commands() == ["verify", "verify a.eml"]
+    assert "no message has this name" in (fake.answers(f"exit {errno.ENOENT}") or fake.run("verify", "b.eml", code=1).stderr)
+
+
+def test_verify_fetches_again_what_was_damaged_and_names_it(fake):
+    fake.says(verification={"checked": 0, "damaged": 1, "names": ["old.eml"]})
+    fake.can_become("after", verification={"checked": 7, "damaged": 3, "names": ["old.eml", "a.eml", "b.eml"]})
+    fake.answers("become after")
+    said = fake.run("verify").stdout
+    assert said == ("a.eml was damaged, and has been fetched again\nb.eml was damaged, and has been fetched again\n"
+                    "checked 7 local messages, 2 damaged\n")
+    assert fake.commands() == ["verify", "prefetch a.eml", "prefetch b.eml"]
+
+
+def test_verify_fails_if_what_was_damaged_cannot_be_had(fake):
+    fake.says(verification={"checked": 0, "damaged": 0, "names": []})
+    fake.can_become("after", verification={"checked": 7, "damaged": 1200, "names": ["a.eml", "b.eml"]})
+    fake.answers(f"case $1 in *a.eml) exit {errno.EIO};; esac\nbecome after")
+    done = fake.run("verify", "--json", code=1)
+    assert "could not fetch a.eml" in done.stderr
+    found = json.loads(done.stdout)
+    assert (found["checked"], found["damaged"], found["names"], found["exit_code"]) == (7, 1200, ["a.eml", "b.eml"], 1)
+    fake.says(verification={"checked": 0, "damaged": 0, "names": []})
+    assert "1198 more were damaged; they are fetched when they are opened next\n" in fake.run("verify", code=1).stdout
 
 
 # -- errors

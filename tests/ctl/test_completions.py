@@ -61,7 +61,7 @@ def test_zsh_can_read_it(path):
 
 @pytest.mark.parametrize("shell", [bash, fish])
 def test_commands(shell):
-    assert shell("popfsctl ") == ["commit", "prefetch", "refresh", "rollback", "status", "umount", "undelete"]
+    assert shell("popfsctl ") == ["commit", "prefetch", "refresh", "rollback", "status", "umount", "undelete", "verify"]
     assert shell("popfsctl -q un") == ["undelete"]
     assert "--json" in shell("popfsctl --")
 

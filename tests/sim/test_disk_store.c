@@ -205,8 +205,13 @@ static void check_body(struct world *w, uint64_t id, size_t i)
     static char expected[LARGE_OCTETS], found[LARGE_OCTETS];
     struct extent extent;
     size_t octets = body_octets(i);
-    if (store_body_open(w->store, id, octets, &extent) != FAULT_NONE)
+    uint64_t sum = 0;
+    enum fault fault = store_body_open(w->store, id, octets, &extent, &sum);
+    if (fault == FAULT_GARBLED)
+        complain(w, "the body of message %zu does not have its checksum", i);
+    if (fault != FAULT_NONE)
         return;
+    store_body_note_sound(w->store, id, sum);
     fill_body(i, expected);
     ssize_t count = pread(extent.descriptor, found, octets, (off_t)extent.offset);
     close(extent.descriptor);

@@ -26,6 +26,7 @@ SYSTEM = [  # header, the places that alone may include it
     (r"sys/(socket|un)\.h|netdb\.h|netinet/.*|arpa/inet\.h", ["src/net/", "tests/unit/net/", "tests/unit/sync/"]),
     (r"pthread\.h|threads\.h", ["src/base/hash.c", "src/maildrop/", "src/store/", "src/sync/", "src/fs/", "src/ctl/progress", "tests/unit/"]),
     (r"sqlite3\.h", ["src/store/"]),
+    (r"xxhash\.h", ["src/store/sum.c"]),
     (r"gmime/.*", ["src/mail/"]),
     (r"gsasl\.h", ["src/pop3/", "tests/unit/pop3/"]),
     (r"idn2\.h", ["src/cli/url.c"]),

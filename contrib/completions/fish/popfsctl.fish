@@ -10,7 +10,7 @@ function __popfsctl_names
     switch "$operands[1]"
         case undelete
             command ls -- $operands[2]/.popfs/trash 2>/dev/null
-        case prefetch
+        case prefetch verify
             command ls -- $operands[2] 2>/dev/null
     end
 end
@@ -23,6 +23,7 @@ complete -c popfsctl -n $first -a commit -d 'Delete on the server what was remov
 complete -c popfsctl -n $first -a undelete -d 'Bring back removed messages'
 complete -c popfsctl -n $first -a rollback -d 'Bring back all removed messages'
 complete -c popfsctl -n $first -a prefetch -d 'Fetch messages to the local disk'
+complete -c popfsctl -n $first -a verify -d 'Find damage in the local copies'
 complete -c popfsctl -n $first -a umount -d 'Commit, unmount, and wait for the end'
 complete -c popfsctl -n 'test (count (__popfsctl_operands)) -eq 1' -a '(findmnt -rno TARGET -t fuse.popfs | string unescape)'
 complete -c popfsctl -n 'test (count (__popfsctl_operands)) -ge 2' -a '(__popfsctl_names)'

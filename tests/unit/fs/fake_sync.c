@@ -195,6 +195,14 @@ size_t sync_commit_failures(struct sync *sync, struct sync_removal_failure *ret_
     return count;
 }
 
+size_t sync_damages(struct sync *sync, struct maildrop_message **ret_messages, size_t room)
+{
+    if (sync->status.damaged_count == 0 || room == 0)
+        return 0;
+    ret_messages[0] = maildrop_message_ref(fake_sync_message(sync, 0));
+    return 1;
+}
+
 void sync_submit(struct sync *sync, struct sync_request *request)
 {
     pthread_mutex_lock(&sync->lock);

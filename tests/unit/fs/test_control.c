@@ -201,6 +201,9 @@ static void each_command_asks_sync_and_returns_when_it_is_done(void **state)
     expect_want(kernel, "prefetch\n", SYNC_WANT_PREFETCH, NULL);
     expect_want(kernel, "prefetch here.eml\n", SYNC_WANT_BODY, here);
     expect_want(kernel, "prefetch going.eml\n", SYNC_WANT_BODY, going);
+    expect_want(kernel, "verify\n", SYNC_WANT_VERIFY, NULL);
+    expect_want(kernel, "verify here.eml\n", SYNC_WANT_VERIFY, here);
+    expect_want(kernel, "verify going.eml\n", SYNC_WANT_VERIFY, going);
 }
 
 static void a_fetched_body_is_closed_again(void **state)

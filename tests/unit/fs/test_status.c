@@ -327,8 +327,8 @@ static void json_has_its_keys_in_order(void **state)
                                        "sizes",           "cache",
                                        "state_folder",    "offline_since_s",
                                        "next_attempt_s",  "work",
-                                       "last_commit",     "sandbox",
-                                       "last_error"};
+                                       "verification",    "last_commit",
+                                       "sandbox",         "last_error"};
     char *text = rendered(status_render_json, &online);
     const char *at = text;
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {

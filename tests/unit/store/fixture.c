@@ -322,10 +322,19 @@ bool keep(struct store *store, uint64_t id, const char *text)
     return extent.descriptor >= 0;
 }
 
+enum fault body_open(struct store *store, uint64_t id, uint64_t octets, struct extent *ret_extent)
+{
+    uint64_t sum = 0;
+    enum fault fault = store_body_open(store, id, octets, ret_extent, &sum);
+    if (fault == FAULT_NONE && sum != 0)
+        store_body_note_sound(store, id, sum);
+    return fault;
+}
+
 bool is_kept(struct store *store, uint64_t id, uint64_t octets)
 {
     struct extent extent = EXTENT_NONE;
-    bool kept = store_body_open(store, id, octets, &extent) == FAULT_NONE;
+    bool kept = body_open(store, id, octets, &extent) == FAULT_NONE;
     cleanup_close(&extent.descriptor);
     return kept;
 }
@@ -352,7 +361,7 @@ void assert_file_reads(int descriptor, struct slice bytes, int times)
 void assert_kept(struct store *store, uint64_t id, const char *text)
 {
     struct extent extent = EXTENT_NONE;
-    assert_int_equal(store_body_open(store, id, strlen(text), &extent), FAULT_NONE);
+    assert_int_equal(body_open(store, id, strlen(text), &extent), FAULT_NONE);
     assert_reads(extent, slice_from_string(text), 1);
     close(extent.descriptor);
 }

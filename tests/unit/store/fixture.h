@@ -89,6 +89,8 @@ void assert_loads(struct store *store, const char *uidls);
 struct extent keep_times(struct store *store, uint64_t id, struct slice bytes, int times);
 /* True if it was kept; closes the descriptor. */
 bool keep(struct store *store, uint64_t id, const char *text);
+/* As who opens it does, and tells the store what came of it. */
+enum fault body_open(struct store *store, uint64_t id, uint64_t octets, struct extent *ret_extent);
 bool is_kept(struct store *store, uint64_t id, uint64_t octets);
 void assert_reads(struct extent body, struct slice bytes, int times);
 /* The whole file. */

@@ -16,7 +16,7 @@ static void what_was_kept_is_read_again_byte_for_byte(void **state)
     struct extent body = keep_times(f->store, 7, bytes, 1);
     assert_reads(body, bytes, 1);
     close(body.descriptor);
-    assert_int_equal(store_body_open(f->store, 7, bytes.len, &body), FAULT_NONE);
+    assert_int_equal(body_open(f->store, 7, bytes.len, &body), FAULT_NONE);
     assert_reads(body, bytes, 1);
     close(body.descriptor);
 }
@@ -39,7 +39,7 @@ static void what_is_not_there_is_gone(void **state)
 {
     struct fixture *f = *state;
     struct extent body = {.descriptor = -7};
-    assert_int_equal(store_body_open(f->store, 9, 1, &body), FAULT_GONE);
+    assert_int_equal(body_open(f->store, 9, 1, &body), FAULT_GONE);
     assert_int_equal(body.descriptor, -7);
 }
 
@@ -215,7 +215,7 @@ static void an_evicted_body_stays_readable_where_it_is_open(void **state)
     struct fixture *f = *state;
     struct extent body = EXTENT_NONE;
     keep_ten(f);
-    assert_int_equal(store_body_open(f->store, 1, 10, &body), FAULT_NONE);
+    assert_int_equal(body_open(f->store, 1, 10, &body), FAULT_NONE);
     assert_true(keep(f->store, 11, "0123456789"));
     assert_false(is_kept(f->store, 1, 10));
     assert_reads(body, SLICE_LITERAL("0123456789"), 1);
@@ -285,13 +285,14 @@ static void *read_on(void *argument)
     char held[10];
     for (uint64_t i = 0; !atomic_load(&reader->stop); i++) {
         struct extent body = EXTENT_NONE;
-        enum fault fault = store_body_open(reader->store, i % 40 + 1, 10, &body);
+        enum fault fault = body_open(reader->store, i % 40 + 1, 10, &body);
         if (fault == FAULT_NONE) {
             reader->failed |= pread(body.descriptor, held, 10, (off_t)body.offset) != 10 ||
                               memcmp(held, "0123456789", 10) != 0;
             reader->opened_count++;
         }
-        reader->failed |= fault != FAULT_NONE && fault != FAULT_GONE;
+        /* The mark of a dead record may be half written when it is looked at. */
+        reader->failed |= fault != FAULT_NONE && fault != FAULT_GONE && fault != FAULT_GARBLED;
         cleanup_close(&body.descriptor);
     }
     return NULL;

@@ -59,7 +59,7 @@ static void small_bodies_share_a_pack_and_large_ones_do_not(void **state)
     assert_int_equal(entries_count(bodies_folder(f)), 2);
     for (unsigned id = 1; id <= 100; id++) {
         struct extent body;
-        assert_int_equal(store_body_open(f->store, id, id * 100, &body), FAULT_NONE);
+        assert_int_equal(body_open(f->store, id, id * 100, &body), FAULT_NONE);
         assert_reads(body, bytes_of(id * 100), 1);
         close(body.descriptor);
     }

@@ -54,7 +54,7 @@ static void check_bodies(struct fixture *f)
 {
     struct extent extent = EXTENT_NONE;
     assert_kept(f->store, 1, "body of one\r\n");
-    assert_int_equal(store_body_open(f->store, 2, 200000, &extent), FAULT_NONE);
+    assert_int_equal(body_open(f->store, 2, 200000, &extent), FAULT_NONE);
     assert_reads(extent, SLICE_LITERAL("twenty octets, twice"), 10000);
     close(extent.descriptor);
 }
