@@ -29,11 +29,13 @@ struct store;
 struct store_options {
     const char *folder;       /* holds the caches of all accounts; made (0700) with its parents */
     const char *state_folder; /* the same for their states; NULL: pending removals are forgotten */
-    const char *account;      /* "user@host:port" */
+    const char *account;      /* "user@host:port", "user@host:port+clear" */
     const char *owner; /* for whoever comes second: "mounted on /home/a/mail by process 12" */
     bool temporary; /* cache=off: the cache is a folder that is nobody's, empty at first, removed at
                        the end; what a killed popfs left of one is swept by the next */
     bool lf;        /* bodies are kept with LF line ends: others, and their sizes, are dropped */
+    bool doubts_old; /* an index of version 1 may hold what came without TLS: no more of it is taken
+                        over than which messages and wishes there are */
     uint64_t octets_max; /* of all bodies together; 0: no limit */
 };
 

@@ -45,7 +45,7 @@ struct sync_options {
      */
     enum sync_fetched (*fetch_password)(void *context, struct failure *ret_failure);
     void *fetch_context;
-    const char *account;      /* "user@host:port": what cache and state go by */
+    const char *account;      /* "user@host:port": what cache and state go by, with tls */
     const char *mountpoint;   /* told to whoever mounts the account a second time */
     const char *cache_folder; /* holds the folders of all accounts */
     bool cache_off;           /* what is in the cache does not outlive the mount */

@@ -78,8 +78,18 @@ static const char migration_from_1[] =
     "INSERT INTO sqlite_sequence SELECT 'message', seq FROM sqlite_sequence"
     " WHERE name = 'message_1';"
     "DROP TABLE message_1;"
+    "%s"
     "PRAGMA user_version = %d;"
     "COMMIT;";
+
+/* Version 1 does not say over what it was learnt. Ids stay, and so do wishes: they have no evidence
+ * in that version. Without a generation, other bodies are begun. */
+static const char doubt_of_1[] =
+    "UPDATE message SET exact = NULL, time = NULL, used = NULL, pack = NULL, place = NULL;"
+    "DELETE FROM header;"
+    "DELETE FROM fact;"
+    "DELETE FROM pack;"
+    "UPDATE state SET generation = '';";
 
 /* Evidence decides where both have it. Else the sizes do, and a listed size of 0 says nothing, so
  * it contradicts none. wishes_withdraw() has the same rule. */
@@ -416,15 +426,16 @@ static enum fault make_schema(struct index *index, struct failure *ret_failure)
     return run_whole(index, text, ret_failure);
 }
 
-static enum fault migrate_from_1(struct index *index, struct failure *ret_failure)
+static enum fault migrate_from_1(struct index *index, bool doubts, struct failure *ret_failure)
 {
-    char text[sizeof(migration_from_1) + 32];
-    snprintf(text, sizeof(text), migration_from_1, INDEX_VERSION);
+    char text[sizeof(migration_from_1) + sizeof(doubt_of_1) + 32];
+    snprintf(text, sizeof(text), migration_from_1, doubts ? doubt_of_1 : "", INDEX_VERSION);
+    index->has_doubted = doubts;
     return run_whole(index, text, ret_failure);
 }
 
 /* An empty file is an index that is new. */
-static enum fault check_version(struct index *index, struct failure *ret_failure)
+static enum fault check_version(struct index *index, bool doubts_old, struct failure *ret_failure)
 {
     int64_t application = 0, version = 0, tables = 0;
     enum fault fault = number_of(index, "PRAGMA application_id", &application, ret_failure);
@@ -439,7 +450,7 @@ static enum fault check_version(struct index *index, struct failure *ret_failure
     if (application != INDEX_APPLICATION)
         return unreadable(index, ret_failure, "it is not one of popfs");
     if (version == 1)
-        return migrate_from_1(index, ret_failure);
+        return migrate_from_1(index, doubts_old, ret_failure);
     if (version != INDEX_VERSION)
         return unreadable(index, ret_failure, "it is of another version of popfs");
     return FAULT_NONE;
@@ -463,7 +474,7 @@ static bool make_file(const char *path)
     return file >= 0;
 }
 
-enum fault index_open(struct index *index, const char *folder, bool temporary,
+enum fault index_open(struct index *index, const char *folder, bool temporary, bool doubts_old,
                       struct failure *ret_failure)
 {
     CLEANUP_FREE char *path = NULL;
@@ -482,7 +493,7 @@ enum fault index_open(struct index *index, const char *folder, bool temporary,
     if (fault == FAULT_NONE && temporary)
         fault = run(index, "PRAGMA synchronous = OFF", ret_failure);
     if (fault == FAULT_NONE)
-        fault = check_version(index, ret_failure);
+        fault = check_version(index, doubts_old, ret_failure);
     if (fault == FAULT_NONE)
         fault = prepare_all(index, ret_failure);
     return fault;

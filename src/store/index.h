@@ -62,13 +62,14 @@ struct index {
     bool is_unreadable;     /* a call has found that this is no index of ours, or a damaged one */
     bool is_damaged;        /* a call has found that pages do not fit together */
     bool is_full;           /* a call has found the disk full */
+    bool has_doubted;       /* it was of version 1, and little of it has been taken over */
     bool has_failed; /* a call has, so that changes may be undone; whoever makes up for it resets it
                       */
 };
 
-/* Opens index.sqlite in a folder, making it if it is not there. Call index_close() also after a
- * fault. FAULT_DISK, FAULT_MEMORY. */
-enum fault index_open(struct index *index, const char *folder, bool temporary,
+/* Opens index.sqlite in a folder, making it if it is not there. `doubts_old`: as the option of the
+ * store. Call index_close() also after a fault. FAULT_DISK, FAULT_MEMORY. */
+enum fault index_open(struct index *index, const char *folder, bool temporary, bool doubts_old,
                       struct failure *ret_failure);
 void index_close(struct index *index);
 /* Reads every page and looks whether they fit together. */

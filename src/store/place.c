@@ -2,6 +2,7 @@
 /*
  * Where a store lies, and whose it is.
  *
+ *     CACHE/alice@host:110+clear/     the same account without TLS: what came so is for it alone
  *     CACHE/alice@host:995/           one account, 0700; what is not [A-Za-z0-9._@:+-] is %XX
  *         lock                        flock()ed as long as its popfs lives; says whose it is
  *         CACHEDIR.TAG                tells backups that they need not keep it

@@ -188,8 +188,11 @@ static enum fault open_parts(struct store *store, struct notice *notice,
     uint32_t opening_max = 0;
     store->torn_count = 0;
     store->has_wishes = true; /* until the journal has been folded */
-    enum fault fault =
-        index_open(&store->index, store->place.path, store->is_temporary, ret_failure);
+    enum fault fault = index_open(&store->index, store->place.path, store->is_temporary,
+                                  store->doubts_old, ret_failure);
+    if (fault == FAULT_NONE && store->index.has_doubted)
+        notice_add(notice, "an earlier popfs may have learnt of this account without TLS; "
+                           "what it kept is fetched again");
     if (fault == FAULT_NONE)
         fault = begin_opening(store, &opening_max, ret_failure);
     /* First: a wish whose message has no row gets one, and its id may be that of a body whose row
@@ -285,6 +288,7 @@ enum fault store_open(const struct store_options *options, struct store **ret_st
     store->packs.current = -1;
     store->octets_max = options->octets_max;
     store->lf = options->lf;
+    store->doubts_old = options->doubts_old;
     store->is_temporary = options->temporary;
     store->is_keeping = true;
     enum fault fault = open_places(store, options, ret_failure);

@@ -26,6 +26,7 @@ struct store {
     size_t torn_count;         /* bodies that were kept where their pack does not reach any more */
     uint64_t new_bodies_count; /* names those that are being written */
     bool lf;
+    bool doubts_old;
     bool is_temporary;
     bool has_begun;
     bool has_wishes; /* of an earlier opening, in the journal or in any row */

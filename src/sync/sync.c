@@ -61,19 +61,37 @@ static enum fault account_init(struct account *account, const struct sync_option
     return net_trust_new(&trust, &account->trust, ret_failure);
 }
 
+/*
+ * Anybody on the way may have written what came without TLS: bodies, dates, the evidence and the
+ * text by which somebody wished that a message goes. So it has a folder of its own, and nothing of
+ * it, pending removals least of all, is ever seen in a mount with TLS. False for want of memory.
+ */
+static bool name_account(const struct sync_options *options, char **ret_name)
+{
+    const char *suffix = options->tls == SYNC_TLS_OFF ? "+clear" : "";
+    if (asprintf(ret_name, "%s%s", options->account, suffix) >= 0)
+        return true;
+    *ret_name = NULL;
+    return false;
+}
+
 static enum fault open_store(struct sync *sync, const struct sync_options *options,
                              struct failure *ret_failure)
 {
     char owner[FAILURE_TEXT_OCTETS];
+    CLEANUP_FREE char *account = NULL;
+    if (!name_account(options, &account))
+        return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
     snprintf(owner, sizeof(owner), "mounted on %s by process %ld", options->mountpoint,
              (long)getpid());
     const struct store_options store = {
         .folder = options->cache_folder,
         .state_folder = options->state_folder,
-        .account = options->account,
+        .account = account,
         .owner = owner,
         .temporary = options->cache_off,
         .lf = options->lf,
+        .doubts_old = options->tls == SYNC_TLS_STARTTLS,
         .octets_max = options->cache_octets_max,
     };
     return store_open(&store, &sync->store, ret_failure);

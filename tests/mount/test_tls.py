@@ -2,12 +2,14 @@
 """Each way of being cheated under TLS has its own message, and the server never hears the secret (rules 24, 25 and 26)."""
 
 import errno
+import json
+import os
 import re
 
 import mailbox
 import pytest
 from conftest import script_options, script_source
-from mounting import mounted
+from mounting import mounted, unmount_hard
 from reading import cat, read_at_last
 from scripted import Script
 
@@ -199,3 +201,51 @@ def test_tls_off_alone_allows_clear_text(serve, place):
     assert done.returncode == 32 and not server.heard_secret()
     with mounted(place, script_source(server), script_options(place, server)) as mount:
         assert cat(mount.path / "one.eml") == ONE[0].data
+
+
+# -- what came in the clear
+
+TRUE = mailbox.many(4, octets=900)
+
+
+def forged(mail):
+    """Of the same size, and with the same header but for the date."""
+    head, _, body = mail.data.partition(b"\r\n\r\n")
+    return mailbox.Mail(mail.name, head.replace(b" 2026 ", b" 2016 ") + b"\r\n\r\n" + body.replace(b"a", b"b").replace(b"1", b"2"))
+
+
+def seen(mount):
+    return {path.name: (path.stat().st_mtime, path.read_bytes()) for path in mount.path.iterdir()}
+
+
+def test_nothing_that_came_in_the_clear_is_shown_with_tls(serve, one_place, place, authority, certificate):
+    lies = [forged(mail) for mail in TRUE]
+    assert all(lie.data != mail.data and len(lie.data) == len(mail.data) for lie, mail in zip(lies, TRUE, strict=True))
+    server = serve(Script(messages=lies, size_said=lambda octets: str(octets + 100)), certificate=certificate)
+    clear, stls = script_options(place, server), script_options(place, server, f"cafile={authority.cert}", tls="")
+    with mounted(place, script_source(server), clear) as mount:
+        lied = seen(mount)
+        assert {name: data for name, (_, data) in lied.items()} == {f"{mail.name}.eml": mail.data for mail in lies}
+    server.script.messages, server.script.size_said = TRUE, str
+    with one_place() as fresh, mounted(fresh, script_source(server), stls) as mount:
+        truth = seen(mount)
+    assert all(truth[name][0] != lied[name][0] for name in lied)
+    with mounted(place, script_source(server), stls) as mount:
+        assert mount.log().count("fetched again") == 0
+        assert json.loads((mount.path / ".popfs/status.json").read_text())["sizes"] == "unproven"
+        assert seen(mount) == truth
+
+def test_what_was_removed_in_the_clear_stays_pending_there_and_with_tls_nothing_is_deleted(serve, place, authority, certificate):
+    server = serve(Script(messages=TRUE), certificate=certificate)
+    clear, stls = script_options(place, server), script_options(place, server, f"cafile={authority.cert}", tls="")
+    with mounted(place, script_source(server), clear, expect_exit=None) as mount:
+        os.unlink(mount.path / "m00002.eml")
+        mount.die()
+        unmount_hard(place.mountpoint)
+    with mounted(place, script_source(server), stls) as mount:
+        assert len(seen(mount)) == len(TRUE) and not list((mount.path / ".popfs/trash").iterdir())
+    with mounted(place, script_source(server), clear) as mount:
+        trash = mount.path / ".popfs/trash"
+        assert [path.name for path in trash.iterdir()] == ["m00002.eml"]
+        os.rename(trash / "m00002.eml", mount.path / "m00002.eml")
+    assert not server.commands("DELE")

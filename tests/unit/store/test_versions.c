@@ -91,6 +91,46 @@ static void a_store_of_popfs_0_1_1_is_taken_over_whole(void **state)
     check_bodies(f);
 }
 
+static bool count_removal(void *context, const struct store_removal *removal)
+{
+    assert_false(evidence_is_known(&removal->evidence));
+    ++*(int *)context;
+    return true;
+}
+
+/* The folder was that of mounts with and without TLS. */
+static void of_what_may_have_come_without_tls_only_messages_and_wishes_are_taken_over(void **state)
+{
+    struct fixture *f = *state;
+    struct store_summary summary;
+    int64_t value;
+    int count = 0;
+    unpack(f, "0.1.1");
+    f->options.doubts_old = true;
+    store_must_open(f);
+    assert_non_null(strstr(f->notice, "without TLS"));
+    assert_loads(f->store, "one+ two- three+ four- un known+ ");
+    assert_int_equal(store_load_removals(f->store, count_removal, &count, NULL), FAULT_NONE);
+    assert_int_equal(count, 3);
+    assert_int_equal(store_last_id(f->store), 10);
+    assert_false(is_kept(f->store, 1, 13) || is_kept(f->store, 2, 200000));
+    store_summary(f->store, 1, &summary);
+    assert_string_equal(summary.subject, "");
+    assert_false(store_fact(f->store, "list-truths", &value));
+    store_must_close(f);
+    assert_int_equal(entries_count(bodies_folder(f)), 0);
+    assert_int_equal(sql_number(f, "SELECT count(*) FROM message WHERE id <= 4 AND listed = 10 * id"
+                                   " AND first_seen = 1700000000000000000 + id AND exact IS NULL"
+                                   " AND time IS NULL AND pack IS NULL AND used IS NULL"),
+                     4);
+    /* What is learnt from now on stays. */
+    store_must_open(f);
+    assert_string_equal(f->notice, "");
+    assert_true(keep(f->store, 1, "it came again"));
+    store_must_reopen(f);
+    assert_kept(f->store, 1, "it came again");
+}
+
 static void open_and_look(struct fixture *f)
 {
     struct loaded loaded;
@@ -124,6 +164,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_store_of_popfs_0_1_1_is_taken_over_whole, set_up_closed,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(
+            of_what_may_have_come_without_tls_only_messages_and_wishes_are_taken_over,
+            set_up_closed, tear_down),
         cmocka_unit_test_setup_teardown(a_kill_after_the_migration_loses_nothing, set_up_closed,
                                         tear_down),
         cmocka_unit_test_setup_teardown(an_index_of_a_later_version_is_set_aside, set_up_closed,
