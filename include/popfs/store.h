@@ -18,6 +18,7 @@
 enum {
     STORE_TEXT_OCTETS_MAX = 200,   /* of a sender or a subject in a report, cut at a character */
     STORE_FIELD_OCTETS_MAX = 4096, /* of a whole field of a header */
+    STORE_OWNER_OCTETS = 8192,     /* of what an owner says, a path being part of it */
 };
 
 #define STORE_OCTETS_UNKNOWN UINT64_MAX
@@ -29,7 +30,10 @@ struct store;
 struct store_options {
     const char *folder;       /* holds the caches of all accounts; made (0700) with its parents */
     const char *state_folder; /* the same for their states; NULL: pending removals are forgotten */
-    const char *account;      /* "user@host:port", "user@host:port+clear" */
+    const char *account;      /* "user@host:port" */
+    bool clear; /* without TLS, where anybody on the way may have written what comes: bodies, dates,
+                   evidence, and the text by which somebody wished that a message goes. So it has
+                   folders of its own, and nothing of it is ever seen in a mount with TLS. */
     const char *owner; /* for whoever comes second: "mounted on /home/a/mail by process 12" */
     bool temporary; /* cache=off: the cache is a folder that is nobody's, empty at first, removed at
                        the end; what a killed popfs left of one is swept by the next */
@@ -46,6 +50,11 @@ struct store_options {
  */
 enum fault store_open(const struct store_options *options, struct store **ret_store,
                       struct failure *ret_failure);
+/* What is said of the owner from now on. Any thread. */
+void store_say_owner(const struct store *store, const char *owner);
+/* What the owner of a store that another process has said of itself; false if that cannot be read.
+ */
+bool store_owner(const struct store_options *options, char ret_owner[STORE_OWNER_OCTETS]);
 /*
  * Opens what the folder holds; some milliseconds for ten thousand messages. An index that cannot be
  * read or is of a newer version is set aside under another name and begun anew (logged by whoever

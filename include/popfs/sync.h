@@ -80,6 +80,14 @@ enum fault sync_new(const struct sync_options *options, struct sync **ret_sync,
 /* The folder of the account where what must not be lost is; NULL with state=off. Borrowed. */
 const char *sync_state_path(const struct sync *sync);
 
+/* What is known of the process that has the account, when sync_new() says FAULT_BUSY. */
+enum sync_hold {
+    SYNC_HOLD_KEEPS,     /* it is mounted, or readers have files open since a lazy unmount */
+    SYNC_HOLD_UNMOUNTED, /* it is not mounted any more, and may not know that yet */
+    SYNC_HOLD_ENDS,      /* it ends its session */
+};
+enum sync_hold sync_hold(const struct sync_options *options);
+
 /*
  * Starts the thread and blocks until the first listing is complete or cannot be had; bounded by the
  * time-outs. `stop_descriptor` (a signalfd, or -1) makes it give up with FAULT_CANCELED when it
@@ -283,6 +291,13 @@ enum fault sync_remove(struct sync *sync, struct maildrop_message *message);
 enum fault sync_restore(struct sync *sync, struct maildrop_message *message);
 
 /* ---- the end ---- */
+
+/*
+ * The file system has been unmounted lazily: only those who have a file open can read. Ends the
+ * session when nobody has waited for two seconds, and makes another only for somebody who does;
+ * looks for no new mail and reads nothing ahead. Any thread.
+ */
+void sync_retire(struct sync *sync);
 
 struct sync_report {
     size_t removed_count;

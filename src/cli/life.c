@@ -15,6 +15,7 @@
 #include "popfs/fs.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +27,10 @@
 enum {
     UNMOUNT_MS = 10000,
     FETCH_MS = 70000, /* a passcmd has a minute */
+    OWNER_POLL_MS = 50,
+    SILENT_MS = 1000,
+    UNMOUNTED_MS = 7000, /* then it says that it ends, or that the unmount was a lazy one */
+    ENDING_MS = 150000,  /* a commit, and a QUIT that rewrites the mbox */
 };
 
 /* What is left of the process's rights, and who has the rest. */
@@ -38,6 +43,7 @@ struct confinement {
     struct unmount_own *own; /* the unmounter has another copy */
     struct secret *secret;
     struct secret_sources sources; /* of it */
+    char source_shown[300];
 };
 
 /* From now on they are read from the descriptor, or never: a second Ctrl-C must not cut a commit
@@ -206,12 +212,11 @@ static enum sync_fetched refetch(void *context, struct failure *ret_failure)
 
 /* ---- the parts ---- */
 
-static enum fault make_sync(const struct options *options, const struct account *account,
-                            struct confinement *confinement, struct sync **ret_sync,
-                            struct failure *ret_failure)
+static struct sync_options sync_options(const struct options *options,
+                                        const struct account *account,
+                                        struct confinement *confinement)
 {
-    char source[300];
-    const struct sync_options wanted = {
+    return (struct sync_options){
         .host = account->host,
         .port = account->port,
         .tls = account->tls,
@@ -222,7 +227,8 @@ static enum fault make_sync(const struct options *options, const struct account 
         .auth = options->auth,
         .user = account->user,
         .password_source =
-            secret_source_show(confinement->secret, &confinement->sources, source, sizeof(source)),
+            secret_source_show(confinement->secret, &confinement->sources,
+                               confinement->source_shown, sizeof(confinement->source_shown)),
         .password = confinement->secret->text,
         .fetch_password = secret_can_refetch(confinement->secret) ? refetch : NULL,
         .fetch_context = confinement,
@@ -248,7 +254,52 @@ static enum fault make_sync(const struct options *options, const struct account 
         .thread_begin = confine_thread,
         .thread_context = &confinement->sandbox,
     };
-    return sync_new(&wanted, ret_sync, ret_failure);
+}
+
+/* A moment later; false if a signal asks for the end meanwhile. */
+static bool pause_for_owner(int stop)
+{
+    struct pollfd polled = {.fd = stop, .events = POLLIN};
+    return poll(&polled, 1, OWNER_POLL_MS) == 0;
+}
+
+/* How long to wait for a process that has the account, in all. */
+static int64_t patience_ms(enum sync_hold hold)
+{
+    switch (hold) {
+    case SYNC_HOLD_KEEPS:
+        break;
+    case SYNC_HOLD_UNMOUNTED:
+        return UNMOUNTED_MS;
+    case SYNC_HOLD_ENDS:
+        return ENDING_MS;
+    }
+    return 0;
+}
+
+/*
+ * umount(2) returns before the process behind the mount has ended its session. Whoever mounts the
+ * same account again right after it waits for that process.
+ */
+static enum fault make_sync(const struct sync_options *wanted, int stop, struct sync **ret_sync,
+                            struct failure *ret_failure)
+{
+    int64_t begun_ms = clock_now_ms();
+    bool is_said = false;
+    for (;;) {
+        /* Asked first: the other may let go in between, and is then no reason to refuse. */
+        enum sync_hold hold = sync_hold(wanted);
+        enum fault fault = sync_new(wanted, ret_sync, ret_failure);
+        int64_t waited_ms = clock_now_ms() - begun_ms;
+        if (fault != FAULT_BUSY || waited_ms >= patience_ms(hold))
+            return fault;
+        if (waited_ms >= SILENT_MS && !is_said)
+            fprintf(stderr, "popfs: waiting for the end of the last mount: %s\n",
+                    ret_failure->text);
+        is_said = waited_ms >= SILENT_MS;
+        if (!pause_for_owner(stop))
+            return failure_set(ret_failure, FAULT_CANCELED, "interrupted");
+    }
 }
 
 static enum fs_control control_of(const struct options *options)
@@ -420,8 +471,9 @@ int life_run(const struct options *options, const struct account *account, struc
     else
         fault = prepare_confinement(options, account, secret, &confinement, &failure);
     raise_descriptor_limit();
+    const struct sync_options wanted = sync_options(options, account, &confinement);
     if (fault == FAULT_NONE)
-        fault = make_sync(options, account, &confinement, &sync, &failure);
+        fault = make_sync(&wanted, stop, &sync, &failure);
     if (fault != FAULT_NONE) {
         end_helpers(&confinement);
         int code = fault == FAULT_REFUSED ? EXIT_USAGE : code_of(fault); /* a word of an option */

@@ -5,6 +5,8 @@
  */
 #include "ending.h"
 
+#include "holder.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -15,6 +17,7 @@
 #include <unistd.h>
 
 enum {
+    LOOK_MS = 1000, /* then something else than its session may keep it */
     PATIENCE_MS = 5000,
     /* A session that has to be made anew for the commit may take five times the timeout, and QUIT a
      * minute. */
@@ -48,10 +51,28 @@ int ending_watch(int64_t pid)
     return watch;
 }
 
-bool ending_wait(int watch, struct report *report)
+static bool is_held(const struct place *place, struct report *report)
+{
+    struct holder holder;
+    if (!holder_find(place, &holder))
+        return false;
+    report_problem(report,
+                   "unmounted here; popfs goes on, because process %d (%s) lives in a mount "
+                   "namespace that has it on %s still: nsenter -t %d -m umount takes it away",
+                   (int)holder.pid, holder.name, holder.path == NULL ? "some place" : holder.path,
+                   (int)holder.pid);
+    holder_done(&holder);
+    return true;
+}
+
+bool ending_wait(int watch, const struct place *place, struct report *report)
 {
     struct pollfd end = {.fd = watch, .events = POLLIN};
-    int ready = poll(&end, 1, PATIENCE_MS);
+    int ready = poll(&end, 1, LOOK_MS);
+    if (ready == 0 && is_held(place, report))
+        return false;
+    if (ready == 0)
+        ready = poll(&end, 1, PATIENCE_MS - LOOK_MS);
     if (ready == 0) {
         report_problem(report, "unmounted; waiting for popfs to end its session");
         ready = poll(&end, 1, WAIT_MS_MAX - PATIENCE_MS);

@@ -7,11 +7,13 @@
 #include "place.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 /* N of "name=N" among the options. */
 static unsigned number_of(struct slice options, const char *name)
@@ -99,15 +101,29 @@ bool place_has_file(const struct place *place, int descriptor)
     return is_of(place, slice_from_string(device));
 }
 
-bool place_is_elsewhere(const struct place *place)
+bool place_is_elsewhere(const struct place *place, char **ret_path)
 {
     CLEANUP_BUFFER struct buffer table = {0};
     struct mount_row row;
     if (mounts_load(&table) != 0)
         return false;
     struct slice rows = buffer_slice(&table);
-    while (mounts_take_row(&rows, &row))
-        if (row.id != place->mount.id && is_of(place, row.device))
-            return true;
+    while (mounts_take_row(&rows, &row)) {
+        struct buffer path = {0};
+        if (row.id == place->mount.id || !is_of(place, row.device))
+            continue;
+        if (ret_path != NULL && !mounts_text_append(row.mountpoint, &path))
+            buffer_done(&path);
+        if (ret_path != NULL)
+            *ret_path = path.data;
+        return true;
+    }
     return false;
+}
+
+bool place_become_owner(const struct place *place)
+{
+    return geteuid() == 0 && place->owner != 0 && setgroups(0, NULL) == 0 &&
+           setresgid(place->group, place->group, place->group) == 0 &&
+           setresuid(place->owner, place->owner, place->owner) == 0;
 }

@@ -27,7 +27,11 @@ int place_find_source(const char *source, struct place *ret_place);
 bool place_is_there(const struct place *place);
 /* An open file lies on that mount's file system. */
 bool place_has_file(const struct place *place, int descriptor);
-/* The file system has another mount. */
-bool place_is_elsewhere(const struct place *place);
+/* The file system has another mount in this namespace; *ret_path (may be NULL) is where, the
+ * caller's to free. */
+bool place_is_elsewhere(const struct place *place, char **ret_path);
+/* The kernel keeps root out of a mount without allow_other; the one who mounted it is let in. False
+ * if this process is not root's, or that one is root. */
+bool place_become_owner(const struct place *place);
 
 #endif

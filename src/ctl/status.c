@@ -36,30 +36,26 @@ int status_read(const struct place *place, const char *name, struct buffer *cont
     }
 }
 
-static struct json_object *parse(struct slice text)
+int status_parse(struct slice text, struct json_object **ret_status)
 {
     struct json_tokener *tokener = json_tokener_new_ex(DEPTH_MAX);
     if (tokener == NULL)
-        return NULL;
+        return ENOMEM;
     struct json_object *object = json_tokener_parse_ex(tokener, text.data, (int)text.len);
     json_tokener_free(tokener);
-    if (json_object_is_type(object, json_type_object))
-        return object;
+    if (json_object_is_type(object, json_type_object)) {
+        *ret_status = object;
+        return 0;
+    }
     json_object_put(object);
-    return NULL;
+    return EBADMSG;
 }
 
 int status_load(const struct place *place, struct json_object **ret_status)
 {
     CLEANUP_BUFFER struct buffer content = {0};
     int error = status_read(place, "status.json", &content);
-    if (error != 0)
-        return error;
-    struct json_object *object = parse(buffer_slice(&content));
-    if (object == NULL)
-        return EBADMSG;
-    *ret_status = object;
-    return 0;
+    return error != 0 ? error : status_parse(buffer_slice(&content), ret_status);
 }
 
 struct json_object *status_object(struct json_object *status, const char *pointer)

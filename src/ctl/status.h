@@ -11,7 +11,9 @@
 /* Appends .popfs/NAME to `content`. 0, or an errno: EFBIG beyond 4 MiB. */
 int status_read(const struct place *place, const char *name, struct buffer *content);
 
-/* A new reference to the object in status.json; EBADMSG if it is none. */
+/* A new reference to the object that the text of status.json is; EBADMSG if it is none. */
+int status_parse(struct slice text, struct json_object **ret_status);
+/* Both at once. */
 int status_load(const struct place *place, struct json_object **ret_status);
 
 /* `pointer` is a JSON pointer (RFC 6901). What is not there, or of another kind, is 0, false, ""

@@ -9,17 +9,19 @@
 #include "control.h"
 #include "ending.h"
 #include "exit.h"
+#include "holder.h"
+#include "probe.h"
 #include "status.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <inttypes.h>
 #include <sched.h>
 #include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -33,10 +35,55 @@ static int fail(struct job *job, const char *why)
 
 /* ---- taking the mount away ---- */
 
+/* What the kernel does for MNT_FORCE, for a mount that has no path any more. */
+static void cut_connection(const struct place *place)
+{
+    char path[64];
+    const char *minor = strchr(place->mount.device, ':');
+    snprintf(path, sizeof(path), "/sys/fs/fuse/connections/%s/abort",
+             minor == NULL ? "" : minor + 1);
+    CLEANUP_CLOSE int control = open(path, O_WRONLY | O_CLOEXEC);
+    if (control >= 0)
+        (void)!write(control, "1", 1);
+}
+
+/* A copy in another mount namespace may go with ours, or not. */
+static int detach_one_copy(struct job *job)
+{
+    struct holder holder;
+    if (umount2(job->place.path, UMOUNT_NOFOLLOW | MNT_DETACH) != 0)
+        return -1;
+    if (!holder_find(&job->place, &holder)) {
+        cut_connection(&job->place);
+        return 0;
+    }
+    report_line(&job->report, "popfs goes on: the mount namespace of process %d (%s) has it, too",
+                (int)holder.pid, holder.name);
+    holder_done(&holder);
+    return 0;
+}
+
+/*
+ * MNT_FORCE cuts the connection to popfs first, and then finds the mount busy all the same: what
+ * stays is a place that answers nobody. So it is used only where a plain unmount fails and no other
+ * namespace has the mount, and the mount is detached with it.
+ */
+static int force_busy(struct job *job)
+{
+    struct holder holder;
+    if (!holder_find(&job->place, &holder))
+        return umount2(job->place.path, UMOUNT_NOFOLLOW | MNT_DETACH | MNT_FORCE);
+    holder_done(&holder);
+    return detach_one_copy(job);
+}
+
 static int unmount_as_root(struct job *job, unsigned how)
 {
-    int flags = (how & UMOUNT_LAZY ? MNT_DETACH : 0) | (how & UMOUNT_FORCE ? MNT_FORCE : 0);
-    if (umount2(job->place.path, flags | UMOUNT_NOFOLLOW) == 0)
+    int lazily = how == UMOUNT_LAZY ? MNT_DETACH : 0;
+    int result = umount2(job->place.path, UMOUNT_NOFOLLOW | lazily);
+    if (result != 0 && errno == EBUSY && (how & UMOUNT_FORCE) != 0)
+        result = force_busy(job);
+    if (result == 0)
         return EXIT_DONE;
     return fail(job, errno == EBUSY ? "target is busy" : strerror(errno));
 }
@@ -70,33 +117,15 @@ static int unmount(struct job *job, unsigned how)
 /*
  * Nothing is to be deleted if the mount then stays because somebody uses it. MNT_EXPIRE says
  * whether somebody does without unmounting, if nobody has asked in this way since the mount was
- * last looked at; so it is looked at first. Others than root may not ask.
+ * last looked at; so it is looked at first, which wakes no popfs. Others than root may not ask.
  */
 static bool is_busy(const struct place *place)
 {
-    struct stat attributes;
-    if (geteuid() != 0)
-        return false;
-    (void)!lstat(place->path, &attributes);
-    return umount2(place->path, MNT_EXPIRE | UMOUNT_NOFOLLOW) != 0 && errno == EBUSY;
-}
-
-/* The kernel keeps root out of a mount without allow_other; the one who mounted it is let in. */
-static bool become_owner(const struct place *place)
-{
-    return setgroups(0, NULL) == 0 && setresgid(place->group, place->group, place->group) == 0 &&
-           setresuid(place->owner, place->owner, place->owner) == 0;
+    return geteuid() == 0 && place_is_there(place) &&
+           umount2(place->path, MNT_EXPIRE | UMOUNT_NOFOLLOW) != 0 && errno == EBUSY;
 }
 
 /* ---- the mount's own end ---- */
-
-static int load(struct job *job, struct json_object **ret_status)
-{
-    int error = status_load(&job->place, ret_status);
-    if (error == EACCES && geteuid() == 0 && job->place.owner != 0 && become_owner(&job->place))
-        error = status_load(&job->place, ret_status);
-    return error;
-}
 
 /* With state=off the next mount knows nothing of this one. */
 static bool is_forgetful(struct json_object *status)
@@ -121,13 +150,16 @@ static int commit(struct job *job, struct json_object *status)
     return code;
 }
 
-/* The file system lives on in another mount of it, and so do its removals. */
+/* The file system lives on in another mount of it, and so do its removals. To cut the connection
+ * would make a dead place of that one. */
 static int unmount_one_of_several(struct job *job, unsigned how)
 {
-    int code = unmount(job, how);
+    CLEANUP_FREE char *path = NULL;
+    int code = unmount(job, (how & UMOUNT_FORCE) != 0 ? UMOUNT_LAZY : how);
     /* Where mounts are shared, the others may have gone with it. */
-    if (code == EXIT_DONE && place_is_elsewhere(&job->place))
-        report_line(&job->report, "popfs goes on: it is mounted elsewhere, too");
+    if (code == EXIT_DONE && place_is_elsewhere(&job->place, &path))
+        report_line(&job->report, "popfs goes on: it is mounted on %s, too",
+                    path == NULL ? "another place" : path);
     return code;
 }
 
@@ -139,7 +171,7 @@ static int finish(struct job *job, struct json_object *status)
     CLEANUP_CLOSE int watch = ending_watch(status_number(status, "/pid"));
     if (unmount(job, 0) != EXIT_DONE)
         return EXIT_MOUNT;
-    if (watch >= 0 && !ending_wait(watch, &job->report))
+    if (watch >= 0 && !ending_wait(watch, &job->place, &job->report))
         return EXIT_INCOMPLETE;
     return code;
 }
@@ -149,14 +181,20 @@ static int unmount_plainly(struct job *job)
     CLEANUP_STATUS struct json_object *status = NULL;
     if (is_busy(&job->place))
         return fail(job, "target is busy");
-    if (place_is_elsewhere(&job->place))
+    if (place_is_elsewhere(&job->place, NULL))
         return unmount_one_of_several(job, 0);
-    int error = load(job, &status);
+    struct probe probe;
+    int error = probe_status(&probe, &job->place, false, &status);
+    if (error == 0 && probe.as_owner && !place_become_owner(&job->place))
+        error = EACCES;
     if (error == 0)
         return finish(job, status);
+    if (!probe_end(&probe))
+        return fail(job, "popfs does not answer; -l or -f takes the mount away all the same");
     if (error != ENOTCONN && error != ECONNABORTED)
         report_problem(&job->report, "%s: no word from popfs (%s); what it deletes is in the log",
-                       job->place.path, strerror(error));
+                       job->place.path,
+                       error == ETIMEDOUT ? "it does not answer" : strerror(error));
     return unmount(job, 0);
 }
 
@@ -177,15 +215,19 @@ static int unmount_at_once(struct job *job, unsigned how)
     /* Before "keep" is said, which nothing takes back. */
     if ((how & UMOUNT_FORCE) != 0 && geteuid() != 0)
         return fail(job, "only root can force it");
-    if (place_is_elsewhere(&job->place))
+    if (place_is_elsewhere(&job->place, NULL))
         return unmount_one_of_several(job, how);
-    /* Not for long: status.json is answered from memory, or by nobody. */
-    int64_t pending = status_load(&job->place, &status) == 0
-                          ? status_number(status, "/pending_removal_count")
-                          : 0;
-    /* A mount that nobody uses cannot tell this from a plain unmount. */
-    if (pending > 0)
-        (void)control_run(&job->place, "keep", NULL);
+    /* A mount that nobody uses cannot tell this from a plain unmount, so it is told to keep what is
+     * removed. */
+    struct probe probe;
+    int error = probe_status(&probe, &job->place, true, &status);
+    int64_t pending = error == 0 ? status_number(status, "/pending_removal_count") : 0;
+    if (error == ETIMEDOUT)
+        report_problem(&job->report, "%s: popfs does not answer; %s", job->place.path,
+                       (how & UMOUNT_FORCE) != 0
+                           ? "if it goes on, it may delete what was removed: kill it first if "
+                             "nothing is to be deleted"
+                           : "if it goes on, it is told to delete nothing");
     int code = unmount(job, how);
     report_set_count(&job->report, "pending_removal_count", pending);
     if (code == EXIT_DONE && pending > 0)

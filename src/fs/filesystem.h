@@ -54,6 +54,7 @@ struct fs {
 
     /* The FUSE thread's own. */
     struct inodes inodes;
+    bool is_retired;    /* sync has been told that only readers are left */
     bool keeps;         /* the end of the mount is to delete nothing */
     int64_t stopped_ns; /* when a signal asked for the end, on the monotonic clock; 0: none has.
                            From then on no removal is accepted. */

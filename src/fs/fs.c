@@ -292,15 +292,27 @@ static enum fault cut_off(struct fs *fs, struct failure *ret_failure)
     return failure_set(ret_failure, FAULT_DISK, "the connection to the kernel was cut");
 }
 
+/* Nobody can look for new mail any more, and the next mount may want the maildrop. */
+static void retire_if_detached(struct fs *fs)
+{
+    if (fs->is_retired || mountwatch_state(&fs->mountwatch) != MOUNTWATCH_UNMOUNTED_LAZILY ||
+        fs->mountwatch.mount_count > 0)
+        return;
+    fs->is_retired = true;
+    sync_retire(fs->sync);
+}
+
 /* How long to wait for the kernel: the end of a lazy unmount shows itself by nothing. */
 static int wait_ms(struct fs *fs)
 {
     int left_ms = mountwatch_left_ms(&fs->mountwatch);
-    if (left_ms != 0)
-        return left_ms;
-    mountwatch_be_lazy(&fs->mountwatch);
-    warn_of_no_commit(fs, "unmounted lazily");
-    return -1;
+    if (left_ms == 0) {
+        mountwatch_be_lazy(&fs->mountwatch);
+        warn_of_no_commit(fs, "unmounted lazily");
+        left_ms = -1;
+    }
+    retire_if_detached(fs);
+    return left_ms;
 }
 
 /*

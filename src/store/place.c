@@ -30,8 +30,10 @@
 #include <unistd.h>
 
 #define TEMPORARY_PREFIX "mount~"
+#define CLEAR_SUFFIX "+clear"
+#define CACHE_TAG "CACHEDIR.TAG"
 
-enum { OWNER_OCTETS_MAX = 300 };
+enum { SHOWN_OCTETS = 300 };
 
 static enum fault disk_failure(struct failure *ret, const char *what, const char *path)
 {
@@ -226,34 +228,35 @@ static bool is_plain(char c)
 }
 
 /* FOLDER/ACCOUNT; NULL for want of memory. */
-static char *account_path(const char *folder, const char *account)
+static char *account_path(const struct place_options *options)
 {
     struct buffer path = {0};
-    bool done = buffer_printf(&path, "%s/", folder);
-    for (const char *c = account; done && *c != '\0'; c++) {
-        if (is_plain(*c) && (c > account || *c != '.'))
+    bool done = buffer_printf(&path, "%s/", options->folder);
+    for (const char *c = options->account; done && *c != '\0'; c++) {
+        if (is_plain(*c) && (c > options->account || *c != '.'))
             done = buffer_append(&path, (struct slice){c, 1});
         else
             done = buffer_printf(&path, "%%%02X", (unsigned)(unsigned char)*c);
     }
-    if (done && buffer_append(&path, (struct slice){"", 1}))
+    const char *suffix = options->clear ? CLEAR_SUFFIX : "";
+    if (done && buffer_append(&path, (struct slice){suffix, strlen(suffix) + 1}))
         return path.data;
     buffer_done(&path);
     return NULL;
 }
 
-/* "alice@host:995 is mounted on /home/a/mail by process 12 already", in the words of whoever has
+/* "alice@host:995 is already mounted on /home/a/mail by process 12", in the words of whoever has
  * it. */
 static enum fault busy_failure(int lock, const char *account, struct failure *ret_failure)
 {
-    char owner[OWNER_OCTETS_MAX], shown_account[OWNER_OCTETS_MAX], shown[OWNER_OCTETS_MAX];
+    char owner[SHOWN_OCTETS], shown_account[SHOWN_OCTETS], shown[SHOWN_OCTETS];
     ssize_t count = disk_pread(lock, owner, sizeof(owner), 0);
     struct slice text = {owner, count > 0 ? (size_t)count : 0};
     text_show(slice_from_string(account), shown_account, sizeof(shown_account));
     /* The lock is taken a moment before the text is written. */
     if (text.len == 0)
-        return failure_set(ret_failure, FAULT_BUSY, "%s is mounted already", shown_account);
-    return failure_set(ret_failure, FAULT_BUSY, "%s is %s already", shown_account,
+        return failure_set(ret_failure, FAULT_BUSY, "%s is already mounted", shown_account);
+    return failure_set(ret_failure, FAULT_BUSY, "%s is already %s", shown_account,
                        text_show(text, shown, sizeof(shown)));
 }
 
@@ -269,9 +272,7 @@ static enum fault account_lock(struct place *place, const struct place_options *
             return busy_failure(place->lock, options->account, ret_failure);
         return disk_failure(ret_failure, "lock", place->path);
     }
-    /* The text is a courtesy: that it cannot be written is no reason to refuse. */
-    if (disk_ftruncate(place->lock, 0) == 0)
-        (void)disk_write(place->lock, options->owner, strnlen(options->owner, OWNER_OCTETS_MAX));
+    place_say_owner(place, options->owner);
     return FAULT_NONE;
 }
 
@@ -283,16 +284,80 @@ static void tag_cache(int folder)
         "Signature: 8a477f597d28d172789f06886806bc55\n"
         "# This file is a cache directory tag created by popfs.\n"
         "# For information about cache directory tags see https://bford.info/cachedir/\n";
-    CLEANUP_CLOSE int file = disk_openat(
-        folder, "CACHEDIR.TAG", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    CLEANUP_CLOSE int file =
+        disk_openat(folder, CACHE_TAG, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (file >= 0 && disk_write(file, text, sizeof(text) - 1) != (ssize_t)sizeof(text) - 1)
-        disk_unlinkat(folder, "CACHEDIR.TAG", 0);
+        disk_unlinkat(folder, CACHE_TAG, 0);
+}
+
+void place_say_owner(const struct place *place, const char *owner)
+{
+    /* The text is a courtesy: that it cannot be written is no reason to refuse. */
+    if (place->lock >= 0 && disk_ftruncate(place->lock, 0) == 0)
+        (void)disk_pwrite(place->lock, owner, strnlen(owner, STORE_OWNER_OCTETS - 1), 0);
+}
+
+bool place_owner(const struct place_options *options, char ret_owner[STORE_OWNER_OCTETS])
+{
+    CLEANUP_FREE char *path = account_path(options);
+    CLEANUP_CLOSE int folder =
+        path == NULL
+            ? -1
+            : disk_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+    CLEANUP_CLOSE int lock =
+        folder < 0 ? -1 : disk_openat(folder, "lock", O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0);
+    ssize_t count = lock < 0 ? -1 : disk_pread(lock, ret_owner, STORE_OWNER_OCTETS - 1, 0);
+    ret_owner[count > 0 ? count : 0] = '\0';
+    return count > 0;
+}
+
+static void release(struct place *place)
+{
+    cleanup_close(&place->lock);
+    cleanup_close(&place->folder);
+    cleanup_close(&place->parent);
+    free(place->path);
+    *place = PLACE_NONE;
+}
+
+/*
+ * popfs 0.1 did not keep apart what came without TLS, and set no tag. The first mount without TLS
+ * takes such a folder over, with the ids and times that backups go by: a mount with TLS would
+ * believe none of them.
+ */
+static enum fault take_over_unsuffixed(const struct place_options *options,
+                                       struct failure *ret_failure)
+{
+    struct place_options old_options = *options;
+    old_options.clear = false;
+    struct place old = PLACE_NONE;
+    CLEANUP_FREE char *path = account_path(options);
+    old.path = account_path(&old_options);
+    enum fault fault = FAULT_NONE;
+    struct stat stat;
+    if (path == NULL || old.path == NULL)
+        fault = failure_set(ret_failure, FAULT_MEMORY, "out of memory");
+    else if (disk_fstatat(AT_FDCWD, path, &stat, AT_SYMLINK_NOFOLLOW) != 0)
+        old.folder =
+            disk_openat(AT_FDCWD, old.path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+    if (old.folder >= 0 && disk_fstatat(old.folder, CACHE_TAG, &stat, AT_SYMLINK_NOFOLLOW) != 0) {
+        fault = account_lock(&old, &old_options, ret_failure);
+        if (fault == FAULT_NONE && disk_renameat(AT_FDCWD, old.path, AT_FDCWD, path) != 0)
+            fault = disk_failure(ret_failure, "rename", old.path);
+    }
+    release(&old);
+    return fault;
 }
 
 static enum fault account_open(struct place *place, const struct place_options *options,
                                struct failure *ret_failure)
 {
-    place->path = account_path(options->folder, options->account);
+    if (options->is_cache && options->clear) {
+        enum fault taken = take_over_unsuffixed(options, ret_failure);
+        if (taken != FAULT_NONE)
+            return taken;
+    }
+    place->path = account_path(options);
     if (place->path == NULL)
         return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
     /* A popfs that made the folder above may have been killed before it synced its name. */
@@ -341,15 +406,6 @@ static bool make_temporary(struct place *place, const char *parent)
     }
     errno = EBUSY;
     return false;
-}
-
-static void release(struct place *place)
-{
-    cleanup_close(&place->lock);
-    cleanup_close(&place->folder);
-    cleanup_close(&place->parent);
-    free(place->path);
-    *place = PLACE_NONE;
 }
 
 enum fault place_open(const struct place_options *options, struct place *ret_place,

@@ -18,6 +18,7 @@ struct place_options {
     const char *name;   /* in what is said: "cache" */
     const char *folder; /* of all accounts */
     const char *account, *owner;
+    bool clear; /* as in struct store_options */
     bool temporary;
     bool is_cache; /* a folder of an account says so to backups, by CACHEDIR.TAG */
 };
@@ -25,6 +26,10 @@ struct place_options {
 /* FAULT_BUSY, FAULT_DISK, FAULT_MEMORY; then there is nothing to close. */
 enum fault place_open(const struct place_options *options, struct place *ret_place,
                       struct failure *ret_failure);
+/* What a second opener is told; see store_say_owner(). */
+void place_say_owner(const struct place *place, const char *owner);
+/* What who has the account has said; false where nothing can be read. */
+bool place_owner(const struct place_options *options, char ret_owner[STORE_OWNER_OCTETS]);
 /* A temporary one is removed with all that is in it. */
 void place_close(struct place *place);
 

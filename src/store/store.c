@@ -257,23 +257,43 @@ static void destroy(struct store *store)
     free(store);
 }
 
+static struct place_options cache_options(const struct store_options *options)
+{
+    return (struct place_options){.name = "cache",
+                                  .folder = options->folder,
+                                  .account = options->account,
+                                  .owner = options->owner,
+                                  .clear = options->clear,
+                                  .temporary = options->temporary,
+                                  .is_cache = true};
+}
+
+static struct place_options state_options(const struct store_options *options)
+{
+    return (struct place_options){.name = "state",
+                                  .folder = options->state_folder,
+                                  .account = options->account,
+                                  .owner = options->owner,
+                                  .clear = options->clear};
+}
+
 static enum fault open_places(struct store *store, const struct store_options *options,
                               struct failure *ret_failure)
 {
-    const struct place_options cache = {.name = "cache",
-                                        .folder = options->folder,
-                                        .account = options->account,
-                                        .owner = options->owner,
-                                        .temporary = options->temporary,
-                                        .is_cache = true};
-    const struct place_options state = {.name = "state",
-                                        .folder = options->state_folder,
-                                        .account = options->account,
-                                        .owner = options->owner};
+    const struct place_options cache = cache_options(options), state = state_options(options);
     enum fault fault = place_open(&cache, &store->place, ret_failure);
     if (fault == FAULT_NONE && options->state_folder != NULL)
         fault = place_open(&state, &store->state_place, ret_failure);
     return fault;
+}
+
+/* One state may go with several caches, so it is asked first. */
+bool store_owner(const struct store_options *options, char ret_owner[STORE_OWNER_OCTETS])
+{
+    const struct place_options cache = cache_options(options), state = state_options(options);
+    if (options->state_folder != NULL && place_owner(&state, ret_owner))
+        return true;
+    return !options->temporary && place_owner(&cache, ret_owner);
 }
 
 enum fault store_open(const struct store_options *options, struct store **ret_store,
@@ -351,6 +371,12 @@ const char *store_state_path(const struct store *store)
 int store_state_descriptor(const struct store *store)
 {
     return store->state_place.folder;
+}
+
+void store_say_owner(const struct store *store, const char *owner)
+{
+    place_say_owner(&store->place, owner);
+    place_say_owner(&store->state_place, owner);
 }
 
 void store_close(struct store *store)

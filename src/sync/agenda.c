@@ -4,6 +4,8 @@
 enum {
     /* RFC 2449 sets no limit; a server that asks for more than a day is not taken at its word. */
     LOGIN_DELAY_MAX_S = 86400,
+    /* A program that reads one part after the other needs no login for each. */
+    RETIRED_IDLE_MS = 2000,
 };
 
 void agenda_init(struct agenda *agenda, int64_t refresh_ms, int64_t idle_ms)
@@ -28,6 +30,12 @@ void agenda_note_login_delay(struct agenda *agenda, int64_t login_delay_s)
 void agenda_note_listing(struct agenda *agenda, int64_t now_ms)
 {
     agenda->listed_ms = now_ms;
+}
+
+void agenda_retire(struct agenda *agenda)
+{
+    agenda->refresh_ms = 0;
+    agenda->idle_ms = RETIRED_IDLE_MS;
 }
 
 void agenda_note_useful(struct agenda *agenda, int64_t now_ms)

@@ -22,6 +22,8 @@ void agenda_note_login(struct agenda *agenda, int64_t now_ms);
 /* 0: the server asks for none. */
 void agenda_note_login_delay(struct agenda *agenda, int64_t login_delay_s);
 void agenda_note_listing(struct agenda *agenda, int64_t now_ms);
+/* From now on sessions are only for readers, and short. */
+void agenda_retire(struct agenda *agenda);
 void agenda_note_useful(struct agenda *agenda, int64_t now_ms);
 
 /* Time to look for new mail. */

@@ -291,6 +291,7 @@ static void take_inbox(struct sync *sync, int64_t now_ms)
     sync->notes_octets = 0;
     bool stop = sync->stop;
     bool stop_commit = sync->stop_commit;
+    bool retire = sync->retire && !sync->is_retired;
     bool canceled = sync->canceled;
     bool closed = sync->streams_closed;
     sync->canceled = false;
@@ -305,6 +306,8 @@ static void take_inbox(struct sync *sync, int64_t now_ms)
     take_requests(sync, request, now_ms);
     if (canceled)
         answer_canceled(sync, now_ms);
+    if (retire)
+        engine_retire(sync);
     if (stop && sync->phase == ENGINE_SERVE)
         begin_stop(sync, stop_commit, now_ms);
 }

@@ -214,6 +214,7 @@ struct sync {
     struct commit_outcome outcome; /* of the last commit */
     struct damages damages;        /* changed by the sync thread alone */
     bool stop, stop_commit;
+    bool retire;
     bool fetch_done; /* said by fetch_thread, as its last word */
     enum sync_fetched fetched;
     struct failure fetch_failure;
@@ -364,6 +365,7 @@ struct sync {
     size_t believed_count;
     bool dele_sent; /* in this session: it must not just be closed */
     bool stop_commits, stop_committed;
+    bool is_retired; /* see sync_retire() */
     struct sync_report report;
     size_t failed_for_good_count; /* removals, while stopping */
 
@@ -553,6 +555,8 @@ bool engine_knows_messages(const struct sync *sync);
 /* ---- upkeep.c ---- */
 /* True when what nobody waits for is to be held back; *ret_completely: everything is. */
 bool engine_is_draining(const struct sync *sync, int64_t now_ms, bool *ret_completely);
+/* See sync_retire(). */
+void engine_retire(struct sync *sync);
 /* Ends the session if it is time, and nothing is owed. */
 enum fault engine_upkeep(struct sync *sync, int64_t now_ms);
 /* QUIT, or with `noquit` and nothing to commit, just closes. Nothing may be owed. */

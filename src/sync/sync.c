@@ -3,6 +3,8 @@
  * wakes it. */
 #include "engine.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,40 +63,73 @@ static enum fault account_init(struct account *account, const struct sync_option
     return net_trust_new(&trust, &account->trust, ret_failure);
 }
 
-/*
- * Anybody on the way may have written what came without TLS: bodies, dates, the evidence and the
- * text by which somebody wished that a message goes. So it has a folder of its own, and nothing of
- * it, pending removals least of all, is ever seen in a mount with TLS. False for want of memory.
- */
-static bool name_account(const struct sync_options *options, char **ret_name)
+static struct store_options store_options(const struct sync_options *options, const char *owner)
 {
-    const char *suffix = options->tls == SYNC_TLS_OFF ? "+clear" : "";
-    if (asprintf(ret_name, "%s%s", options->account, suffix) >= 0)
-        return true;
-    *ret_name = NULL;
-    return false;
-}
-
-static enum fault open_store(struct sync *sync, const struct sync_options *options,
-                             struct failure *ret_failure)
-{
-    char owner[FAILURE_TEXT_OCTETS];
-    CLEANUP_FREE char *account = NULL;
-    if (!name_account(options, &account))
-        return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
-    snprintf(owner, sizeof(owner), "mounted on %s by process %ld", options->mountpoint,
-             (long)getpid());
-    const struct store_options store = {
+    return (struct store_options){
         .folder = options->cache_folder,
         .state_folder = options->state_folder,
-        .account = account,
+        .account = options->account,
+        .clear = options->tls == SYNC_TLS_OFF,
         .owner = owner,
         .temporary = options->cache_off,
         .lf = options->lf,
         .doubts_old = options->tls == SYNC_TLS_STARTTLS,
         .octets_max = options->cache_octets_max,
     };
+}
+
+/* What a popfs that wants the same account reads; see sync_hold(). */
+#define OWNER_MOUNTED "mounted on "
+#define OWNER_PROCESS " by process "
+#define OWNER_ENDS "held by a process that ends its session: "
+
+static enum fault open_store(struct sync *sync, const struct sync_options *options,
+                             struct failure *ret_failure)
+{
+    char owner[STORE_OWNER_OCTETS];
+    snprintf(owner, sizeof(owner), OWNER_MOUNTED "%s" OWNER_PROCESS "%ld", options->mountpoint,
+             (long)getpid());
+    const struct store_options store = store_options(options, owner);
     return store_open(&store, &sync->store, ret_failure);
+}
+
+/* By the process's own table, because it may live in another mount namespace. */
+static bool is_mounted(const char *mountpoint, long pid)
+{
+    char path[64];
+    CLEANUP_BUFFER struct buffer table = {0};
+    struct mount_row row;
+    snprintf(path, sizeof(path), "/proc/%ld/mountinfo", pid);
+    CLEANUP_CLOSE int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0)
+        return errno == ENOENT; /* it may be a process of another machine */
+    if (!mounts_read(descriptor, &table))
+        return false;
+    struct slice rows = buffer_slice(&table);
+    while (mounts_take_row(&rows, &row))
+        if (mounts_row_is_popfs(&row) && mounts_text_is(row.mountpoint, mountpoint))
+            return true;
+    return false;
+}
+
+enum sync_hold sync_hold(const struct sync_options *options)
+{
+    char owner[STORE_OWNER_OCTETS], *process = NULL;
+    const struct store_options store = store_options(options, NULL);
+    if (!store_owner(&store, owner))
+        return SYNC_HOLD_UNMOUNTED;
+    if (strncmp(owner, OWNER_ENDS, strlen(OWNER_ENDS)) == 0)
+        return SYNC_HOLD_ENDS;
+    if (strncmp(owner, OWNER_MOUNTED, strlen(OWNER_MOUNTED)) != 0)
+        return SYNC_HOLD_KEEPS;
+    /* A folder may have the words in its name: the last ones count. */
+    for (char *at = owner; (at = strstr(at, OWNER_PROCESS)) != NULL; at++)
+        process = at;
+    if (process == NULL)
+        return SYNC_HOLD_KEEPS;
+    *process = '\0';
+    long pid = atol(process + strlen(OWNER_PROCESS));
+    return is_mounted(owner + strlen(OWNER_MOUNTED), pid) ? SYNC_HOLD_KEEPS : SYNC_HOLD_UNMOUNTED;
 }
 
 enum fault sync_new(const struct sync_options *options, struct sync **ret_sync,
@@ -393,8 +428,23 @@ bool sync_size_is_believed(const struct sync *sync, const struct maildrop_messag
                      !atomic_load_explicit(&sync->list_is_doubted, memory_order_relaxed));
 }
 
+void sync_retire(struct sync *sync)
+{
+    char owner[100];
+    snprintf(owner, sizeof(owner),
+             "held by process %ld: it was unmounted lazily, and files are open", (long)getpid());
+    store_say_owner(sync->store, owner);
+    pthread_mutex_lock(&sync->lock);
+    sync->retire = true;
+    pthread_mutex_unlock(&sync->lock);
+    engine_wake(sync);
+}
+
 void sync_stop(struct sync *sync, bool commit, struct sync_report *ret_report)
 {
+    char owner[100];
+    snprintf(owner, sizeof(owner), OWNER_ENDS "%ld", (long)getpid());
+    store_say_owner(sync->store, owner);
     stop_thread(sync, commit);
     *ret_report = sync->report;
 }

@@ -24,7 +24,15 @@ bool engine_is_draining(const struct sync *sync, int64_t now_ms, bool *ret_compl
     bool may_login = now_ms >= agenda_login_from_ms(&sync->agenda);
     *ret_completely = sync->commit.phase != COMMIT_NONE || sync->body_waits ||
                       (sync->refresh_waiters.count > 0 && may_login);
-    return *ret_completely || agenda_refresh_is_due(&sync->agenda, now_ms);
+    return *ret_completely || sync->is_retired || agenda_refresh_is_due(&sync->agenda, now_ms);
+}
+
+void engine_retire(struct sync *sync)
+{
+    sync->is_retired = true;
+    sync->account.keepalive_ms = 0;
+    sync->wants_listing = false;
+    agenda_retire(&sync->agenda);
 }
 
 enum fault engine_end_session(struct sync *sync, int64_t now_ms)

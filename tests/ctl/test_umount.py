@@ -4,6 +4,7 @@
 import errno
 import json
 import os
+import signal
 import subprocess
 import time
 
@@ -156,6 +157,74 @@ def test_lazily_works_while_somebody_uses_it(flags, pending):
         assert not pending.is_mounted()
 
 
+def test_by_force_a_busy_mount_leaves_no_dead_place(pending):
+    with open(pending.mountpoint / ".popfs/status") as used:
+        done = pending.run("umount", "-f")
+        assert (pending.commands(), pending.is_mounted()) == (["keep"], False), done
+        with pytest.raises(OSError):
+            used.read()
+    assert os.listdir(pending.mountpoint) == []
+
+
+def test_by_force_one_of_several_mounts_that_is_busy_leaves_the_others_alive(pending, bound):
+    with open(bound / ".popfs/status"):
+        pending.run("umount", "-f", path=bound)
+    assert not mount_rows(bound)
+    assert json.loads((pending.mountpoint / ".popfs/status.json").read_text())["state"] == "online"
+
+
+# -- a popfs that hangs
+
+
+@pytest.fixture(params=["stopped", "in a request"])
+def hanging(request, pending):
+    """Stopped it takes no request; otherwise it has taken each one for status.json, and answers none."""
+    if request.param == "stopped":
+        pending.process.send_signal(signal.SIGSTOP)
+        yield pending
+        pending.process.send_signal(signal.SIGCONT)
+        return
+    status = pending.backing / "status.json"
+    kept = status.read_bytes()
+    status.unlink()
+    os.mkfifo(status)
+    yield pending
+    writers = os.open(status, os.O_RDWR)
+    status.unlink()
+    status.write_bytes(kept)
+    os.close(writers)
+
+
+def took_s(call, *args, **rest):
+    begun = time.monotonic()
+    done = call(*args, **rest)
+    return done, time.monotonic() - begun
+
+
+@pytest.mark.parametrize("flag", ["-l", "-f", "-lf"])
+def test_a_popfs_that_hangs_is_taken_away_within_seconds(flag, hanging):
+    done, seconds = took_s(hanging.run, "umount", flag)
+    assert "popfs does not answer" in done.stderr and seconds < 8
+    assert not hanging.is_mounted() and os.listdir(hanging.mountpoint) == []
+
+
+def test_a_plain_umount_of_a_popfs_that_hangs_answers_within_seconds(hanging):
+    """It is taken away, unless a question that popfs has taken keeps it busy."""
+    is_stopped = (hanging.backing / "status.json").is_file()
+    done, seconds = took_s(hanging.run, "umount", code=0 if is_stopped else 32)
+    assert "does not answer" in done.stderr and seconds < 8
+    assert hanging.is_mounted() != is_stopped and hanging.commands() == []
+
+
+def test_a_popfs_that_wakes_up_after_a_lazy_unmount_is_told_to_keep_what_is_removed(pending):
+    pending.process.send_signal(signal.SIGSTOP)
+    pending.run("umount", "-l")
+    assert not pending.is_mounted() and pending.commands() == []
+    pending.process.send_signal(signal.SIGCONT)
+    pending.process.wait(20)
+    assert pending.commands() == ["keep"]
+
+
 def test_the_source_stands_for_the_mount(pending):
     pending.run("umount", path=SOURCE)
     assert not pending.is_mounted()
@@ -259,7 +328,8 @@ def bound(pending):
         subprocess.run(["umount", "-i", "-l", path], check=True)
 
 
-GOES_ON = "popfs goes on: it is mounted elsewhere, too\n"
+def goes_on(other):
+    return f"popfs goes on: it is mounted on {other}, too\n"
 
 
 @pytest.mark.parametrize("first", ["mounted", "bound"])
@@ -267,21 +337,21 @@ GOES_ON = "popfs goes on: it is mounted elsewhere, too\n"
 def test_umount_of_one_of_several_mounts_commits_nothing_and_keeps_nothing(flag, first, pending, bound):
     one, other = (pending.mountpoint, bound) if first == "mounted" else (bound, pending.mountpoint)
     done = pending.run("umount", *flag, path=one)
-    assert (done.stdout, done.stderr, pending.commands()) == (GOES_ON, "", [])
+    assert (done.stdout, done.stderr, pending.commands()) == (goes_on(other), "", [])
     assert not mount_rows(one) and mount_rows(other)
     assert pending.run("umount", path=other).stdout == "deleted 12 messages\n"
     assert pending.commands() == ["commit"] and pending.has_ended()
 
 
 def test_umount_by_force_of_one_of_several_mounts_keeps_nothing(pending, bound):
-    assert pending.run("umount", "-f", path=bound).stdout == GOES_ON
+    assert pending.run("umount", "-f", path=bound).stdout == goes_on(pending.mountpoint)
     assert pending.commands() == [] and pending.is_mounted()
 
 
 def test_umount_of_a_read_only_one_of_several_mounts_succeeds(pending, bound):
     subprocess.run(["mount", "-o", "remount,bind,ro", bound], check=True)
     done = pending.run("umount", path=bound)
-    assert (done.stdout, done.stderr, pending.commands()) == (GOES_ON, "", [])
+    assert (done.stdout, done.stderr, pending.commands()) == (goes_on(pending.mountpoint), "", [])
 
 
 # -- not root, and umount(8): in a mount namespace, so that /sbin, /dev/fuse and utab of the machine stay as they are
@@ -392,6 +462,30 @@ def test_lazily_and_by_force_reach_the_helper(flags, unmounted):
 def test_umount_by_source_reaches_the_helper(unmounted):
     expect_commit(unmounted)
     assert in_namespace(unmounted, f"umount {SOURCE}").stdout == "deleted 12 messages\n0\n"
+
+
+# -- a copy of the mount in another mount namespace
+
+COPY = "exec 9< <(exec unshare --mount sh -c 'echo; exec sleep 30'); copy=$!; read -u 9; "
+
+
+@pytest.mark.parametrize("user", [0, NOBODY])
+def test_a_mount_that_another_namespace_holds_is_named_within_seconds(user, unmounted):
+    expect_commit(unmounted)
+    script = COPY + "begun=$SECONDS; $as_user {folder}/popfsctl umount {mountpoint}; code=$?; " \
+        "((SECONDS - begun < 8)) || code=late; kill $copy; [[ $(readlink /proc/$copy/exe) != '' ]] && wait $copy; echo $copy >&2; (exit $code)"
+    done = in_namespace(unmounted, script, user=user)
+    *problems, copy = done.stderr.splitlines()
+    assert done.stdout.startswith("deleted 12 messages\n1\n") and unmounted.commands() == ["commit"], done
+    assert len(problems) == 1 and f"process {copy} (sleep)" in problems[0] and f"on {unmounted.mountpoint} still" in problems[0], done
+
+
+def test_by_force_the_copy_in_another_namespace_stays_alive(unmounted):
+    unmounted.says(pending_removal_count=12)
+    script = COPY + "exec 8<{mountpoint}/.popfs/status; {folder}/popfsctl umount -f {mountpoint}; code=$?; exec 8<&-; " \
+        "nsenter -t $copy -m cat {mountpoint}/.popfs/status || code=dead; kill $copy; (exit $code)"
+    done = in_namespace(unmounted, script)
+    assert "popfs goes on" in done.stdout and "state:   online\n0" in done.stdout and unmounted.commands() == ["keep"], done
 
 
 def in_chroot():

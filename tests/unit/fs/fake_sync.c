@@ -216,6 +216,11 @@ void sync_submit(struct sync *sync, struct sync_request *request)
     pthread_mutex_unlock(&sync->lock);
 }
 
+void sync_retire(struct sync *sync)
+{
+    sync->retired_count++;
+}
+
 void sync_cancel(struct sync *sync, struct sync_request *request)
 {
     pthread_mutex_lock(&sync->lock);

@@ -24,6 +24,7 @@ struct sync {
     struct maildrop_snapshot *snapshot;
     struct sync_request *first, *last;
     size_t canceled_count;
+    size_t retired_count;
     struct sync_listener listener;
     bool read_only;
     enum fault removal_fault; /* what sync_remove() fails with, if not NONE */

@@ -112,6 +112,18 @@ static void a_mount_that_was_out_of_the_table_for_long_does_not(void **state)
     fixture->kernel.fs->mountwatch.unmounted_at_ms -= MOUNTWATCH_PLAIN_MS;
     end_connection(fixture);
     assert_false(may_commit(fixture));
+    assert_int_equal(fixture->kernel.sync->retired_count, 1);
+}
+
+static void a_mount_of_which_another_one_is_left_does_not_retire(void **state)
+{
+    struct fixture *fixture = *state;
+    change_the_table(fixture, "43 22 0:39 / /second rw - fuse.popfs x rw\n");
+    mountwatch_read(&fixture->kernel.fs->mountwatch);
+    fixture->kernel.fs->mountwatch.unmounted_at_ms -= MOUNTWATCH_PLAIN_MS;
+    end_connection(fixture);
+    assert_false(may_commit(fixture));
+    assert_int_equal(fixture->kernel.sync->retired_count, 0);
 }
 
 /* It may have been remounted to ro, or unmounted lazily. */
@@ -361,6 +373,7 @@ int main(void)
         TEST(a_connection_that_is_cut_under_a_mount_does_not),
         TEST(a_connection_that_is_cut_while_removals_are_pending_is_a_failure),
         TEST(a_mount_that_was_out_of_the_table_for_long_does_not),
+        TEST(a_mount_of_which_another_one_is_left_does_not_retire),
         TEST(a_mount_that_is_not_known_commits_at_no_end),
         TEST(a_signal_to_a_mount_that_is_not_known_does_not),
         TEST(a_signal_commits),

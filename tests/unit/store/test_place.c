@@ -40,8 +40,14 @@ static void a_second_opener_is_told_who_has_the_account(void **state)
     struct store *other;
     struct failure failure;
     assert_int_equal(store_open(&f->options, &other, &failure), FAULT_BUSY);
-    assert_string_equal(failure.text, "alice@host:995 is mounted on /home/a/mail by process 12"
-                                      " already");
+    assert_string_equal(failure.text,
+                        "alice@host:995 is already mounted on /home/a/mail by process 12");
+    char owner[STORE_OWNER_OCTETS];
+    assert_true(store_owner(&f->options, owner));
+    assert_string_equal(owner, "mounted on /home/a/mail by process 12");
+    store_say_owner(f->store, "ending");
+    assert_int_equal(store_open(&f->options, &other, &failure), FAULT_BUSY);
+    assert_string_equal(failure.text, "alice@host:995 is already ending");
     assert_true(add(f->store, 1, "a", 0)); /* the first is not disturbed */
 }
 

@@ -131,6 +131,33 @@ static void of_what_may_have_come_without_tls_only_messages_and_wishes_are_taken
     assert_kept(f->store, 1, "it came again");
 }
 
+static void the_first_mount_without_tls_takes_over_the_folder_that_both_kinds_had(void **state)
+{
+    struct fixture *f = *state;
+    unpack(f, "0.1.1");
+    f->options.clear = true;
+    for (int opening = 0; opening < 2; opening++) {
+        store_must_open(f);
+        assert_string_equal(f->notice, "");
+        check_messages(f);
+        check_bodies(f);
+        store_must_close(f);
+    }
+    f->options.clear = false;
+    store_must_open(f);
+    assert_loads(f->store, "");
+    store_must_close(f);
+    /* The folder of a mount with TLS is not for mounts without it. */
+    char command[600];
+    snprintf(command, sizeof(command), "rm -r '%s/alice@host:995+clear'", f->folder);
+    assert_int_equal(system(command), 0);
+    f->options.clear = true;
+    store_must_open(f);
+    assert_loads(f->store, "one+ three+ un known+ "); /* the state has the wishes */
+    snprintf(command, sizeof(command), "test -d '%s/alice@host:995'", f->folder);
+    assert_int_equal(system(command), 0);
+}
+
 static void open_and_look(struct fixture *f)
 {
     struct loaded loaded;
@@ -167,6 +194,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             of_what_may_have_come_without_tls_only_messages_and_wishes_are_taken_over,
             set_up_closed, tear_down),
+        cmocka_unit_test_setup_teardown(
+            the_first_mount_without_tls_takes_over_the_folder_that_both_kinds_had, set_up_closed,
+            tear_down),
         cmocka_unit_test_setup_teardown(a_kill_after_the_migration_loses_nothing, set_up_closed,
                                         tear_down),
         cmocka_unit_test_setup_teardown(an_index_of_a_later_version_is_set_aside, set_up_closed,
