@@ -19,6 +19,7 @@ enum {
     STORE_TEXT_OCTETS_MAX = 200,   /* of a sender or a subject in a report, cut at a character */
     STORE_FIELD_OCTETS_MAX = 4096, /* of a whole field of a header */
     STORE_OWNER_OCTETS = 8192,     /* of what an owner says, a path being part of it */
+    STORE_NAME_OCTETS_MAX = 255,   /* of the name that a message is shown by */
 };
 
 #define STORE_OCTETS_UNKNOWN UINT64_MAX
@@ -251,5 +252,37 @@ struct store_usage {
     size_t body_count;
 };
 void store_usage(const struct store *store, struct store_usage *ret_usage);
+
+/* ---- the bin ---- */
+
+/* A body in the bin: it outlives its message, which the user had deleted. UTF-8 without control
+ * characters. */
+struct store_deleted {
+    struct slice name;          /* as the message was shown; at most STORE_NAME_OCTETS_MAX octets */
+    int64_t deleted_s;          /* of the epoch */
+    int64_t time_s;             /* of the message; or STORE_TIME_UNKNOWN */
+    struct slice from, subject; /* as in a report; empty where nothing is known */
+    uint64_t octets;            /* of the body */
+    bool lf;                    /* whose line ends are LF */
+    struct {
+        uint64_t number, offset;
+        uint64_t sum; /* of the body, if has_sum */
+        bool has_sum;
+        bool is_link; /* the body has a file of its own */
+    } place;
+};
+
+/*
+ * The bin of any folder, whether a store is open there or not. These return 0 or an errno, and
+ * trust nothing that the folder holds.
+ *
+ * Gives every body that is whole, those first that were deleted first. `each` borrows and returns
+ * false to stop. ENOENT: there is no bin.
+ */
+int store_bin_each(const char *folder,
+                   bool (*each)(void *context, const struct store_deleted *deleted), void *context);
+/* Writes the body to a file that is empty. EBADMSG: it is not the one that was kept; ENOENT: it has
+ * been dropped meanwhile. */
+int store_bin_read(const char *folder, const struct store_deleted *deleted, int file);
 
 #endif
