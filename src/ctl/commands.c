@@ -80,13 +80,6 @@ int command_rollback(struct job *job)
     return code;
 }
 
-/* Of a path, such as one in .popfs/trash, the last component is the name. */
-static const char *name_of(const char *argument)
-{
-    const char *slash = strrchr(argument, '/');
-    return slash == NULL ? argument : slash + 1;
-}
-
 static int explain_name(struct job *job, const char *doing, const char *name, int error,
                         const char *missing, int64_t begun_s)
 {
@@ -115,7 +108,7 @@ static int run_each(struct job *job, const char *word, const char *doing, const 
     int code = EXIT_DONE;
     *ret_done = 0;
     for (int i = 0; i < job->name_count && code < EXIT_SIGNAL; i++) {
-        int one = run_one(job, word, doing, missing, name_of(job->names[i]));
+        int one = run_one(job, word, doing, missing, job_message_name(job->names[i]));
         if (one == EXIT_DONE)
             ++*ret_done;
         else

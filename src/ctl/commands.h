@@ -12,5 +12,6 @@ int command_undelete(struct job *job);
 int command_rollback(struct job *job);
 int command_prefetch(struct job *job);
 int command_verify(struct job *job);
+int command_bin(struct job *job);
 
 #endif

@@ -16,6 +16,12 @@ int64_t job_now_s(void)
     return clock_wall_ns() / 1000000000;
 }
 
+const char *job_message_name(const char *argument)
+{
+    const char *slash = strrchr(argument, '/');
+    return slash == NULL ? argument : slash + 1;
+}
+
 int job_control(struct job *job, const char *word, const char *name)
 {
     struct progress progress;

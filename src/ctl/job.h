@@ -24,6 +24,9 @@ int job_control(struct job *job, const char *word, const char *name);
  */
 int job_explain(struct job *job, const char *what, int error, int64_t since_s);
 
+/* Of a path, such as one in .popfs/trash, the last component is the name of the message. */
+const char *job_message_name(const char *argument);
+
 /* Epoch seconds. */
 int64_t job_now_s(void);
 

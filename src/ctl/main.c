@@ -6,13 +6,13 @@
  *     main        which command, on which mount
  *     arguments   the command line
  *     place       the mount, from the kernel's table
- *     commands, commit, umount    what each command does
+ *     commands, commit, bin, umount   what each command does
  *     job         has one line carried out, with a bar meanwhile; puts errors into words
  *     control, status, progress   the two files of .popfs, and the bar
  *     ending      the wait for the process behind a mount
  *     report, harmless            what the caller reads
  *
- * It knows .popfs/control and .popfs/status.json and nothing else of popfs.
+ * It knows .popfs/control, .popfs/status.json and the folder of the bin, and nothing else of popfs.
  */
 #include "arguments.h"
 #include "commands.h"
@@ -34,6 +34,7 @@ static const char usage[] =
     "  rollback    bring back all of them\n"
     "  prefetch    fetch messages to the local disk: NAME..., or all\n"
     "  verify      find damage in the local copies, fetch those again: NAME..., or all\n"
+    "  bin         list what was deleted and is kept; copy messages out of it: NAME...\n"
     "  umount      commit, unmount, and wait for the end (-l lazily, -f by force: no commit)\n"
     "\n"
     "  --json  one JSON object on stdout    -q  only say what went wrong\n"
@@ -48,10 +49,15 @@ static const struct command {
     int names_min, names_max;
     int (*run)(struct job *job); /* NULL: umount, which is not like the others */
 } commands[] = {
-    {"status", 0, 0, command_status},         {"refresh", 0, 0, command_refresh},
-    {"commit", 0, 0, command_commit},         {"undelete", 1, NAMES_ANY, command_undelete},
-    {"rollback", 0, 0, command_rollback},     {"prefetch", 0, NAMES_ANY, command_prefetch},
-    {"verify", 0, NAMES_ANY, command_verify}, {"umount", 0, 0, NULL},
+    {"status", 0, 0, command_status},
+    {"refresh", 0, 0, command_refresh},
+    {"commit", 0, 0, command_commit},
+    {"undelete", 1, NAMES_ANY, command_undelete},
+    {"rollback", 0, 0, command_rollback},
+    {"prefetch", 0, NAMES_ANY, command_prefetch},
+    {"verify", 0, NAMES_ANY, command_verify},
+    {"bin", 0, NAMES_ANY, command_bin},
+    {"umount", 0, 0, NULL},
 };
 
 static const struct command *find_command(const char *word)

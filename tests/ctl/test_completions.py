@@ -30,21 +30,21 @@ def split_like_readline(line):
     return words
 
 
-def bash(line, home="/nonexistent"):
+def bash(line, home="/nonexistent", path="/usr/bin:/bin"):
     words = split_like_readline(line)
     command = words[0]
     script = BASH.format(file=COMPLETIONS / "bash" / command, words=" ".join(map(shlex.quote, words)), index=len(words) - 1,
                          line=shlex.quote(line), point=len(line.encode()), function=f"_{command}", command=command,
                          word=shlex.quote(words[-1]), previous=shlex.quote(words[-2]))
-    done = subprocess.run(["bash", "--norc", "-c", script], capture_output=True, text=True, env={"HOME": str(home), "PATH": "/usr/bin:/bin"})
+    done = subprocess.run(["bash", "--norc", "-c", script], capture_output=True, text=True, env={"HOME": str(home), "PATH": path})
     assert done.returncode == 0 and done.stderr == "", done.stderr
     return sorted(word for word in done.stdout.splitlines() if word)
 
 
-def fish(line, home="/nonexistent"):
+def fish(line, home="/nonexistent", path="/usr/bin:/bin"):
     files = " ".join(f"source {path};" for path in sorted((COMPLETIONS / "fish").iterdir()))
     done = subprocess.run(["fish", "--no-config", "-c", f"{files} complete -C {shlex.quote(line)}"], capture_output=True, text=True,
-                          env={"HOME": str(home), "PATH": "/usr/bin:/bin"})
+                          env={"HOME": str(home), "PATH": path})
     assert done.returncode == 0 and done.stderr == "", done.stderr
     return sorted(row.split("\t")[0] for row in done.stdout.splitlines())
 
@@ -61,7 +61,7 @@ def test_zsh_can_read_it(path):
 
 @pytest.mark.parametrize("shell", [bash, fish])
 def test_commands(shell):
-    assert shell("popfsctl ") == ["commit", "prefetch", "refresh", "rollback", "status", "umount", "undelete", "verify"]
+    assert shell("popfsctl ") == ["bin", "commit", "prefetch", "refresh", "rollback", "status", "umount", "undelete", "verify"]
     assert shell("popfsctl -q un") == ["undelete"]
     assert "--json" in shell("popfsctl --")
 
@@ -84,6 +84,17 @@ def test_undelete_offers_what_lies_in_the_trash(shell, unmounted):
     assert shell(f"popfsctl undelete {unmounted.mountpoint} with") in (["with\\ blank.eml"], ["with blank.eml"])
     assert shell(f"popfsctl prefetch {unmounted.mountpoint} c") == ["c.eml"]
     assert shell(f"popfsctl status {unmounted.mountpoint} ") == []
+
+
+@pytest.mark.parametrize("shell", [bash, fish])
+def test_bin_offers_what_lies_in_the_bin(shell, unmounted):
+    program = unmounted.folder / "popfsctl"
+    program.write_text("#!/bin/sh\necho \"a1.eml  2026-11-25 09:12  2026-11-22 14:30  4.1 KiB  $1  $2\"\n"
+                       "echo 'with blank.eml  2026-11-25 09:12  -  3 B  -  a  2026-11-25 09:12  b'\n")
+    program.chmod(0o755)
+    path = f"{unmounted.folder}:/usr/bin:/bin"
+    assert shell(f"popfsctl bin {unmounted.mountpoint} a", path=path) == ["a1.eml"]
+    assert shell(f"popfsctl bin {unmounted.mountpoint} w", path=path) in (["with\\ blank.eml"], ["with blank.eml"])
 
 
 # -- popfs

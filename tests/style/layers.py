@@ -17,7 +17,7 @@ MAY_INCLUDE = {  # folder -> the public headers of other folders that it may use
     "sync": {"base", "net", "pop3", "maildrop", "store", "mail"},
     "fs": {"base", "maildrop", "mail", "sync"},
     "cli": {"base", "sync", "fs"},
-    "ctl": {"base"},
+    "ctl": {"base", "store"},  # the bin
 }
 
 SYSTEM = [  # header, the places that alone may include it

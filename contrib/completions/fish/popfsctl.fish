@@ -12,6 +12,8 @@ function __popfsctl_names
             command ls -- $operands[2]/.popfs/trash 2>/dev/null
         case prefetch verify
             command ls -- $operands[2] 2>/dev/null
+        case bin
+            popfsctl bin $operands[2] 2>/dev/null | sed 's/  .*//'
     end
 end
 
@@ -24,6 +26,7 @@ complete -c popfsctl -n $first -a undelete -d 'Bring back removed messages'
 complete -c popfsctl -n $first -a rollback -d 'Bring back all removed messages'
 complete -c popfsctl -n $first -a prefetch -d 'Fetch messages to the local disk'
 complete -c popfsctl -n $first -a verify -d 'Find damage in the local copies'
+complete -c popfsctl -n $first -a bin -d 'List what was deleted and is kept, or copy it out'
 complete -c popfsctl -n $first -a umount -d 'Commit, unmount, and wait for the end'
 complete -c popfsctl -n 'test (count (__popfsctl_operands)) -eq 1' -a '(findmnt -rno TARGET -t fuse.popfs | string unescape)'
 complete -c popfsctl -n 'test (count (__popfsctl_operands)) -ge 2' -a '(__popfsctl_names)'
