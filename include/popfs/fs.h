@@ -44,6 +44,9 @@ struct fs_options {
 
 struct fs;
 
+/* For sync_options.name_of: the name of the file. */
+bool fs_name_of(struct slice uidl, uint32_t copy, char ret_name[SYNC_NAME_OCTETS]);
+
 /* Mounts. `sync` has been started and outlives the fs. FAULT_DISK: one line that helps. */
 enum fault fs_new(const struct fs_options *options, struct sync *sync, struct fs **ret_fs,
                   struct failure *ret_failure);

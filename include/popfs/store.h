@@ -42,6 +42,8 @@ struct store_options {
     bool doubts_old; /* an index of version 1 may hold what came without TLS: no more of it is taken
                         over than which messages and wishes there are */
     uint64_t octets_max; /* of all bodies together; 0: no limit */
+    int64_t bin_s; /* so long the bin, in the state folder, keeps what was deleted; nothing new with
+                      a cache that is temporary. 0: nothing, and what is there is removed */
 };
 
 /*
@@ -250,6 +252,9 @@ struct store_usage {
     const char *folder;          /* of the account; borrowed from the store */
     uint64_t octets, octets_max; /* packs count as a whole */
     size_t body_count;
+    const char *bin_folder; /* for store_bin_each(); NULL: there is none. Borrowed likewise */
+    uint64_t bin_octets, bin_octets_max;
+    size_t bin_count; /* of bodies; both are 0 before the first store_bin_expire() */
 };
 void store_usage(const struct store *store, struct store_usage *ret_usage);
 
@@ -271,6 +276,18 @@ struct store_deleted {
         bool is_link; /* the body has a file of its own */
     } place;
 };
+
+/* Puts the body into the bin that is kept under this id; without one, does nothing. What was
+ * deleted before makes room. FAULT_REFUSED: the body is larger than the bin may be. FAULT_DISK: it
+ * is not there, nor are those that follow before store_bin_settle(). FAULT_MEMORY. No fault keeps
+ * the message from being forgotten. */
+enum fault store_bin_keep(struct store *store, uint64_t id, struct slice name, int64_t time_s,
+                          int64_t now_s, struct failure *ret_failure);
+/* What was put there outlives the process, and may be forgotten. FAULT_DISK: not all of it. */
+enum fault store_bin_settle(struct store *store, struct failure *ret_failure);
+/* Drops what has been kept long enough. The first time it looks what is there, which takes a
+ * millisecond for a thousand bodies. */
+void store_bin_expire(struct store *store, int64_t now_s);
 
 /*
  * The bin of any folder, whether a store is open there or not. These return 0 or an errno, and

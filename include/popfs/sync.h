@@ -28,6 +28,8 @@ enum sync_fetched {
     SYNC_FETCHED_ANOTHER,
 };
 
+enum { SYNC_NAME_OCTETS = 256 };
+
 /* Copied by sync_new(), but for the password. NULL where not given. */
 struct sync_options {
     const char *host;
@@ -51,6 +53,11 @@ struct sync_options {
     bool cache_off;           /* what is in the cache does not outlive the mount */
     const char *state_folder; /* the same for what must not be lost; NULL: removals are forgotten */
     uint64_t cache_octets_max; /* of bodies; 0: no limit */
+    int64_t
+        bin_s; /* a body that is in the cache when its message is deleted is kept so long; 0: no */
+    /* Writes the name that a message with this UIDL is shown by, terminated; `copy` as
+     * maildrop_message_copy(). False: it has none. NULL: what is deleted is not kept. */
+    bool (*name_of)(struct slice uidl, uint32_t copy, char ret_name[SYNC_NAME_OCTETS]);
     int64_t timeout_s;
     int64_t keepalive_s;  /* 0: none */
     int64_t refresh_s;    /* look for new mail so often; 0: only when asked */
@@ -173,9 +180,13 @@ struct sync_status {
     char state_folder[300]; /* escaped; "" with state=off */
     uint64_t cache_octets, cache_octets_max;
     size_t cache_body_count;
-    size_t verified_count; /* bodies that SYNC_WANT_VERIFY has looked at in this mount */
-    size_t damaged_count;  /* that whoever looked has found damaged in this mount */
-    enum sync_work work;   /* the longest of what goes on; `done` of `total` */
+    size_t verified_count;  /* bodies that SYNC_WANT_VERIFY has looked at in this mount */
+    size_t damaged_count;   /* that whoever looked has found damaged in this mount */
+    const char *bin_folder; /* NULL: there is none. Borrowed until sync_free() */
+    uint64_t bin_octets, bin_octets_max;
+    size_t bin_count; /* of deleted messages that are kept */
+    int64_t bin_s;
+    enum sync_work work; /* the longest of what goes on; `done` of `total` */
     uint64_t work_done, work_total;
     size_t
         commit_number; /* of the last commit that had something to delete; 0: none in this mount */

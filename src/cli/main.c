@@ -74,6 +74,7 @@ static const char usage[] =
     "  cache=FOLDER|off  cache_size=SIZE\n"
     "                                   where messages are kept, also between mounts\n"
     "  state=FOLDER|off                 where pending removals are kept, which must not be lost\n"
+    "  bin=DAYS                         how long local messages are kept there that were deleted\n"
     "  size=auto|strict  eol=crlf|lf    wait for exact sizes; line ends\n"
     "  control=hidden|visible|off       whether .popfs is listed\n"
     "  sandbox=auto|off                 confine the daemon as far as the kernel can\n"

@@ -31,6 +31,7 @@ struct options {
     int64_t timeout_s, keepalive_s;
     int64_t refresh_s, idle_s;           /* 0: never */
     int64_t cache_octets_max;            /* 0: no limit */
+    int64_t bin_days;                    /* 0: none */
     int64_t lazy_octets;                 /* 0: no message is read while it arrives */
     int64_t pipeline, top;               /* enum option_use */
     int64_t size, eol, control, sandbox; /* enum option_… of each */

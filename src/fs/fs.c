@@ -3,6 +3,7 @@
 #include "filesystem.h"
 
 #include "mount.h"
+#include "names.h"
 #include "ops.h"
 
 #include <errno.h>
@@ -95,6 +96,15 @@ enum fault fs_create(const struct fs_options *options, struct sync *sync, struct
 }
 
 /* fusermount3 merely says "Permission denied" when it may not look into what is there. */
+bool fs_name_of(struct slice uidl, uint32_t copy, char ret_name[SYNC_NAME_OCTETS])
+{
+    struct name name;
+    if (!name_encode(uidl, copy, &name))
+        return false;
+    memcpy(ret_name, name.data, name.len + 1);
+    return true;
+}
+
 static bool is_mounted_already(const char *mountpoint)
 {
     struct statfs file_system;

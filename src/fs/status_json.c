@@ -119,6 +119,19 @@ static bool json_verification(struct buffer *content, const struct status_view *
     return buffer_append_string(content, "]},\n");
 }
 
+static bool json_bin(struct buffer *content, const struct sync_status *status)
+{
+    if (status->bin_folder == NULL)
+        return buffer_append_string(content, "  \"bin\": null,\n");
+    return buffer_append_string(content, "  \"bin\": {\"folder\": ") &&
+           json_string(content, status->bin_folder) &&
+           buffer_printf(content,
+                         ", \"octets\": %" PRIu64 ", \"limit\": %" PRIu64
+                         ", \"messages\": %zu, \"keep_s\": %" PRId64 "},\n",
+                         status->bin_octets, status->bin_octets_max, status->bin_count,
+                         status->bin_s);
+}
+
 static bool json_work(struct buffer *content, const struct sync_status *status)
 {
     return buffer_printf(
@@ -214,6 +227,7 @@ static bool json_counts(struct buffer *content, const struct sync_status *status
            json_text(content, "sizes", sizes_word(status->sizes)) && json_cache(content, status) &&
            json_text(content, "state_folder",
                      status->state_folder[0] == '\0' ? NULL : status->state_folder) &&
+           json_bin(content, status) &&
            json_seconds(content, "offline_since_s", status->offline_since_s != 0,
                         status->offline_since_s) &&
            json_seconds(content, "next_attempt_s", offline, status->next_attempt_s) &&

@@ -181,6 +181,19 @@ static bool line_state_folder(struct buffer *content, const struct sync_status *
                                                 : "off, removals are forgotten at the end");
 }
 
+static bool line_bin(struct buffer *content, const struct sync_status *status)
+{
+    char size[SIZE_OCTETS];
+    char value[SIZE_OCTETS + 96];
+    if (status->bin_folder == NULL)
+        return line(content, "bin", "off, deleted messages are not kept");
+    snprintf(value, sizeof(value), "%zu deleted message%s, %s, for %" PRId64 " day%s",
+             status->bin_count, status->bin_count == 1 ? "" : "s",
+             size_text(status->bin_octets, size), status->bin_s / 86400,
+             status->bin_s == 86400 ? "" : "s");
+    return line(content, "bin", value);
+}
+
 static bool line_cache(struct buffer *content, const struct sync_status *status)
 {
     char used[SIZE_OCTETS];
@@ -282,8 +295,8 @@ bool status_render_text(const struct status_view *view, struct buffer *content)
            line_count(content, "waiting", status->waiting_count) &&
            line_octets(content, "received", status->received_octets) &&
            line(content, "sizes", sizes_text(status->sizes)) && line_cache(content, status) &&
-           line_state_folder(content, status) && line_work(content, status) &&
-           lines_commit(content, view) &&
+           line_state_folder(content, status) && line_bin(content, status) &&
+           line_work(content, status) && lines_commit(content, view) &&
            line(content, "sandbox", view->sandbox == NULL ? "" : view->sandbox) &&
            line_failure(content, status);
 }

@@ -18,8 +18,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BIN_NAME "bin"
-
 enum {
     PAIR_OCTETS = 8 << 20, /* a pair that has so many is ended */
     PAIR_S = 3600,         /* and one whose first body came so long ago */

@@ -14,6 +14,9 @@
 
 #include "popfs/store.h"
 
+#define BIN_NAME "bin"
+#define BIN_OCTETS_MAX (UINT64_C(256) << 20)
+
 /* A pair of files. */
 struct bin_pair {
     uint64_t number;         /* later pairs have higher ones */

@@ -381,5 +381,9 @@ void store_usage(const struct store *store, struct store_usage *ret_usage)
         .octets = octets_of_all(store),
         .octets_max = store->octets_max,
         .body_count = shelf_count(store->shelf),
+        .bin_folder = store->bin_path,
+        .bin_octets = store->bin.octets,
+        .bin_octets_max = store->bin.octets_max,
+        .bin_count = store->bin.body_count,
     };
 }

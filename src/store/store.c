@@ -252,6 +252,8 @@ static void destroy(struct store *store)
     close_parts(store);
     journal_close(&store->journal);
     buffer_done(&store->owed);
+    bin_done(&store->bin);
+    free(store->bin_path);
     place_close(&store->state_place);
     place_close(&store->place);
     free(store);
@@ -296,6 +298,17 @@ bool store_owner(const struct store_options *options, char ret_owner[STORE_OWNER
     return !options->temporary && place_owner(&cache, ret_owner);
 }
 
+static enum fault prepare_bin(struct store *store, int64_t keep_s, struct failure *ret_failure)
+{
+    bin_init(&store->bin, store->state_place.folder, keep_s, BIN_OCTETS_MAX);
+    if (store->state_place.folder < 0 || keep_s == 0)
+        return FAULT_NONE;
+    if (asprintf(&store->bin_path, "%s/" BIN_NAME, store->state_place.path) >= 0)
+        return FAULT_NONE;
+    store->bin_path = NULL;
+    return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
+}
+
 enum fault store_open(const struct store_options *options, struct store **ret_store,
                       struct failure *ret_failure)
 {
@@ -306,12 +319,15 @@ enum fault store_open(const struct store_options *options, struct store **ret_st
     store->journal.descriptor = -1;
     store->bodies = -1;
     store->packs.current = -1;
+    bin_init(&store->bin, -1, 0, 0);
     store->octets_max = options->octets_max;
     store->lf = options->lf;
     store->doubts_old = options->doubts_old;
     store->is_temporary = options->temporary;
     store->is_keeping = true;
     enum fault fault = open_places(store, options, ret_failure);
+    if (fault == FAULT_NONE)
+        fault = prepare_bin(store, options->bin_s, ret_failure);
     if (fault == FAULT_NONE)
         *ret_store = store;
     else
@@ -328,6 +344,9 @@ enum fault store_begin(struct store *store, char ret_notice[FAILURE_TEXT_OCTETS]
     /* The popfs that noted these wishes may have been killed before it synced the names. */
     if (fault == FAULT_NONE && store->has_wishes && !store->journal.is_off)
         store->is_named = place_sync(&store->state_place, NULL) == FAULT_NONE;
+    /* What is no longer wanted goes before anybody asks. */
+    if (fault == FAULT_NONE && store->bin_path == NULL)
+        bin_expire(&store->bin, 0);
     store->has_begun = fault == FAULT_NONE;
     return fault;
 }

@@ -5,6 +5,7 @@
 
 #include "popfs/store.h"
 
+#include "bin.h"
 #include "index.h"
 #include "journal.h"
 #include "packs.h"
@@ -18,6 +19,8 @@ struct store {
     struct index_state state;
     struct journal journal;
     struct buffer owed; /* lines that take wishes back, and found no room in the journal yet */
+    struct bin bin;
+    char *bin_path; /* NULL: there is none */
     struct shelf *shelf;
     struct packs packs;
     int bodies; /* the folder of the bodies and packs; -1: not open */

@@ -414,6 +414,8 @@ static int64_t wait_ms(const struct sync *sync, int64_t link_timeout_ms, int64_t
     int64_t flush_ms = engine_index_at_ms(sync);
     if (flush_ms >= 0)
         sooner(&timeout_ms, flush_ms - now_ms);
+    if (sync->started && sync->phase == ENGINE_SERVE)
+        sooner(&timeout_ms, sync->bin_at_ms - now_ms);
     int64_t agenda_ms = agenda_next_ms(&sync->agenda, sync->session_phase == SESSION_ONLINE);
     /* What was due already in this turn waits for a pause, which wakes the loop by itself. */
     if (sync->phase == ENGINE_SERVE && agenda_ms > turn_ms)
@@ -485,6 +487,7 @@ static void serve(struct sync *sync)
         sync->looks_on |= engine_check(sync);
         engine_connect(sync, now_ms);
         engine_index_settle(sync, now_ms);
+        engine_bin_tend(sync, now_ms);
         engine_publish_status(sync, now_ms);
         /* Whoever is told that all is here looks next how much that is. */
         if (engine_prefetch_settle(sync))

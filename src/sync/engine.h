@@ -193,6 +193,8 @@ struct account {
     bool is_token; /* the password is one that expires */
     bool pipeline, top, read_only, trace, prefetch, noquit, strict, lf, cache_off;
     uint64_t lazy_octets;
+    int64_t bin_s;
+    bool (*name_of)(struct slice uidl, uint32_t copy, char ret_name[SYNC_NAME_OCTETS]);
     enum fault (*thread_begin)(const void *context, struct failure *ret_failure);
     const void *thread_context;
 };
@@ -370,6 +372,8 @@ struct sync {
     size_t failed_for_good_count; /* removals, while stopping */
 
     bool index_is_failing;
+    bool bin_is_failing;
+    int64_t bin_at_ms;          /* when what was kept long enough is dropped */
     size_t index_changes_count; /* since the last flush */
     int64_t index_flush_ms;
 };
@@ -563,6 +567,12 @@ enum fault engine_upkeep(struct sync *sync, int64_t now_ms);
 enum fault engine_end_session(struct sync *sync, int64_t now_ms);
 /* One step towards ENGINE_OVER. */
 enum fault engine_stop(struct sync *sync, int64_t now_ms);
+
+/* ---- bin.c ---- */
+/* These leave the maildrop, and are about to be forgotten. */
+void engine_bin_keep(struct sync *sync, struct maildrop_message *const *messages, size_t count);
+/* Once in an hour. */
+void engine_bin_tend(struct sync *sync, int64_t now_ms);
 
 /* ---- index.c ---- */
 /* Opens the store and reads what it knows of the server and the maildrop. */

@@ -185,6 +185,7 @@ static void forget(struct sync *sync, struct maildrop_message *const *messages, 
     struct failure failure;
     if (count == 0)
         return;
+    engine_bin_keep(sync, messages, count);
     CLEANUP_FREE struct store_message *gone = calloc(count, sizeof(gone[0]));
     if (gone == NULL) {
         failure_set(&failure, FAULT_MEMORY, "out of memory");

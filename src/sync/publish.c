@@ -79,6 +79,11 @@ static void describe_figures(struct sync *sync, struct sync_status *status, int6
     status->cache_octets = usage.octets;
     status->cache_octets_max = usage.octets_max;
     status->cache_body_count = usage.body_count;
+    status->bin_folder = usage.bin_folder;
+    status->bin_octets = usage.bin_octets;
+    status->bin_octets_max = usage.bin_octets_max;
+    status->bin_count = usage.bin_count;
+    status->bin_s = sync->account.bin_s;
     status->waiting_count =
         sync->jobs.waiting_count + sync->refresh_waiters.count + sync->refresh_served.count +
         sync->commit_waiters.count + sync->commit_served.count + sync->prefetch_waiters.count +

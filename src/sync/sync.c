@@ -45,6 +45,8 @@ static enum fault account_init(struct account *account, const struct sync_option
     account->fetch_password = options->fetch_password;
     account->fetch_context = options->fetch_context;
     account->lazy_octets = options->lazy_octets;
+    account->bin_s = options->bin_s;
+    account->name_of = options->name_of;
     account->password = options->password;
     account->thread_begin = options->thread_begin;
     account->thread_context = options->thread_context;
@@ -75,6 +77,7 @@ static struct store_options store_options(const struct sync_options *options, co
         .lf = options->lf,
         .doubts_old = options->tls == SYNC_TLS_STARTTLS,
         .octets_max = options->cache_octets_max,
+        .bin_s = options->bin_s,
     };
 }
 

@@ -26,8 +26,8 @@ end
 function __popfs_mount_options
     set -l front (string match -r '^.*,' -- (commandline -ct))
     set -l words user= port= passcmd= passfile= password_stdin cafile= cert= key= pin=sha256// timeout= keepalive= lazy= \
-        prefetch refresh= idle= noquit cache= cache=off state= state=off cache_size= uid= gid= umask= ro rw allow_other auto_unmount max_read= \
-        default_permissions \
+        prefetch refresh= idle= noquit cache= cache=off state= state=off bin= bin=0 cache_size= \
+        uid= gid= umask= ro rw allow_other auto_unmount max_read= default_permissions \
         auth={auto,user,apop,plain,login,cram-md5,scram-sha-1,scram-sha-256,scram-sha-256-plus,xoauth2,oauthbearer,external} \
         tls={on,starttls,off} pipeline={auto,off} top={auto,off} sandbox={auto,off} size={auto,strict} eol={crlf,lf} \
         control={hidden,visible,off}

@@ -277,6 +277,22 @@ static void state_may_be_off_and_is_a_path_otherwise(void **state)
     options_done(&options);
 }
 
+static void the_bin_keeps_a_week_unless_told_otherwise(void **state)
+{
+    (void)state;
+    struct options options;
+    struct failure failure = {0};
+    assert_int_equal(parse(WORDS("pops://h", "/mnt"), &options, &failure), FAULT_NONE);
+    assert_int_equal(options.bin_days, 7);
+    options_done(&options);
+    assert_int_equal(parse(WORDS("pops://h", "/mnt", "-o", "bin=0"), &options, &failure),
+                     FAULT_NONE);
+    assert_int_equal(options.bin_days, 0);
+    options_done(&options);
+    expect_list_refused("bin=3651", "option 'bin' wants a number from 0 to 3650");
+    expect_list_refused("bin=1d", "option 'bin' wants a number from 0 to 3650");
+}
+
 static void cache_may_be_off(void **state)
 {
     (void)state;
@@ -386,6 +402,7 @@ int main(void)
         cmocka_unit_test(an_unknown_option_is_refused_by_name_without_its_value),
         cmocka_unit_test(options_of_later_versions_are_unknown),
         cmocka_unit_test(cache_may_be_off),
+        cmocka_unit_test(the_bin_keeps_a_week_unless_told_otherwise),
         cmocka_unit_test(state_may_be_off_and_is_a_path_otherwise),
         cmocka_unit_test(values_are_neither_missing_nor_superfluous),
         cmocka_unit_test(sizes_count_in_powers_of_1024),

@@ -36,6 +36,11 @@ static const struct sync_status online = {
     .cache_octets = 12 * 1024 * 1024 + 300 * 1024,
     .cache_octets_max = 1024 * 1024 * 1024,
     .cache_body_count = 210,
+    .bin_folder = "/home/a/.local/state/popfs/a@host:995/bin",
+    .bin_octets = 2048,
+    .bin_octets_max = 256 * 1024 * 1024,
+    .bin_count = 12,
+    .bin_s = 7 * 86400,
     .work = SYNC_WORK_REFRESH,
     .work_done = 30,
     .work_total = 200,
@@ -101,6 +106,7 @@ static void a_person_reads_one_aligned_line_each(void **state)
     expect_line(text, "cache:             /home/a/.cache/popfs/a@host:995, 12.3 MiB of 1.0 GiB in "
                       "210 bodies");
     expect_line(text, "state folder:      /home/a/.local/state/popfs/a@host:995");
+    expect_line(text, "bin:               12 deleted messages, 2.0 KiB, for 7 days");
     expect_line(text, "work:              refresh 30 of 200");
     expect_line(text, "last commit:       none");
     expect_line(text, "sandbox:           -");
@@ -121,6 +127,7 @@ static void what_is_not_there_is_a_dash(void **state)
     expect_line(text, "sizes:             not proven yet");
     expect_line(text, "cache:             off, for this mount alone, 0 octets in 0 bodies");
     expect_line(text, "state folder:      off, removals are forgotten at the end");
+    expect_line(text, "bin:               off, deleted messages are not kept");
     expect_line(text, "work:              none");
     free(text);
 }
@@ -314,21 +321,37 @@ static void json_holds_what_sync_says(void **state)
 static void json_has_its_keys_in_order(void **state)
 {
     (void)state;
-    static const char *const keys[] = {"state",           "pid",
-                                       "mountpoint",      "read_only",
-                                       "server",          "transport",
-                                       "login",           "implementation",
-                                       "capabilities",    "session_age_s",
-                                       "session_count",   "listed_at_s",
-                                       "message_count",   "message_octets",
-                                       "unshown_count",   "skipped_row_count",
-                                       "listing_doubted", "pending_removal_count",
-                                       "waiting_count",   "received_octets",
-                                       "sizes",           "cache",
-                                       "state_folder",    "offline_since_s",
-                                       "next_attempt_s",  "work",
-                                       "verification",    "last_commit",
-                                       "sandbox",         "last_error"};
+    static const char *const keys[] = {"state",
+                                       "pid",
+                                       "mountpoint",
+                                       "read_only",
+                                       "server",
+                                       "transport",
+                                       "login",
+                                       "implementation",
+                                       "capabilities",
+                                       "session_age_s",
+                                       "session_count",
+                                       "listed_at_s",
+                                       "message_count",
+                                       "message_octets",
+                                       "unshown_count",
+                                       "skipped_row_count",
+                                       "listing_doubted",
+                                       "pending_removal_count",
+                                       "waiting_count",
+                                       "received_octets",
+                                       "sizes",
+                                       "cache",
+                                       "state_folder",
+                                       "bin",
+                                       "offline_since_s",
+                                       "next_attempt_s",
+                                       "work",
+                                       "verification",
+                                       "last_commit",
+                                       "sandbox",
+                                       "last_error"};
     char *text = rendered(status_render_json, &online);
     const char *at = text;
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
