@@ -68,6 +68,7 @@ void heap_prepare(size_t octets);
 struct extent {
     int descriptor; /* -1: none */
     uint64_t offset, octets;
+    uint64_t sum; /* equal for equal bytes, as good as never for others; 0: not known */
 };
 
 #define EXTENT_NONE ((struct extent){.descriptor = -1})

@@ -253,9 +253,8 @@ enum sync_want {
     SYNC_WANT_PREFETCH, /* every body on the local disk; FAULT_REFUSED if some cannot be had */
     SYNC_WANT_VERIFY,   /* the kept body of `message`, or every one if NULL, compared with its
                            checksum: what is damaged is dropped and counted (sync_damages()) */
-    SYNC_WANT_DROP,    /* the body that is kept cannot be read: the next open is to fetch it anew */
-    SYNC_WANT_RESTORE, /* like sync_restore(), for `message` or, if NULL, for all that are going;
-                          answered when the listener has been told of them as appeared */
+    SYNC_WANT_RESTORE,  /* like sync_restore(), for `message` or, if NULL, for all that are going;
+                           answered when the listener has been told of them as appeared */
 };
 
 /*

@@ -12,6 +12,7 @@
 #include "parked.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -23,7 +24,9 @@
 struct open_message {
     struct maildrop_message *message; /* a reference */
     struct extent body;               /* without a stream */
-    struct sync_stream *stream;       /* NULL: none */
+    struct extent again;              /* the same once more, where the disk has lost some of it */
+    _Atomic bool has_again;
+    struct sync_stream *stream; /* NULL: none */
     struct open_message *next, **link;
 };
 
@@ -45,6 +48,7 @@ static struct open_message *open_message_new(struct fs *fs, struct maildrop_mess
     }
     *open = (struct open_message){.message = maildrop_message_ref(message),
                                   .body = body,
+                                  .again = EXTENT_NONE,
                                   .stream = stream,
                                   .link = &fs->open_messages};
     pthread_mutex_lock(&fs->lock);
@@ -64,6 +68,7 @@ static void open_message_close(struct fs *fs, struct open_message *open)
         open->next->link = open->link;
     pthread_mutex_unlock(&fs->lock);
     give_back(fs, open->body, open->stream);
+    cleanup_close(&open->again.descriptor);
     maildrop_message_unref(open->message);
     free(open);
 }
@@ -249,35 +254,89 @@ static void reply_octets(fuse_req_t req, int descriptor, char *buffer, size_t si
         fuse_reply_err(req, EIO);
 }
 
-static void damaged_answered(struct parked *parked, enum fault fault, struct extent body)
+/* ---- reading what the disk has lost ---- */
+
+/*
+ * Whoever has the file open may have had octets of it already: those that the server sends now are
+ * given only if the whole is the same as before. The old descriptor stays open for a read that is
+ * under way on the other thread. On the sync thread.
+ */
+static void take_again(struct open_message *open, struct extent *body)
 {
-    (void)fault;
-    (void)body;
-    fuse_reply_err(parked->req, EIO);
+    if (body->sum != open->body.sum || body->octets != open->body.octets ||
+        atomic_load(&open->has_again))
+        return;
+    open->again = *body;
+    body->descriptor = -1;
+    atomic_store_explicit(&open->has_again, true, memory_order_release);
 }
 
-/* Who has it open may have had octets of it already, which the server's need not agree with. Who
- * opens it next gets those. */
-static void reply_damaged(fuse_req_t req, struct fs *fs, struct maildrop_message *message)
+static void again_answered(struct parked *parked, enum fault fault, struct extent body)
 {
-    struct parked *parked = parked_new(fs, req, SYNC_WANT_DROP, message, damaged_answered);
-    if (parked != NULL)
-        parked_submit(parked);
+    struct open_message *open = parked->open;
+    CLEANUP_FREE char *buffer = malloc(parked->size + 1);
+    if (fault != FAULT_NONE) {
+        fuse_reply_err(parked->req, ops_errno(fault, parked->message));
+        return;
+    }
+    take_again(open, &body);
+    cleanup_close(&body.descriptor);
+    if (buffer == NULL)
+        fuse_reply_err(parked->req, ENOMEM);
+    else if (!atomic_load(&open->has_again))
+        fuse_reply_err(parked->req, EIO);
+    else
+        reply_octets(parked->req, open->again.descriptor, buffer, parked->size,
+                     (off_t)open->again.offset + parked->offset);
+}
+
+/* What is kept has been looked at, and dropped if it is damaged. */
+static void verified_answered(struct parked *parked, enum fault fault, struct extent body)
+{
+    (void)body;
+    if (fault != FAULT_NONE) {
+        fuse_reply_err(parked->req, ops_errno(fault, parked->message));
+        return;
+    }
+    if (parked->open->body.sum == 0 || parked->lost_again) {
+        fuse_reply_err(parked->req, EIO);
+        return;
+    }
+    parked->request.want = SYNC_WANT_BODY;
+    parked_turn_to(parked, parked->message, again_answered);
+}
+
+static void read_again(fuse_req_t req, struct fs *fs, struct open_message *open, bool lost_again,
+                       size_t size, off_t offset)
+{
+    struct parked *parked = parked_new(fs, req, SYNC_WANT_VERIFY, open->message, verified_answered);
+    if (parked == NULL)
+        return;
+    /* If other octets come, the next open must find none of these in the page cache. */
+    (void)inodes_set_streamed(&fs->inodes, inode_of_message(open->message), true);
+    parked->open = open;
+    parked->lost_again = lost_again;
+    parked->size = size;
+    parked->offset = offset;
+    parked_submit(parked);
 }
 
 /* What follows a body in its file is another one's. */
-static void reply_body(fuse_req_t req, struct fs *fs, const struct open_message *open, size_t size,
+static void reply_body(fuse_req_t req, struct fs *fs, struct open_message *open, size_t size,
                        off_t offset)
 {
-    const struct extent *body = &open->body;
+    bool has_again = atomic_load_explicit(&open->has_again, memory_order_acquire);
+    const struct extent *body = has_again ? &open->again : &open->body;
     uint64_t left = (uint64_t)offset < body->octets ? body->octets - (uint64_t)offset : 0;
     if (size > left)
         size = (size_t)left;
     if (read_whole(body->descriptor, fs->scratch, size, (off_t)body->offset + offset))
         fuse_reply_buf(req, fs->scratch, size);
     else
-        reply_damaged(req, fs, open->message);
+        read_again(req, fs, open, has_again, size, offset);
 }
+
+/* ---- reading a stream ---- */
 
 /* On the sync thread, whose buffer is not the FUSE thread's. */
 static void read_answered(struct parked *parked, enum fault fault, struct extent body)
@@ -313,7 +372,7 @@ void message_read(fuse_req_t req, struct fs *fs, uint64_t handle, size_t size, o
         fuse_reply_err(req, ENOMEM);
         return;
     }
-    const struct open_message *open = open_message_of(handle);
+    struct open_message *open = open_message_of(handle);
     struct sync_stream *stream = open->stream;
     if (stream == NULL) {
         reply_body(req, fs, open, size, offset);

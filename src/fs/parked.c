@@ -135,8 +135,9 @@ void parked_submit(struct parked *parked)
 void parked_turn_to(struct parked *parked, struct maildrop_message *message,
                     void (*reply)(struct parked *parked, enum fault fault, struct extent body))
 {
-    maildrop_message_unref(parked->message);
+    struct maildrop_message *old = parked->message;
     parked->message = maildrop_message_ref(message);
+    maildrop_message_unref(old);
     parked->request.message = message;
     parked->reply = reply;
     parked->again = true;

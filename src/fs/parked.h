@@ -22,6 +22,8 @@ struct parked {
     struct fuse_file_info info; /* OPEN alone */
     size_t size;                /* READ and WRITE */
     off_t offset;               /* READ alone */
+    struct open_message *open;  /* READ of a body that is damaged */
+    bool lost_again;            /* the same, for the second time */
     bool by_file;               /* GETATTR alone: it came from read() */
     /* parked.c's own */
     bool again;
@@ -37,7 +39,8 @@ parked_new(struct fs *fs, fuse_req_t req, enum sync_want want, struct maildrop_m
            void (*reply)(struct parked *parked, enum fault fault, struct extent body));
 /* Parks the request until sync has answered; replies at once if it has been interrupted. */
 void parked_submit(struct parked *parked);
-/* In place of a reply, and from there alone: the same request now waits for this message. */
+/* In place of a reply, and from there alone: the same request now waits for this message, with the
+ * same want. */
 void parked_turn_to(struct parked *parked, struct maildrop_message *message,
                     void (*reply)(struct parked *parked, enum fault fault, struct extent body));
 

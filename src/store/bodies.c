@@ -271,7 +271,7 @@ enum fault bodies_find(const struct store *store, uint64_t id, uint64_t octets,
     if (fault != FAULT_NONE)
         return fault;
     uint64_t offset = ret_entry->is_packed ? ret_entry->offset + PACK_HEADER_OCTETS : 0;
-    *ret_extent = (struct extent){descriptor, offset, octets};
+    *ret_extent = (struct extent){.descriptor = descriptor, .offset = offset, .octets = octets};
     return FAULT_NONE;
 }
 

@@ -369,10 +369,11 @@ enum fault store_body_keep(struct store_body *body, uint64_t id, struct extent *
         fault = store_body_flush(body, ret_failure);
         if (fault == FAULT_NONE) {
             fault = keep_file(body, id, ret_failure);
-            *ret_extent = (struct extent){body->descriptor, 0, body->octets};
+            *ret_extent = (struct extent){.descriptor = body->descriptor, .octets = body->octets};
             body->descriptor = -1;
         }
     }
+    ret_extent->sum = ret_extent->descriptor < 0 ? SUM_NONE : sum_value(body->sum);
     store_body_free(body);
     return fault;
 }

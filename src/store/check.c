@@ -147,6 +147,7 @@ enum fault store_body_open(const struct store *store, uint64_t id, uint64_t octe
         cleanup_close(&extent.descriptor);
         return fault;
     }
+    extent.sum = entry.sum != SUM_NONE ? entry.sum : sum;
     *ret_extent = extent;
     *ret_sum = sum;
     return FAULT_NONE;

@@ -210,7 +210,9 @@ bool packs_append(struct packs *packs, uint64_t id, char *record, size_t body_oc
     pack->live_octets += PACK_HEADER_OCTETS + body_octets;
     packs->octets += PACK_HEADER_OCTETS + body_octets;
     *ret_pack = pack;
-    *ret_extent = (struct extent){descriptor, header.offset + PACK_HEADER_OCTETS, body_octets};
+    *ret_extent = (struct extent){.descriptor = descriptor,
+                                  .offset = header.offset + PACK_HEADER_OCTETS,
+                                  .octets = body_octets};
     descriptor = -1;
     return true;
 }

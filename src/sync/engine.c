@@ -112,10 +112,6 @@ static bool take_without_job(struct sync *sync, struct sync_request *request, in
     case SYNC_WANT_VERIFY:
         engine_verify(sync, request);
         return true;
-    case SYNC_WANT_DROP:
-        engine_body_is_damaged(sync, request->message);
-        request->answer(request, FAULT_NONE, EXTENT_NONE);
-        return true;
     case SYNC_WANT_RESTORE:
         restore(sync, request);
         return true;

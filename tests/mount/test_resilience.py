@@ -204,7 +204,7 @@ def body_file(place, mail):
     return path
 
 
-def test_a_body_that_the_disk_lost_while_it_was_open_is_an_error_and_comes_anew(serve, on_script):
+def test_a_body_that_the_disk_lost_while_it_was_open_is_read_on_if_it_comes_anew(serve, on_script):
     mail = mailbox.many(1, octets=300_000)[0]
     server = serve(Script(messages=[mail]))
     with on_script(server) as mount:
@@ -212,10 +212,27 @@ def test_a_body_that_the_disk_lost_while_it_was_open_is_an_error_and_comes_anew(
         with open(path, "rb", buffering=0) as file:
             kept = body_file(mount.place, mail)
             os.truncate(kept, 100_000)
-            assert error_of(os.pread, file.fileno(), 4096, 200_000) == errno.EIO
-            assert not kept.exists()  # with a bad sector it would have had the right size
+            assert os.pread(file.fileno(), 4096, 200_000) == mail.data[200_000:204_096]
             assert os.pread(file.fileno(), 4096, 0) == mail.data[:4096]
+            assert os.pread(file.fileno(), 4096, 290_000) == mail.data[290_000:294_096]
+        assert "m00001 in the cache is damaged" in mount.log()
         assert path.read_bytes() == mail.data
+    assert len(server.commands("RETR")) == 2
+
+
+def test_a_body_that_comes_anew_as_another_is_an_error_for_who_has_it_open(serve, on_script):
+    mail = mailbox.many(1, octets=300_000)[0]
+    server = serve(Script(messages=[mail]))
+    with on_script(server) as mount:
+        path = mount.path / "m00001.eml"
+        with open(path, "rb", buffering=0) as file:
+            os.truncate(body_file(mount.place, mail), 100_000)
+            changed = mail.data.replace(b"quick", b"quiet")
+            server.script.messages = [mailbox.Mail("m00001", changed)]
+            control(mount, "refresh")
+            assert error_of(os.pread, file.fileno(), 4096, 200_000) == errno.EIO
+            assert os.pread(file.fileno(), 4096, 0) == mail.data[:4096]
+        assert path.read_bytes() == changed
 
 
 def test_a_body_that_cannot_be_opened_in_the_cache_comes_from_the_server(serve, on_script):

@@ -11,7 +11,7 @@ static const char *const action_names[ACTION_KINDS_COUNT] = {
     [ACTION_STAT] = "stat",         [ACTION_REMOVE] = "remove",
     [ACTION_RESTORE] = "restore",   [ACTION_RESTORE_ASKED] = "restore-asked",
     [ACTION_COMMIT] = "commit",     [ACTION_REFRESH] = "refresh",
-    [ACTION_PREFETCH] = "prefetch", [ACTION_DROP] = "drop",
+    [ACTION_PREFETCH] = "prefetch", [ACTION_VERIFY] = "verify",
     [ACTION_CANCEL] = "cancel",     [ACTION_SUSPEND] = "suspend",
     [ACTION_DELIVER] = "deliver",   [ACTION_OTHER_DELETES] = "other-deletes",
 };
@@ -20,7 +20,7 @@ static const char *const action_names[ACTION_KINDS_COUNT] = {
 static const uint32_t weights[ACTION_KINDS_COUNT] = {
     [ACTION_READ] = 22,    [ACTION_OPEN] = 18,         [ACTION_STAT] = 6,    [ACTION_REMOVE] = 18,
     [ACTION_RESTORE] = 8,  [ACTION_RESTORE_ASKED] = 5, [ACTION_COMMIT] = 10, [ACTION_REFRESH] = 6,
-    [ACTION_PREFETCH] = 2, [ACTION_DROP] = 1,          [ACTION_CANCEL] = 2,  [ACTION_SUSPEND] = 1,
+    [ACTION_PREFETCH] = 2, [ACTION_VERIFY] = 1,        [ACTION_CANCEL] = 2,  [ACTION_SUSPEND] = 1,
     [ACTION_DELIVER] = 6,  [ACTION_OTHER_DELETES] = 3,
 };
 

@@ -24,7 +24,7 @@ enum action_kind {
     ACTION_COMMIT,
     ACTION_REFRESH,
     ACTION_PREFETCH,
-    ACTION_DROP, /* the kept body cannot be read */
+    ACTION_VERIFY, /* whether the kept body is what it was */
     ACTION_CANCEL,
     ACTION_SUSPEND, /* the machine sleeps */
     ACTION_DELIVER,

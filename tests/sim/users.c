@@ -67,7 +67,7 @@ void users_forget(void)
 static const char *want_name(enum sync_want want)
 {
     static const char *const names[] = {"body",    "open",     "octets", "time",   "commit",
-                                        "refresh", "prefetch", "drop",   "restore"};
+                                        "refresh", "prefetch", "verify", "restore"};
     return names[want];
 }
 
@@ -395,8 +395,8 @@ static void act_on(const struct action *action, struct maildrop_snapshot *snapsh
         world_trace("user  asks to take back %s", message == NULL ? "all" : "one");
         ask(SYNC_WANT_RESTORE, message, message == NULL ? 0 : ledger_serial(message));
         break;
-    case ACTION_DROP:
-        ask(SYNC_WANT_DROP, message, ledger_serial(message));
+    case ACTION_VERIFY:
+        ask(SYNC_WANT_VERIFY, message, ledger_serial(message));
         break;
     }
 }

@@ -135,7 +135,7 @@ struct extent fake_sync_extent(struct slice bytes)
     write_all(descriptor, before);
     write_all(descriptor, bytes);
     write_all(descriptor, after);
-    return (struct extent){descriptor, before.len, bytes.len};
+    return (struct extent){.descriptor = descriptor, .offset = before.len, .octets = bytes.len};
 }
 
 /* ---- popfs/sync.h ---- */

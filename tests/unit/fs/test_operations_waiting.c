@@ -109,26 +109,79 @@ static void a_failed_fetch_is_a_failed_open(void **state)
     }
 }
 
-static void a_body_that_cannot_be_read_is_dropped(void **state)
+/* A body whose octets cannot be read; its sum is 17. */
+static uint64_t open_unreadable(struct kernel *kernel, uint64_t ino)
 {
-    struct kernel *kernel = *state;
-    uint64_t ino = kernel_ino(kernel, "honest.eml");
     uint64_t opening = kernel_send_open(kernel, ino, O_RDONLY);
     struct sync_request *request = fake_sync_take(kernel->sync);
     assert_non_null(request);
     maildrop_message_learn_octets(request->message, body.len);
     int folder = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     assert_true(folder >= 0);
-    request->answer(request, FAULT_NONE, (struct extent){folder, 0, body.len});
+    request->answer(request, FAULT_NONE,
+                    (struct extent){.descriptor = folder, .octets = body.len, .sum = 17});
     expect_reply(kernel, opening, 0);
+    return reply.open.fh;
+}
 
-    const struct fuse_read_in read_in = {.fh = reply.open.fh, .size = 4096};
-    uint64_t reading = kernel_send(kernel, FUSE_READ, ino, PAYLOAD(read_in));
-    request = fake_sync_take(kernel->sync);
+static struct sync_request *expect_wanted(struct kernel *kernel, enum sync_want want)
+{
+    struct sync_request *request = fake_sync_take(kernel->sync);
     assert_non_null(request);
-    assert_int_equal(request->want, SYNC_WANT_DROP);
+    assert_int_equal(request->want, want);
     assert_true(slice_equal(maildrop_message_uidl(request->message), SLICE_LITERAL("honest")));
+    return request;
+}
+
+/* It is looked at. */
+static void answer_verified(struct kernel *kernel)
+{
+    struct sync_request *request = expect_wanted(kernel, SYNC_WANT_VERIFY);
     request->answer(request, FAULT_NONE, EXTENT_NONE);
+}
+
+/* It is fetched again. */
+static void answer_again(struct kernel *kernel, uint64_t sum)
+{
+    struct extent again = fake_sync_extent(body);
+    struct sync_request *request = expect_wanted(kernel, SYNC_WANT_BODY);
+    again.sum = sum;
+    request->answer(request, FAULT_NONE, again);
+}
+
+static void a_body_that_cannot_be_read_comes_again_and_is_read_on_if_it_is_the_same(void **state)
+{
+    struct kernel *kernel = *state;
+    uint64_t ino = kernel_ino(kernel, "honest.eml");
+    const struct fuse_read_in read_in = {.fh = open_unreadable(kernel, ino), .size = 4096};
+    uint64_t first = kernel_send(kernel, FUSE_READ, ino, PAYLOAD(read_in));
+    uint64_t second = kernel_send(kernel, FUSE_READ, ino, PAYLOAD(read_in));
+    answer_verified(kernel);
+    answer_verified(kernel);
+    answer_again(kernel, 17);
+    expect_reply(kernel, first, 0);
+    assert_memory_equal(reply.bytes, body.data, body.len);
+    answer_again(kernel, 17);
+    expect_reply(kernel, second, 0);
+    assert_memory_equal(reply.bytes, body.data, body.len);
+    expect_reply(kernel, kernel_send(kernel, FUSE_READ, ino, PAYLOAD(read_in)), 0);
+    assert_null(fake_sync_take(kernel->sync));
+    release(kernel, ino, read_in.fh);
+}
+
+static void a_body_that_comes_again_and_is_another_is_an_error(void **state)
+{
+    struct kernel *kernel = *state;
+    uint64_t ino = kernel_ino(kernel, "honest.eml");
+    const struct fuse_read_in read_in = {.fh = open_unreadable(kernel, ino), .size = 4096};
+    uint64_t reading = kernel_send(kernel, FUSE_READ, ino, PAYLOAD(read_in));
+    answer_verified(kernel);
+    answer_again(kernel, 18);
+    expect_reply(kernel, reading, EIO);
+    reading = kernel_send(kernel, FUSE_READ, ino, PAYLOAD(read_in));
+    answer_verified(kernel);
+    struct sync_request *request = expect_wanted(kernel, SYNC_WANT_BODY);
+    request->answer(request, FAULT_OFFLINE, EXTENT_NONE);
     expect_reply(kernel, reading, EIO);
     release(kernel, ino, read_in.fh);
 }
@@ -478,7 +531,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(open_waits_for_the_body_while_others_are_served),
         TEST(a_failed_fetch_is_a_failed_open),
-        TEST(a_body_that_cannot_be_read_is_dropped),
+        TEST(a_body_that_cannot_be_read_comes_again_and_is_read_on_if_it_is_the_same),
+        TEST(a_body_that_comes_again_and_is_another_is_an_error),
         TEST(all_who_waited_for_a_wrong_size_are_sent_round_once_and_nobody_later),
         TEST(who_comes_to_another_message_of_wrong_size_is_sent_round_once),
         TEST(who_comes_to_another_message_that_cannot_be_had_is_told_why),

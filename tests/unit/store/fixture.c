@@ -355,7 +355,8 @@ void assert_file_reads(int descriptor, struct slice bytes, int times)
 {
     struct stat stat;
     assert_int_equal(fstat(descriptor, &stat), 0);
-    assert_reads((struct extent){descriptor, 0, (uint64_t)stat.st_size}, bytes, times);
+    const struct extent whole = {.descriptor = descriptor, .octets = (uint64_t)stat.st_size};
+    assert_reads(whole, bytes, times);
 }
 
 void assert_kept(struct store *store, uint64_t id, const char *text)

@@ -59,7 +59,8 @@ static int setup(void **state)
     if (fixture == NULL)
         return -1;
     fixture->maildrop = maildrop_new();
-    fixture->body = (struct extent){memfd_create("body", MFD_CLOEXEC), 7, 3};
+    fixture->body =
+        (struct extent){.descriptor = memfd_create("body", MFD_CLOEXEC), .offset = 7, .octets = 3};
     if (fixture->maildrop == NULL || fixture->body.descriptor < 0 ||
         maildrop_apply(fixture->maildrop, rows, MESSAGES_COUNT, true, 1, fixture->messages,
                        &changes) != FAULT_NONE)
