@@ -43,10 +43,17 @@ bool mail_header_time(struct slice header, int64_t *ret_seconds);
  */
 bool mail_header_summary(struct slice header, size_t octets_max, struct buffer *ret_from,
                          struct buffer *ret_subject);
-/* The whole text of the first field `name` ("from:", in lower case), made fit in the same way:
- * addresses stay in it. The same bounds hold. False for want of memory. */
-bool mail_header_text(struct slice header, struct slice name, size_t octets_max,
-                      struct buffer *ret_text);
+/*
+ * The sender as above, and the whole texts of the first From, To and Subject, made fit in the same
+ * way: addresses stay in them.
+ */
+struct mail_texts {
+    struct buffer sender, from, to, subject;
+};
+
+/* The same bounds hold. False for want of memory; *ret_texts is to be freed in any case. */
+bool mail_header_texts(struct slice header, size_t octets_max, struct mail_texts *ret_texts);
+void mail_texts_done(struct mail_texts *texts);
 
 /*
  * Which of the fields that are read of any header `line` starts: Date, From, Received, Subject and

@@ -106,6 +106,9 @@ enum fault store_load(struct store *store,
  */
 enum fault store_add(struct store *store, const struct store_message *message,
                      struct failure *ret_failure);
+/* The same of many, up to the first that fails; quicker than one by one. */
+enum fault store_add_all(struct store *store, const struct store_message *messages, size_t count,
+                         struct failure *ret_failure);
 enum fault store_learn_octets(struct store *store, uint64_t id, uint64_t exact_octets,
                               struct failure *ret_failure);
 /* LIST says another size than before. */
@@ -116,6 +119,7 @@ struct store_header {
     int64_t time_s;                 /* or STORE_TIME_UNKNOWN */
     struct slice sender;            /* as reports say it; cut at STORE_TEXT_OCTETS_MAX octets */
     struct slice from, to, subject; /* whole; at most STORE_FIELD_OCTETS_MAX octets each */
+    struct evidence evidence;       /* not known: what was learned before stays */
 };
 
 enum fault store_learn_header(struct store *store, uint64_t id, const struct store_header *header,

@@ -11,6 +11,7 @@
 enum { PROVING_COUNT = 4, MESSAGE_ID = 0 };
 
 struct form {
+    bool takes_all;     /* fields count that do not prove by themselves */
     struct buffer text; /* all fields that count, a line each */
     struct {
         size_t begin, end; /* of the first field of that name in `text`; equal: there is none */
@@ -42,7 +43,7 @@ static struct slice split_name(struct slice line, struct slice *ret_rest)
 static bool append_name(struct buffer *text, struct slice name)
 {
     size_t begin = text->len;
-    if (!buffer_append(text, name) || !buffer_append_string(text, ":"))
+    if (!buffer_append(text, name) || !buffer_append(text, SLICE_LITERAL(":")))
         return false;
     for (size_t i = begin; i < text->len; i++)
         if (text->data[i] >= 'A' && text->data[i] <= 'Z')
@@ -57,19 +58,25 @@ static bool append_words(struct buffer *text, struct slice line)
         struct slice word = slice_take_word(&line);
         if (word.len == 0)
             return true;
-        if (!buffer_append_string(text, " ") || !buffer_append(text, word))
+        if (!buffer_append(text, SLICE_LITERAL(" ")) || !buffer_append(text, word))
             return false;
     }
 }
 
-static void note_proving(struct form *form, struct slice name, size_t value_begin, size_t begin)
+/* PROVING_COUNT: none of them. */
+static size_t find_proving(struct slice name)
 {
-    for (size_t i = 0; i < PROVING_COUNT; i++) {
-        bool is_first = form->proving[i].end == 0 && form->text.len > value_begin;
-        if (is_first && slice_equal_nocase(name, slice_from_string(proving_names[i]))) {
-            form->proving[i].begin = begin;
-            form->proving[i].end = form->text.len;
-        }
+    size_t i = 0;
+    while (i < PROVING_COUNT && !slice_equal_nocase(name, slice_from_string(proving_names[i])))
+        i++;
+    return i;
+}
+
+static void note_proving(struct form *form, size_t which, size_t value_begin, size_t begin)
+{
+    if (which < PROVING_COUNT && form->proving[which].end == 0 && form->text.len > value_begin) {
+        form->proving[which].begin = begin;
+        form->proving[which].end = form->text.len;
     }
 }
 
@@ -89,7 +96,7 @@ static bool fits(struct slice line, size_t *left)
 
 enum taken { TAKEN_FIELD, TAKEN_ALL, TAKEN_NO_MEMORY };
 
-/* Takes one field with its further lines off the front. */
+/* Takes one field with its further lines off the front; its text only if it counts. */
 static enum taken take_field(struct form *form, struct slice *rest, size_t *left)
 {
     struct slice line;
@@ -97,23 +104,33 @@ static enum taken take_field(struct form *form, struct slice *rest, size_t *left
     if (!field_take_line(rest, &line) || !fits(line, left))
         return TAKEN_ALL;
     struct slice name = split_name(line, &line);
-    bool done = append_name(&form->text, name);
+    size_t which = find_proving(name);
+    bool counts = form->takes_all ? !is_servers_own(name) : which < PROVING_COUNT;
+    bool done = !counts || append_name(&form->text, name);
     size_t value_begin = form->text.len;
-    done = done && append_words(&form->text, line);
+    done = done && (!counts || append_words(&form->text, line));
     while (done && is_continued(*rest) && field_take_line(rest, &line)) {
         if (!fits(line, left)) {
             form->text.len = begin;
             return TAKEN_ALL;
         }
-        done = append_words(&form->text, line);
+        done = !counts || append_words(&form->text, line);
     }
-    if (!done || !buffer_append_string(&form->text, "\n"))
+    if (!done || (counts && !buffer_append(&form->text, SLICE_LITERAL("\n"))))
         return TAKEN_NO_MEMORY;
-    if (is_servers_own(name))
-        form->text.len = begin;
-    else
-        note_proving(form, name, value_begin + 1, begin);
+    note_proving(form, which, value_begin + 1, begin);
     return TAKEN_FIELD;
+}
+
+static enum taken take_all(struct form *form, struct slice header)
+{
+    struct slice rest = field_header(header);
+    size_t left = MAIL_EVIDENCE_OCTETS_MAX;
+    enum taken taken;
+    do
+        taken = take_field(form, &rest, &left);
+    while (taken == TAKEN_FIELD);
+    return taken;
 }
 
 static bool digest_proving(const struct form *form, struct evidence *evidence)
@@ -141,15 +158,15 @@ void mail_evidence(struct slice header, struct evidence *ret_evidence)
 {
     struct form form = {0};
     struct evidence evidence = {0};
-    struct slice rest = field_header(header);
-    size_t left = MAIL_EVIDENCE_OCTETS_MAX;
-    enum taken taken;
-    do
-        taken = take_field(&form, &rest, &left);
-    while (taken == TAKEN_FIELD);
-    bool has_any = taken == TAKEN_ALL && form.text.len > 0;
-    bool done = has_any && (form.proving[MESSAGE_ID].end > 0 ? digest_proving(&form, &evidence)
-                                                             : digest_all(&form, &evidence));
+    bool done = take_all(&form, header) == TAKEN_ALL;
+    if (done && form.proving[MESSAGE_ID].end > 0) {
+        done = digest_proving(&form, &evidence);
+    } else if (done) {
+        form.text.len = 0;
+        form.takes_all = true;
+        done = take_all(&form, header) == TAKEN_ALL && form.text.len > 0 &&
+               digest_all(&form, &evidence);
+    }
     evidence.octets[sizeof(evidence.octets) - 1] &= 0xfe;
     *ret_evidence = done ? evidence : (struct evidence){0};
     buffer_done(&form.text);

@@ -23,6 +23,9 @@ static char *replace_all(const char *text, const char *from, const char *to)
 
 static char *clean_text(const char *utf8)
 {
+    char *plain = words_clean_plain(utf8);
+    if (plain != NULL)
+        return plain;
     char *decoded = words_decode(utf8);
     char *clean = words_clean(decoded);
     g_free(decoded);
@@ -77,6 +80,9 @@ static char *read_from(const char *text)
 
 static char *read_text(const char *text)
 {
+    char *plain = words_clean_plain(text);
+    if (plain != NULL)
+        return plain;
     char *utf8 = words_to_utf8(text);
     char *clean = clean_text(utf8);
     g_free(utf8);
@@ -124,19 +130,34 @@ bool mail_header_summary(struct slice header, size_t octets_max, struct buffer *
     return true;
 }
 
-bool mail_header_text(struct slice header, struct slice name, size_t octets_max,
-                      struct buffer *ret_text)
+static bool append_text(const char *text, bool found, size_t octets_max, struct buffer *buffer)
 {
-    char text[FIELD_OCTETS_MAX];
+    return !found || append_cut(read_text(text), octets_max, buffer);
+}
+
+bool mail_header_texts(struct slice header, size_t octets_max, struct mail_texts *ret_texts)
+{
+    enum { FROM, TO, SUBJECT, COUNT };
+    static const struct slice names[COUNT] = {{"from:", 5}, {"to:", 3}, {"subject:", 8}};
+    char texts[COUNT][FIELD_OCTETS_MAX];
+    bool has[COUNT] = {false};
     struct slice rest = field_header(header);
     struct slice line;
-    bool found = false;
-    while (!found && field_take_line(&rest, &line))
-        found = field_read(line, name, &rest, text);
+    *ret_texts = (struct mail_texts){0};
+    while ((!has[FROM] || !has[TO] || !has[SUBJECT]) && field_take_line(&rest, &line))
+        for (size_t i = 0; i < COUNT; i++)
+            if (!has[i])
+                has[i] = field_read(line, names[i], &rest, texts[i]);
+    return (!has[FROM] || append_cut(read_from(texts[FROM]), octets_max, &ret_texts->sender)) &&
+           append_text(texts[FROM], has[FROM], octets_max, &ret_texts->from) &&
+           append_text(texts[TO], has[TO], octets_max, &ret_texts->to) &&
+           append_text(texts[SUBJECT], has[SUBJECT], octets_max, &ret_texts->subject);
+}
 
-    CLEANUP_BUFFER struct buffer read = {0};
-    if (found && !append_cut(read_text(text), octets_max, &read))
-        return false;
-    replace(ret_text, &read);
-    return true;
+void mail_texts_done(struct mail_texts *texts)
+{
+    buffer_done(&texts->sender);
+    buffer_done(&texts->from);
+    buffer_done(&texts->to);
+    buffer_done(&texts->subject);
 }

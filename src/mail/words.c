@@ -132,14 +132,24 @@ static void drop_tricks(char *text)
         if (kind == KIND_SHOWN) {
             if (blank && out != text)
                 *out++ = ' ';
-            memmove(out, at, len);
-            out += len;
+            for (size_t i = 0; i < len; i++)
+                *out++ = at[i];
             blank = false;
         }
         blank = blank || kind == KIND_BLANK;
         at += len;
     }
     *out = '\0';
+}
+
+char *words_clean_plain(const char *text)
+{
+    for (const char *at = text; *at != '\0'; at++)
+        if ((*at & 0x80) != 0 || (at[0] == '=' && at[1] == '?'))
+            return NULL;
+    char *clean = g_strdup(text);
+    drop_tricks(clean);
+    return clean;
 }
 
 char *words_clean(const char *text)
@@ -156,7 +166,10 @@ char *words_clean(const char *text)
 
 struct slice words_cut(const char *text, size_t octets_max)
 {
-    struct slice kept = {text, 0};
+    struct slice kept = {text, strlen(text)};
+    if (kept.len <= octets_max)
+        return slice_trim(kept);
+    kept.len = 0;
     for (const char *at = text; *at != '\0'; at += character_octets(at)) {
         if (kept.len + character_octets(at) > octets_max)
             break;

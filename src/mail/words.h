@@ -19,6 +19,9 @@ char *words_decode(const char *text);
 /* Without control, format and bidirectional characters, in NFC, blanks as one space and none at
  * either end; a new string. */
 char *words_clean(const char *text);
+/* The same of text that is nothing but ASCII without encoded words, which is quicker; NULL of any
+ * other. */
+char *words_clean_plain(const char *text);
 /* At most `octets_max` of what words_clean() gave, cut at a character; no blank at the end. */
 struct slice words_cut(const char *text, size_t octets_max);
 

@@ -7,12 +7,18 @@
 
 #include <sqlite3.h>
 
+enum {
+    INDEX_BLOCK_COUNT = 16, /* rows that INDEX_ADD_BLOCK adds */
+    INDEX_ROW_VALUES = 8,   /* of each */
+};
+
 enum index_statement {
     INDEX_BEGIN,
     INDEX_COMMIT,
     INDEX_LOAD,
     INDEX_SIZES,
     INDEX_ADD,
+    INDEX_ADD_BLOCK,
     INDEX_FIND_UIDL,
     INDEX_DELETE,
     INDEX_LEARN_OCTETS,
@@ -86,6 +92,8 @@ sqlite3_stmt *index_use(struct index *index, enum index_statement which);
  * FAULT_DISK, FAULT_MEMORY. */
 enum fault index_change(struct index *index, enum index_statement which, int bad,
                         struct failure *ret_failure);
+/* The last of them has changed a row. */
+bool index_has_changed(const struct index *index);
 /* The same for one that may break a rule of the table: then *ret_conflict, and nothing changed. */
 enum fault index_try(struct index *index, enum index_statement which, int bad, bool *ret_conflict,
                      struct failure *ret_failure);

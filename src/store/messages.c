@@ -129,19 +129,41 @@ enum fault store_forget(struct store *store, const struct store_message *message
 
 /* ---- coming ---- */
 
+/* Binds the values of one row, from the one behind `before` on. */
+static int bind_row(sqlite3_stmt *statement, int before, const struct store_message *message)
+{
+    return sqlite3_bind_int64(statement, before + 1, (int64_t)message->id) |
+           index_bind_uidl(statement, before + 2, message->uidl) |
+           sqlite3_bind_int64(statement, before + 3, (int64_t)message->listed_octets) |
+           index_bind_octets(statement, before + 4, message->exact_octets) |
+           index_bind_time(statement, before + 5, message->time_s) |
+           sqlite3_bind_int64(statement, before + 6, message->first_seen_ns) |
+           sqlite3_bind_int(statement, before + 7, message->going) |
+           index_bind_evidence(statement, before + 8, &message->evidence);
+}
+
 static enum fault insert(struct store *store, const struct store_message *message,
                          bool *ret_conflict, struct failure *ret_failure)
 {
-    sqlite3_stmt *statement = index_use(&store->index, INDEX_ADD);
-    int bad = sqlite3_bind_int64(statement, 1, (int64_t)message->id) |
-              index_bind_uidl(statement, 2, message->uidl) |
-              sqlite3_bind_int64(statement, 3, (int64_t)message->listed_octets) |
-              index_bind_octets(statement, 4, message->exact_octets) |
-              index_bind_time(statement, 5, message->time_s) |
-              sqlite3_bind_int64(statement, 6, message->first_seen_ns) |
-              sqlite3_bind_int(statement, 7, message->going) |
-              index_bind_evidence(statement, 8, &message->evidence);
+    int bad = bind_row(index_use(&store->index, INDEX_ADD), 0, message);
     return index_try(&store->index, INDEX_ADD, bad, ret_conflict, ret_failure);
+}
+
+/* All or, where the table has something against one of them, none. */
+static enum fault insert_block(struct store *store, const struct store_message *messages,
+                               bool *ret_conflict, struct failure *ret_failure)
+{
+    sqlite3_stmt *statement = index_use(&store->index, INDEX_ADD_BLOCK);
+    int bad = SQLITE_OK;
+    for (int i = 0; i < INDEX_BLOCK_COUNT; i++)
+        bad |= bind_row(statement, i * INDEX_ROW_VALUES, &messages[i]);
+    return index_try(&store->index, INDEX_ADD_BLOCK, bad, ret_conflict, ret_failure);
+}
+
+static void note_last_id(struct store *store, uint64_t id)
+{
+    if (store->last_id < id)
+        store->last_id = id;
 }
 
 /* A wish for the new message reads like one for the old, if their sizes agree: it stays. */
@@ -174,8 +196,36 @@ enum fault store_add(struct store *store, const struct store_message *message,
             fault = failure_set(ret_failure, FAULT_DISK, "the index has another message %lld",
                                 (long long)message->id);
     }
-    if (fault == FAULT_NONE && store->last_id < message->id)
-        store->last_id = message->id;
+    if (fault == FAULT_NONE)
+        note_last_id(store, message->id);
+    return fault;
+}
+
+static enum fault add_block(struct store *store, const struct store_message *messages,
+                            struct failure *ret_failure)
+{
+    bool conflict;
+    enum fault fault = insert_block(store, messages, &conflict, ret_failure);
+    for (size_t i = 0; i < INDEX_BLOCK_COUNT && fault == FAULT_NONE; i++) {
+        if (conflict)
+            fault = store_add(store, &messages[i], ret_failure);
+        else
+            note_last_id(store, messages[i].id);
+    }
+    return fault;
+}
+
+enum fault store_add_all(struct store *store, const struct store_message *messages, size_t count,
+                         struct failure *ret_failure)
+{
+    enum fault fault = FAULT_NONE;
+    while (count >= INDEX_BLOCK_COUNT && fault == FAULT_NONE) {
+        fault = add_block(store, messages, ret_failure);
+        messages += INDEX_BLOCK_COUNT;
+        count -= INDEX_BLOCK_COUNT;
+    }
+    for (size_t i = 0; i < count && fault == FAULT_NONE; i++)
+        fault = store_add(store, &messages[i], ret_failure);
     return fault;
 }
 
@@ -195,10 +245,11 @@ enum fault store_learn_header(struct store *store, uint64_t id, const struct sto
 {
     sqlite3_stmt *statement = index_use(&store->index, INDEX_LEARN_TIME);
     int bad = sqlite3_bind_int64(statement, 1, (int64_t)id) |
-              index_bind_time(statement, 2, header->time_s);
+              index_bind_time(statement, 2, header->time_s) |
+              index_bind_evidence(statement, 3, &header->evidence);
     enum fault fault = index_change(&store->index, INDEX_LEARN_TIME, bad, ret_failure);
-    if (fault != FAULT_NONE)
-        return fault;
+    if (fault != FAULT_NONE || !index_has_changed(&store->index))
+        return fault; /* without a row of the message its header would stay for ever */
     statement = index_use(&store->index, INDEX_LEARN_HEADER);
     bad = sqlite3_bind_int64(statement, 1, (int64_t)id) |
           index_bind_text(statement, 2, text_cut(header->sender)) |

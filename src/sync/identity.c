@@ -158,12 +158,15 @@ static void learn(struct sync *sync, struct maildrop_message *message,
                   const struct evidence *evidence)
 {
     struct evidence old;
+    int64_t seconds;
     (void)maildrop_message_evidence(message, &old);
     maildrop_message_learn_evidence(message, evidence);
     note_proven(sync, message);
     recent_note(&sync->recent,
                 &(struct recent_message){maildrop_message_id(message), .learnt_evidence = true});
-    engine_index_evidence(sync, message);
+    /* Else engine_learn_header() follows, which writes both down at once. */
+    if (maildrop_message_time(message, &seconds))
+        engine_index_evidence(sync, message);
     engine_renew_wish(sync, message, &old);
     engine_check_believed(sync, message);
 }

@@ -18,7 +18,8 @@
 
 enum {
     INDEX_FLUSH_MS = 1000,
-    INDEX_CHANGES_MAX = 4096,  /* of one transaction */
+    INDEX_CHANGES_MAX = 4096, /* of one transaction */
+    ADDED_AT_ONCE = 64,
     CLEARED_COUNT_LEAST = 100, /* wishes that have come true at once: a new journal is cheaper */
     LISTED_OCTETS = 384,       /* of memory, for each message that is listed and shown */
     UNBOUND_S = 30 * 86400,    /* then -PLUS is tried again: a server may have been repaired */
@@ -145,10 +146,9 @@ static bool is_indexed(const struct sync *sync, const struct maildrop_message *m
     return maildrop_message_is_unique(message) && !atomic_load(&sync->made_up);
 }
 
-static void add(struct sync *sync, const struct maildrop_message *message)
+static struct store_message row_of(const struct maildrop_message *message)
 {
-    struct failure failure;
-    struct store_message row = {
+    return (struct store_message){
         .id = maildrop_message_id(message),
         .uidl = maildrop_message_uidl(message),
         .listed_octets = maildrop_message_listed_octets(message),
@@ -156,8 +156,20 @@ static void add(struct sync *sync, const struct maildrop_message *message)
         .time_s = STORE_TIME_UNKNOWN,
         .first_seen_ns = maildrop_message_first_seen_ns(message),
     };
-    if (is_indexed(sync, message))
-        note_result(sync, store_add(sync->store, &row, &failure), &failure);
+}
+
+static void add_all(struct sync *sync, struct maildrop_message *const *messages, size_t count)
+{
+    struct failure failure;
+    struct store_message rows[ADDED_AT_ONCE];
+    for (size_t i = 0; i < count;) {
+        size_t rows_count = 0;
+        for (; i < count && rows_count < ADDED_AT_ONCE; i++)
+            if (is_indexed(sync, messages[i]))
+                rows[rows_count++] = row_of(messages[i]);
+        if (rows_count > 0)
+            note_result(sync, store_add_all(sync->store, rows, rows_count, &failure), &failure);
+    }
 }
 
 void engine_index_listed(struct sync *sync, const struct maildrop_message *message)
@@ -206,8 +218,7 @@ void engine_index_changes(struct sync *sync, const struct maildrop_changes *chan
 {
     /* First what has gone: what takes its place may have the same UIDL. */
     forget(sync, changes->vanished, changes->vanished_count);
-    for (size_t i = 0; i < changes->appeared_count; i++)
-        add(sync, changes->appeared[i]);
+    add_all(sync, changes->appeared, changes->appeared_count);
     /* The doubt about the others outlives the process, as it came: by the size of before. */
     for (size_t i = 0; i < changes->relisted_count; i++)
         if (!maildrop_message_is_doubted(changes->relisted[i]))
@@ -230,24 +241,21 @@ void engine_index_header(struct sync *sync, const struct maildrop_message *messa
 {
     struct failure failure;
     struct store_header learned = {0};
-    CLEANUP_BUFFER struct buffer sender = {0};
-    CLEANUP_BUFFER struct buffer from = {0};
-    CLEANUP_BUFFER struct buffer to = {0};
-    CLEANUP_BUFFER struct buffer subject = {0};
+    struct mail_texts texts = {0};
     if (!is_indexed(sync, message) || !maildrop_message_time(message, &learned.time_s))
         return;
+    (void)maildrop_message_evidence(message, &learned.evidence);
     /* For reports and for searches: for want of memory they are missing there. */
     if (header.len > 0)
-        (void)(mail_header_summary(header, STORE_FIELD_OCTETS_MAX, &sender, &subject) &&
-               mail_header_text(header, SLICE_LITERAL("from:"), STORE_FIELD_OCTETS_MAX, &from) &&
-               mail_header_text(header, SLICE_LITERAL("to:"), STORE_FIELD_OCTETS_MAX, &to));
-    learned.sender = buffer_slice(&sender);
-    learned.from = buffer_slice(&from);
-    learned.to = buffer_slice(&to);
-    learned.subject = buffer_slice(&subject);
+        (void)mail_header_texts(header, STORE_FIELD_OCTETS_MAX, &texts);
+    learned.sender = buffer_slice(&texts.sender);
+    learned.from = buffer_slice(&texts.from);
+    learned.to = buffer_slice(&texts.to);
+    learned.subject = buffer_slice(&texts.subject);
     note_result(sync,
                 store_learn_header(sync->store, maildrop_message_id(message), &learned, &failure),
                 &failure);
+    mail_texts_done(&texts);
 }
 
 void engine_index_forget(struct sync *sync, const struct maildrop_message *message,

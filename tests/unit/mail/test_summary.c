@@ -221,16 +221,22 @@ static void a_field_beyond_any_sense_is_cut_at_a_character_too(void **state)
 static void a_whole_field_keeps_its_addresses(void **state)
 {
     (void)state;
-    struct buffer text = {0};
+    struct mail_texts texts;
     struct slice header = SLICE_LITERAL("Subject: s\r\nTo: =?utf-8?q?J=C3=B6rg?= <j@x>,\r\n"
-                                        "\tK <k@y>\r\nTo: later\r\n\r\nCc: body\r\n");
-    assert_true(mail_header_text(header, SLICE_LITERAL("to:"), OCTETS_MAX, &text));
-    assert_text(buffer_slice(&text), "J\303\266rg <j@x>, K <k@y>");
-    assert_true(mail_header_text(header, SLICE_LITERAL("to:"), 6, &text));
-    assert_text(buffer_slice(&text), "J\303\266rg");
-    assert_true(mail_header_text(header, SLICE_LITERAL("cc:"), OCTETS_MAX, &text));
-    assert_text(buffer_slice(&text), "");
-    buffer_done(&text);
+                                        "\tK <k@y>\r\nTo: later\r\nFrom: Ada <a@b>\r\n\r\n"
+                                        "From: body\r\n");
+    assert_true(mail_header_texts(header, OCTETS_MAX, &texts));
+    assert_text(buffer_slice(&texts.sender), "Ada");
+    assert_text(buffer_slice(&texts.from), "Ada <a@b>");
+    assert_text(buffer_slice(&texts.to), "J\303\266rg <j@x>, K <k@y>");
+    assert_text(buffer_slice(&texts.subject), "s");
+    mail_texts_done(&texts);
+    assert_true(mail_header_texts(header, 6, &texts));
+    assert_text(buffer_slice(&texts.to), "J\303\266rg");
+    mail_texts_done(&texts);
+    assert_true(mail_header_texts(SLICE_LITERAL("Cc: c\r\n\r\nTo: body\r\n"), OCTETS_MAX, &texts));
+    assert_text(buffer_slice(&texts.to), "");
+    mail_texts_done(&texts);
 }
 
 static void fields_behind_the_bound_do_not_count(void **state)

@@ -93,6 +93,32 @@ static void a_message_with_a_known_uidl_replaces_the_other(void **state)
     assert_loads(f->store, "b- a- ");
 }
 
+/* The table has something against one of the block, or against two of the same block. */
+static void many_messages_are_added_as_if_one_by_one(void **state)
+{
+    enum { COUNT = 40 };
+    struct fixture *f = *state;
+    struct store_message messages[COUNT];
+    char uidls[COUNT][8];
+    struct loaded loaded;
+    assert_true(add(f->store, 1, "uidl20", 10));
+    for (size_t i = 0; i < COUNT; i++) {
+        snprintf(uidls[i], sizeof(uidls[i]), "uidl%zu", i == 5 ? 4 : i);
+        messages[i] = message_of(i + 2, uidls[i], 10 + i);
+    }
+    assert_int_equal(store_add_all(f->store, messages, COUNT, NULL), FAULT_NONE);
+    assert_int_equal(store_last_id(f->store), COUNT + 1);
+    store_must_reopen(f);
+    load(f->store, &loaded);
+    assert_int_equal(loaded.last.id, COUNT + 1);
+    assert_int_equal(loaded.last.listed_octets, 10 + COUNT - 1);
+    store_must_close(f);
+    assert_int_equal(sql_number(f, "SELECT count(*) FROM message"), COUNT - 1);
+    assert_int_equal(sql_number(f, "SELECT id FROM message WHERE uidl = CAST('uidl20' AS BLOB)"),
+                     22);
+    assert_int_equal(sql_number(f, "SELECT id FROM message WHERE uidl = CAST('uidl4' AS BLOB)"), 7);
+}
+
 static void a_message_may_be_added_twice(void **state)
 {
     struct fixture *f = *state;
@@ -158,7 +184,11 @@ static void a_whole_text_is_kept_and_cut_for_reports(void **state)
     memset(text, 'x', sizeof(text));
     memcpy(text + STORE_TEXT_OCTETS_MAX - 1, "\xc3\xa9", 2);
     const struct slice whole = {text, sizeof(text)};
-    const struct store_header header = {5, {text, STORE_TEXT_OCTETS_MAX - 1}, whole, whole, whole};
+    const struct store_header header = {.time_s = 5,
+                                        .sender = {text, STORE_TEXT_OCTETS_MAX - 1},
+                                        .from = whole,
+                                        .to = whole,
+                                        .subject = whole};
     assert_true(add(f->store, 1, "a", 10));
     assert_int_equal(store_learn_header(f->store, 1, &header, NULL), FAULT_NONE);
     store_summary(f->store, 1, &summary);
@@ -186,6 +216,22 @@ static void evidence_is_learned_and_taken_back(void **state)
     assert_int_equal(store_learn_evidence(f->store, 1, &evidence, NULL), FAULT_NONE);
     load(f->store, &loaded);
     assert_false(evidence_is_known(&loaded.last.evidence));
+}
+
+static void evidence_that_comes_with_a_header_is_learned_and_stays(void **state)
+{
+    struct fixture *f = *state;
+    struct loaded loaded;
+    struct store_header header = {.time_s = 5, .evidence = {"0123456789abcdef0123456789abcde"}};
+    const struct evidence evidence = header.evidence;
+    assert_true(add(f->store, 1, "a", 10));
+    assert_int_equal(store_learn_header(f->store, 1, &header, NULL), FAULT_NONE);
+    header.evidence = (struct evidence){{0}};
+    assert_int_equal(store_learn_header(f->store, 1, &header, NULL), FAULT_NONE);
+    store_must_reopen(f);
+    load(f->store, &loaded);
+    assert_int_equal(loaded.last.time_s, 5);
+    assert_true(evidence_is_equal(&loaded.last.evidence, &evidence));
 }
 
 static void a_header_goes_with_its_message(void **state)
@@ -289,12 +335,14 @@ int main(void)
         TEST(loading_stops_when_it_is_told_to),
         TEST(an_id_is_never_given_again),
         TEST(a_message_with_a_known_uidl_replaces_the_other),
+        TEST(many_messages_are_added_as_if_one_by_one),
         TEST(a_message_may_be_added_twice),
         TEST(an_id_that_another_message_has_is_a_fault),
         TEST(sizes_and_headers_are_learned),
         TEST(a_header_without_a_time_and_texts_is_learned),
         TEST(a_whole_text_is_kept_and_cut_for_reports),
         TEST(evidence_is_learned_and_taken_back),
+        TEST(evidence_that_comes_with_a_header_is_learned_and_stays),
         TEST(a_header_goes_with_its_message),
         TEST(facts_are_remembered),
         TEST(forgetting_takes_row_and_body),
