@@ -7,9 +7,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+/* Ids follow each other, and most jobs are of one kind: each of them gets a bucket of its own. */
 static size_t bucket(enum job_kind kind, const struct maildrop_message *message)
 {
-    return (size_t)(maildrop_message_id(message) * 4 + (uint64_t)kind) % JOB_BUCKETS_COUNT;
+    return (size_t)(maildrop_message_id(message) + (uint64_t)kind * 257) % JOB_BUCKETS_COUNT;
 }
 
 static void list_append(struct job_list *list, struct job *job)

@@ -46,7 +46,7 @@ struct job {
     struct job *chain;           /* table */
 };
 
-enum { JOB_BUCKETS_COUNT = 1024 };
+enum { JOB_BUCKETS_COUNT = 4096 };
 
 struct job_list {
     struct job *first, *last;

@@ -5,7 +5,7 @@
 
 enum {
     INPUT_OCTETS = 65536,
-    TURN_READS = 16,          /* 1 MiB at most before the engine looks round */
+    TURN_READS = 4,           /* 256 KiB at most before the engine looks round, and asks on */
     LOGIN_PATIENCE = 5,       /* time-outs of silence: PASS on a large mbox takes minutes */
     QUIT_PATIENCE_MS = 60000, /* QUIT rewrites the mbox */
 };
