@@ -180,6 +180,7 @@ static void note_useful(struct sync *sync)
 
 static void note_complete(struct sync *sync, enum pop3_command command, int64_t now_ms)
 {
+    pace_note_answer(&sync->pace, now_ms);
     if (command == POP3_RETR || command == POP3_TOP)
         note_useful(sync);
     if (command != POP3_NOOP)

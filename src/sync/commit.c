@@ -226,6 +226,7 @@ static void drop_deles(struct sync *sync)
         owed |= job->kind == JOB_DELE;
     if (!owed && !(sync->dele_sent && sync->session_phase == SESSION_ONLINE))
         return;
+    engine_deles_note_deadline(sync);
     engine_link_drop(sync);
     jobs_abandon_in_flight(&sync->jobs);
 }

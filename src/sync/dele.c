@@ -8,6 +8,7 @@
 enum {
     DELES_OWED_MAX = 32768, /* their answers are short */
     DELES_OWED_FIRST = 32,  /* before the server has shown how fast it answers */
+    DELES_SLOWER_MOST = 4,  /* times as long as other commands a DELE may take */
     DELES_TURN = 512,       /* sent, before more are made: the server works meanwhile */
     LAST_QUIT_MS = 20000,   /* kept for QUIT, and for the session that proves it */
     SUSPECTS_MS = 20000,    /* an unmount waits no longer for DELEs that have failed before */
@@ -89,6 +90,30 @@ static size_t bearable_count(const struct commit *commit, int64_t now_ms)
     return count < DELES_OWED_MAX ? (size_t)count : DELES_OWED_MAX;
 }
 
+/* Before the first DELE is answered, the pace of the other commands tells: to wait for the answer
+ * would cost a round trip. A server that is much slower at DELE is found out at the deadline. */
+static size_t askable_count(const struct sync *sync, int64_t now_ms)
+{
+    const struct commit *commit = &sync->commit;
+    if (commit->answered_count > 0 || sync->deles_are_slow)
+        return bearable_count(commit, now_ms);
+    uint64_t count = pace_count_in(&sync->pace, commit->ask_until_ms - now_ms) / DELES_SLOWER_MOST;
+    if (count < DELES_OWED_FIRST)
+        return DELES_OWED_FIRST;
+    return count < DELES_OWED_MAX ? (size_t)count : DELES_OWED_MAX;
+}
+
+static size_t owed_count(const struct commit *commit)
+{
+    return commit->asked_count - commit->answered_count;
+}
+
+void engine_deles_note_deadline(struct sync *sync)
+{
+    if (owed_count(&sync->commit) > DELES_OWED_FIRST)
+        engine_index_slow_deles(sync);
+}
+
 /* While the mount is served, the first DELE follows no body that is still arriving: at the deadline
  * the link of a session that owes a DELE is dropped, and the body would be lost with it. */
 static bool must_wait(const struct sync *sync, int64_t now_ms)
@@ -99,8 +124,7 @@ static bool must_wait(const struct sync *sync, int64_t now_ms)
     if (commit->asked_count == 0)
         return commit->isolate.careful || sync->phase == ENGINE_SERVE;
     /* Headers that are owed in front of the DELEs say nothing about the pace of DELE. */
-    size_t owed_count = commit->asked_count - commit->answered_count;
-    return commit->isolate.careful || owed_count >= bearable_count(commit, now_ms);
+    return commit->isolate.careful || owed_count(commit) >= askable_count(sync, now_ms);
 }
 
 /* DELE only where this very session's listing proves which message it is. */

@@ -38,6 +38,7 @@
 #include "link.h"
 #include "listing.h"
 #include "outage.h"
+#include "pace.h"
 #include "popfs/store.h"
 #include "popfs/sync.h"
 #include "recent.h"
@@ -291,6 +292,7 @@ struct sync {
     size_t verify_next;                   /* positions of it below this have been looked at */
     size_t verified_count;                /* bodies in this mount, for whoever asked */
     struct window window;
+    struct pace pace;
     struct crawl crawl;
     size_t sweep_left;        /* positions below this have not been swept */
     size_t sweep_forward;     /* positions from here on are swept first */
@@ -365,7 +367,9 @@ struct sync {
         struct maildrop_message *suspect; /* one that has its UIDL now; NULL: none was listed yet */
     } believed[BELIEVED_MAX];             /* see proof.c */
     size_t believed_count;
-    bool dele_sent; /* in this session: it must not just be closed */
+    bool dele_sent;      /* in this session: it must not just be closed */
+    bool deles_are_slow; /* a commit ended while some were owed: few at first, until the pace shows
+                          */
     bool stop_commits, stop_committed;
     bool is_retired; /* see sync_retire() */
     struct sync_report report;
@@ -601,6 +605,8 @@ void engine_index_pipelining(struct sync *sync, bool known);
 void engine_index_login(struct sync *sync);
 /* The server refused -PLUS just now. */
 void engine_index_unbound(struct sync *sync);
+/* Sets sync->deles_are_slow, which is remembered for a month. */
+void engine_index_slow_deles(struct sync *sync);
 void engine_index_flush(struct sync *sync);
 /* Flushes if it is time. */
 void engine_index_settle(struct sync *sync, int64_t now_ms);
@@ -626,6 +632,8 @@ void engine_commit_begin_session(struct commit *commit);
 bool engine_commit_goes_on(const struct commit *commit);
 /* Sends the DELEs that the protocol and this turn take; *ret_all: none is left for this session. */
 enum fault engine_deles_send(struct sync *sync, int64_t now_ms, bool *ret_all);
+/* The commit ends although DELEs may be owed. */
+void engine_deles_note_deadline(struct sync *sync);
 void engine_dele_answered(struct sync *sync, const struct job *job, const struct pop3_event *event);
 /* The session breaks; what it owes is in flight still. */
 void engine_commit_note_break(struct sync *sync, const struct failure *failure);

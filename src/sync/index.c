@@ -22,7 +22,7 @@ enum {
     ADDED_AT_ONCE = 64,
     CLEARED_COUNT_LEAST = 100, /* wishes that have come true at once: a new journal is cheaper */
     LISTED_OCTETS = 384,       /* of memory, for each message that is listed and shown */
-    UNBOUND_S = 30 * 86400,    /* then -PLUS is tried again: a server may have been repaired */
+    MONTH_S = 30 * 86400,      /* then it is tried again: a server may have been repaired */
 };
 
 /* Not "list-lies" any more: popfs 0.1.0 set that for a single empty message. */
@@ -34,6 +34,7 @@ static const char fact_uidl_reused[] = "uidl-reused";
 static const char fact_pipelining[] = "pipelining";
 static const char fact_login[] = "login";
 static const char fact_unbound[] = "unbound";
+static const char fact_slow_deles[] = "slow-deles";
 
 /* ---- reading ---- */
 
@@ -88,13 +89,12 @@ static void load_login(struct sync *sync)
     sync->login_losses = value >> 16;
 }
 
-static void load_unbound(struct sync *sync)
+/* The value of the fact is when it was found out. */
+static bool is_of_this_month(const struct sync *sync, const char *name)
 {
     int64_t now_s = sync->turn_wall_ns / 1000000000;
     int64_t at_s;
-    if (!store_fact(sync->store, fact_unbound, &at_s) || at_s > now_s || at_s < now_s - UNBOUND_S)
-        return;
-    sync->binding_use = BINDING_REFUSED;
+    return store_fact(sync->store, name, &at_s) && at_s <= now_s && at_s >= now_s - MONTH_S;
 }
 
 static void load_facts(struct sync *sync)
@@ -106,7 +106,9 @@ static void load_facts(struct sync *sync)
     atomic_store(&sync->uidl_is_reused, load_fact(sync, fact_uidl_reused) > 0);
     sync->pipelining_known = load_fact(sync, fact_pipelining) > 0;
     load_login(sync);
-    load_unbound(sync);
+    if (is_of_this_month(sync, fact_unbound))
+        sync->binding_use = BINDING_REFUSED;
+    sync->deles_are_slow = is_of_this_month(sync, fact_slow_deles);
     atomic_store(&sync->list_is_doubted, sync->lies_count > 0);
 }
 
@@ -325,6 +327,12 @@ void engine_index_login(struct sync *sync)
 void engine_index_unbound(struct sync *sync)
 {
     write_fact(sync, fact_unbound, (size_t)(sync->turn_wall_ns / 1000000000));
+}
+
+void engine_index_slow_deles(struct sync *sync)
+{
+    sync->deles_are_slow = true;
+    write_fact(sync, fact_slow_deles, (size_t)(sync->turn_wall_ns / 1000000000));
 }
 
 void engine_index_flush(struct sync *sync)

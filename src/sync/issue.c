@@ -88,6 +88,8 @@ enum fault engine_ask(struct sync *sync, struct job *job, int64_t now_ms)
         return fault;
     jobs_set_in_flight(&sync->jobs, job, estimate_octets(sync, job));
     sync->sole_issued_ms = sole ? now_ms : -1;
+    if (sole)
+        pace_note_start(&sync->pace, now_ms);
     sync->last_was_pipelined = !sole;
     return FAULT_NONE;
 }

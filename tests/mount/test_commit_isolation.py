@@ -184,6 +184,51 @@ def test_the_next_commit_tries_what_failed_again(serve, on_script):
         assert commit_all(mount, True) and left(server) == []
 
 
+def deles_without_an_answer(server, mount, mails):
+    """How many DELEs a commit sends before the first one is answered, which it never is."""
+    before = len(server.commands("DELE"))
+    remove(mount, [mail.name for mail in mails])
+    threading.Thread(target=outcome_of, args=(control, mount, "commit"), daemon=True).start()
+    wait_until("32 DELEs", lambda: len(server.commands("DELE")) - before >= 32)
+    time.sleep(0.5)
+    return len(server.commands("DELE")) - before
+
+
+@pytest.mark.parametrize("top, sent", [(True, 200), (False, 32)])
+def test_all_deles_are_sent_at_once_where_the_pace_of_the_server_is_known(top, sent, serve, on_script):
+    mails = mailbox.many(200, octets=300)
+    server = serve(Script(mails, silent={"DELE"}, top=top))
+    with on_script(server, "refresh=0,timeout=30", expect_exit=None) as mount:
+        if top:
+            wait_until("all headers", lambda: len(server.commands("TOP")) == len(mails))
+            os.stat(mount.path / f"{mails[-1].name}.eml")
+        assert deles_without_an_answer(server, mount, mails) == sent
+        mount.kill(9)
+    assert left(server) == [mail.name for mail in mails]
+
+
+@pytest.mark.skipif(os.environ.get("POPFS_LONG") != "1", reason="80 real seconds")
+def test_a_server_that_is_slow_at_dele_alone_is_found_out_and_remembered(serve, on_script):
+    """It would be asked for all at once in each session, and get no QUIT in time for ever."""
+    mails = mailbox.many(200, octets=300)
+    server = serve(Script(mails, silent={"DELE"}))
+    for sent in 200, 32:
+        with on_script(server, "refresh=0,timeout=600", expect_exit=None) as mount:
+            wait_until("all headers", lambda: len(server.commands("TOP")) >= len(mails))
+            os.stat(mount.path / f"{mails[-1].name}.eml")
+            before = len(server.commands("DELE"))
+            remove(mount, [mail.name for mail in mails if (mount.path / f"{mail.name}.eml").exists()])
+            if sent == 200:
+                assert not commit_all(mount, True)
+            else:
+                threading.Thread(target=outcome_of, args=(control, mount, "commit"), daemon=True).start()
+                wait_until("32 DELEs", lambda: len(server.commands("DELE")) - before >= 32)
+                time.sleep(0.5)
+            assert len(server.commands("DELE")) - before == sent
+            mount.kill(9)
+    assert left(server) == [mail.name for mail in mails]
+
+
 @pytest.mark.skipif(os.environ.get("POPFS_LONG") != "1", reason="80 real seconds; the simulation bounds every commit")
 @pytest.mark.parametrize("ask", [True, False], ids=["commit", "end"])
 def test_a_commit_answers_within_80_seconds(ask, serve, on_script):
