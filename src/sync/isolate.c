@@ -13,6 +13,10 @@ void isolate_begin(struct isolate *isolate)
         next.stopped_at = isolate->stopped_at;
         next.stops_count = LIMIT_STOPS - 1;
     }
+    if (isolate->careful && isolate->early_count > 0 && !isolate->breaks_anyway) {
+        next.careful = true;
+        next.span = ISOLATE_CAREFUL_MAX;
+    }
     *isolate = next;
 }
 

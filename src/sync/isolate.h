@@ -17,6 +17,7 @@
  * So a bad DELE costs three sessions, and one more for those that broke with it. A QUIT that fails
  * because of one message costs twice log2 of the count. ISOLATE_BARREN_MAX sessions in a row that
  * delete nothing end the commit. A limit that one commit has learnt is tried once more by the next.
+ * A commit that follows one whose last session broke early in a pipeline begins one at a time.
  */
 #ifndef SYNC_ISOLATE_H
 #define SYNC_ISOLATE_H
