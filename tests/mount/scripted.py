@@ -112,6 +112,7 @@ class Script:
     dele_how: dict = field(default_factory=dict)  # 34: UIDL -> empty (an empty line) | silence | close | spoils-quit (which is refused then)
     dele_limit: int = 10**6  # 34: DELEs that one session takes
     dele_limit_how: str = "refused"  # 34: what becomes of one more: refused | bare (without a text) | close
+    dele_together: int = 0  # 34: DELEs of a session that must have come before the first is answered
     hold_dele: set = field(default_factory=set)  # 18: UIDLs whose DELE is not answered before Server.release is set
     quit: str = "ok"  # 18, 3.3: refused | nothing (closes without a word and without deleting) | mute (deletes, without a word)
     #                   lying (+OK, deletes nothing) | late (+OK before it deletes)
@@ -571,7 +572,10 @@ class Session(threading.Thread):
             self._server.held.set()
             self._server.release.wait(60)
         self.deleted.add(mail.name)
-        self._say("+OK")
+        if len(self.deleted) == self._script.dele_together:
+            self._send(b"+OK\r\n" * (len(self.deleted) - 1))
+        if len(self.deleted) >= self._script.dele_together:
+            self._say("+OK")
 
     def _rset(self, _rest):
         self.deleted.clear()

@@ -184,48 +184,55 @@ def test_the_next_commit_tries_what_failed_again(serve, on_script):
         assert commit_all(mount, True) and left(server) == []
 
 
-def deles_without_an_answer(server, mount, mails):
-    """How many DELEs a commit sends before the first one is answered, which it never is."""
+def know_headers(mount, server, mails):
+    """From then on popfs knows how fast the server answers."""
+    os.stat(mount.path / f"{mails[-1].name}.eml")
+    wait_until("all headers", lambda: len(server.commands("TOP")) >= len(mails))
+
+
+def deles_before_an_answer(mount, server):
     before = len(server.commands("DELE"))
-    remove(mount, [mail.name for mail in mails])
     threading.Thread(target=outcome_of, args=(control, mount, "commit"), daemon=True).start()
-    wait_until("32 DELEs", lambda: len(server.commands("DELE")) - before >= 32)
+    wait_until("DELEs", lambda: len(server.commands("DELE")) - before >= 32)
     time.sleep(0.5)
     return len(server.commands("DELE")) - before
 
 
-@pytest.mark.parametrize("top, sent", [(True, 200), (False, 32)])
-def test_all_deles_are_sent_at_once_where_the_pace_of_the_server_is_known(top, sent, serve, on_script):
+@EXPLICIT
+def test_deles_wait_for_no_answer_where_the_pace_of_the_server_is_known(explicit, serve, on_script):
     mails = mailbox.many(200, octets=300)
-    server = serve(Script(mails, silent={"DELE"}, top=top))
-    with on_script(server, "refresh=0,timeout=30", expect_exit=None) as mount:
-        if top:
-            wait_until("all headers", lambda: len(server.commands("TOP")) == len(mails))
-            os.stat(mount.path / f"{mails[-1].name}.eml")
-        assert deles_without_an_answer(server, mount, mails) == sent
+    server = serve(Script(mails, dele_together=200))
+    with on_script(server, "refresh=0,timeout=20", expect_exit=None) as mount:
+        know_headers(mount, server, mails)
+        remove(mount, [mail.name for mail in mails])
+        assert commit_all(mount, explicit), mount.log()
+    assert left(server) == [] and server.logins() == 1 + explicit
+
+
+def test_few_deles_are_sent_before_an_answer_where_the_pace_is_not_known(serve, on_script):
+    mails = mailbox.many(200, octets=300)
+    server = serve(Script(mails, dele_together=200, top=False))
+    with on_script(server, "refresh=0,timeout=60", expect_exit=None) as mount:
+        remove(mount, [mail.name for mail in mails])
+        assert deles_before_an_answer(mount, server) == 32
         mount.kill(9)
     assert left(server) == [mail.name for mail in mails]
 
 
 @pytest.mark.skipif(os.environ.get("POPFS_LONG") != "1", reason="80 real seconds")
 def test_a_server_that_is_slow_at_dele_alone_is_found_out_and_remembered(serve, on_script):
-    """It would be asked for all at once in each session, and get no QUIT in time for ever."""
+    """Asked for all at once in each session, it would get no QUIT in time for ever."""
     mails = mailbox.many(200, octets=300)
-    server = serve(Script(mails, silent={"DELE"}))
-    for sent in 200, 32:
-        with on_script(server, "refresh=0,timeout=600", expect_exit=None) as mount:
-            wait_until("all headers", lambda: len(server.commands("TOP")) >= len(mails))
-            os.stat(mount.path / f"{mails[-1].name}.eml")
-            before = len(server.commands("DELE"))
-            remove(mount, [mail.name for mail in mails if (mount.path / f"{mail.name}.eml").exists()])
-            if sent == 200:
-                assert not commit_all(mount, True)
-            else:
-                threading.Thread(target=outcome_of, args=(control, mount, "commit"), daemon=True).start()
-                wait_until("32 DELEs", lambda: len(server.commands("DELE")) - before >= 32)
-                time.sleep(0.5)
-            assert len(server.commands("DELE")) - before == sent
-            mount.kill(9)
+    server = serve(Script(mails, dele_together=201))
+    with on_script(server, "refresh=0,timeout=600", expect_exit=None) as mount:
+        know_headers(mount, server, mails)
+        remove(mount, [mail.name for mail in mails])
+        assert not commit_all(mount, True)
+        assert len(server.commands("DELE")) == 200
+        mount.kill(9)
+    with on_script(server, "refresh=0,timeout=600", expect_exit=None) as mount:
+        assert deles_before_an_answer(mount, server) == 32
+        mount.kill(9)
     assert left(server) == [mail.name for mail in mails]
 
 
