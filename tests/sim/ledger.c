@@ -27,6 +27,7 @@ struct wish {
     bool is_announced;         /* popfs said aloud that it is still there */
     bool is_disowned;          /* popfs said aloud that its UIDL is another one's by its header */
     bool is_renamed;           /* it ended because the server gave its UIDL to others */
+    bool is_unlisted;          /* a listing since then that is to be believed lacked it */
     struct slice uidl;         /* by which it was wished; of the server's memory */
     uint32_t restored_session; /* whose listing popfs had when it was taken back */
     struct maildrop_message *message; /* of this process; one reference */
@@ -163,12 +164,42 @@ static bool shares_uidl(const struct sim_session_truth *truth, const struct sim_
     return count > 1;
 }
 
+/*
+ * By POP3.md rules 6 and 18 a wish ends where a listing lacks the message and yet has at least half
+ * of the others that the one before had, those less that QUIT was about; or where the next listing
+ * lacks it as well. No client can tell a listing that is not whole from mail that another deleted.
+ */
+static bool is_to_be_believed(const struct sim_session_truth *truth, uint32_t before,
+                              uint64_t serial)
+{
+    size_t known = 0, kept = 0;
+    struct sim_session_truth old = sim_server_session(ledger.server, before);
+    if (old.is_logged_in && row_of(&old, serial) == NULL)
+        return true;
+    for (size_t i = 0; i < old.row_count; i++) {
+        bool stays = old.rows[i].dele == SIM_DELE_NONE || old.rows[i].dele == SIM_DELE_REFUSED;
+        known += stays;
+        kept += stays && row_of(truth, old.rows[i].serial) != NULL;
+    }
+    return old.is_logged_in && kept >= known - known / 2;
+}
+
+static bool lacks(const struct sim_session_truth *truth, uint64_t serial)
+{
+    return row_of(truth, serial) == NULL && truth->number > 1 &&
+           (is_to_be_believed(truth, truth->number - 1, serial) ||
+            (ledger.session != 0 && is_to_be_believed(truth, ledger.session, serial)));
+}
+
 static void note_rows(uint32_t session)
 {
     struct sim_session_truth truth = sim_server_session(ledger.server, session);
     for (uint64_t serial = 1; serial <= serial_count() && truth.is_logged_in; serial++) {
         struct wish *wish = wish_of(serial);
-        const struct sim_row *row = wish->state == WISH_PENDING ? row_of(&truth, serial) : NULL;
+        if (wish->state != WISH_PENDING)
+            continue;
+        const struct sim_row *row = row_of(&truth, serial);
+        wish->is_unlisted |= lacks(&truth, serial);
         if (row == NULL)
             continue;
         /* Where two sessions list it without its UIDL, the wish ends (POP3.md rule 33). */
@@ -236,6 +267,7 @@ void ledger_removed(uint64_t serial, const struct maildrop_message *message, enu
     wish->outlives = outlives_session(&truth, row);
     wish->is_blurred = row == NULL || !is_plain(row) || shares_uidl(&truth, row);
     wish->is_reported = wish->is_announced = wish->is_disowned = wish->is_renamed = false;
+    wish->is_unlisted = false;
     wish->uidl = row == NULL ? (struct slice){0} : row->uidl;
     struct maildrop_message *kept = (struct maildrop_message *)(uintptr_t)message;
     wish->message = maildrop_message_ref(kept);
@@ -349,6 +381,23 @@ static bool was_lied_about(uint64_t serial)
     return false;
 }
 
+/* A wish goes by a UIDL, and it has another one now. */
+static bool is_renamed(uint64_t serial, const struct wish *wish)
+{
+    return wish->uidl.len > 0 &&
+           !slice_equal(sim_server_message(ledger.server, serial)->uidl, wish->uidl);
+}
+
+/* Another message had its UIDL in some session. */
+static bool was_of_another(uint64_t serial)
+{
+    struct slice uidl = wish_of(serial)->uidl;
+    for (uint64_t other = 1; other <= serial_count(); other++)
+        if (other != serial && sim_server_has_listed(ledger.server, other, uidl))
+            return true;
+    return false;
+}
+
 /* Only where the server gave a reason: another message or another header by that name, or two
  * messages. */
 static bool may_be_disowned(uint64_t serial)
@@ -358,7 +407,7 @@ static bool may_be_disowned(uint64_t serial)
     for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
         if (sim_server_fired_count(ledger.server, reasons[i]) > 0)
             return true;
-    return sim_server_message(ledger.server, serial)->replaced != 0;
+    return was_of_another(serial) || is_renamed(serial, wish_of(serial));
 }
 
 /* A wish that ended so is over; the text is cut at what is long. */
@@ -367,7 +416,7 @@ static void disown(const char *line)
     char uidl[600];
     for (uint64_t serial = 1; serial <= serial_count(); serial++) {
         struct wish *wish = wish_of(serial);
-        text_escape(sim_server_message(ledger.server, serial)->uidl, uidl, sizeof(uidl));
+        text_escape(wish->uidl, uidl, sizeof(uidl));
         if (wish->state == WISH_PENDING && strstr(line, uidl) != NULL && may_be_disowned(serial))
             wish->is_disowned = true;
     }
@@ -377,9 +426,11 @@ void ledger_heard(void *context, const char *line)
 {
     (void)context;
     shown_check_text(line);
-    if (strstr(line, ": nothing is deleted") != NULL ||
-        strstr(line, "can no longer be identified") != NULL)
-        disown(line);
+    static const char *const ends[] = {": nothing is deleted", "can no longer be identified",
+                                       "cannot be identified any more", ", under another one"};
+    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+        if (strstr(line, ends[i]) != NULL)
+            disown(line);
     if (strstr(line, "lists it again") != NULL)
         ledger.said_again = true;
 }
@@ -427,7 +478,8 @@ void ledger_check_commit(void)
     for (uint64_t serial = 1; serial <= serial_count(); serial++) {
         struct wish *wish = wish_of(serial);
         if (wish->state == WISH_PENDING && wish->message != NULL &&
-            maildrop_message_is_gone(wish->message) && !wish->is_blurred) {
+            maildrop_message_is_gone(wish->message) && !wish->is_blurred &&
+            !wish->is_unlisted && !wish->is_disowned) {
             wish->is_reported = true;
             /* Another session can prove it, unless the server will not have one so soon. */
             if (is_there(serial) && !delays)
@@ -449,7 +501,8 @@ void ledger_check_report(const struct sync_report *report, bool commit)
     for (uint64_t serial = 1; serial <= serial_count(); serial++) {
         const struct wish *wish = wish_of(serial);
         if (wish->state == WISH_PENDING && is_there(serial) && !wish->is_blurred &&
-            !wish->is_unsure && !was_lied_about(serial))
+            !wish->is_unsure && !wish->is_unlisted && !wish->is_disowned &&
+            !was_lied_about(serial))
             world_finding("2 the end says all is deleted, and it is not",
                           "serial %" PRIu64 ", reported as deleted: %zu", serial,
                           report->removed_count);
@@ -471,20 +524,15 @@ static bool inherits_wish(uint64_t serial, const struct maildrop_message *messag
     return false;
 }
 
-/* A wish goes by a UIDL, and it has another one now. */
-static bool is_renamed(uint64_t serial, const struct wish *wish)
-{
-    return wish->uidl.len > 0 &&
-           !slice_equal(sim_server_message(ledger.server, serial)->uidl, wish->uidl);
-}
-
 static void check_going(uint64_t serial, const struct maildrop_message *message)
 {
     struct wish *wish = wish_of(serial);
     bool going = maildrop_message_is_going(message);
     check_listed(serial);
-    if (going == (wish->state == WISH_PENDING) || !is_there(serial))
+    if (going == (wish->state == WISH_PENDING) || !is_there(serial)) {
+        wish->is_unlisted = false; /* popfs has not believed it, or has been told since */
         return;
+    }
     if (going && inherits_wish(serial, message))
         return;
     if (going) {
@@ -497,12 +545,15 @@ static void check_going(uint64_t serial, const struct maildrop_message *message)
         return;
     }
     /* The lines that say so may be lost in their turn, if power is cut now. */
-    if (wish->is_unsure || was_lied_about(serial))
-        take_back(wish);
-    else if (wish->is_blurred || wish->is_disowned || is_renamed(serial, wish)) {
-        wish->is_renamed = is_renamed(serial, wish);
+    if (is_renamed(serial, wish)) {
+        /* What has its UIDL now inherits it until it has been asked. */
+        wish->is_renamed = true;
         set_state(wish, WISH_ENDED);
-    } else
+    } else if (wish->is_unsure || was_lied_about(serial))
+        take_back(wish);
+    else if (wish->is_blurred || wish->is_disowned || wish->is_unlisted)
+        set_state(wish, WISH_ENDED);
+    else
         world_finding("3 a removal is lost", "serial %" PRIu64, serial);
 }
 
@@ -612,7 +663,7 @@ void ledger_check_nothing_pending(void)
     for (uint64_t serial = 1; serial <= serial_count(); serial++) {
         const struct wish *wish = wish_of(serial);
         if (wish->state == WISH_PENDING && is_there(serial) && !wish->is_blurred &&
-            !was_lied_about(serial) && has_header(serial))
+            !wish->is_disowned && !was_lied_about(serial) && has_header(serial))
             world_finding("6 a commit leaves it pending", "serial %" PRIu64, serial);
     }
 }
