@@ -255,9 +255,10 @@ enum fault engine_commit(struct sync *sync, int64_t now_ms)
         give_up_in_time(sync);
         return FAULT_NONE;
     }
-    if (commit->phase == COMMIT_PROVING && commit->asks_listed)
-        return sync->session_phase == SESSION_ONLINE ? engine_commit_prove(sync, now_ms)
-                                                     : FAULT_NONE;
+    if (commit->asks_listed && sync->session_phase == SESSION_ONLINE)
+        return engine_commit_prove(sync, now_ms);
+    if (commit->asks_listed && commit->phase == COMMIT_PROVING)
+        return FAULT_NONE;
     if (is_to_prove_again(sync, now_ms))
         return engine_end_session(sync, now_ms);
     if (commit->phase != COMMIT_DELETING)

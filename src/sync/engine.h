@@ -95,6 +95,7 @@ struct removal {
     bool asked;                       /* DELE was sent in a session that has not failed */
     bool removed;                     /* has gone from the server */
     unsigned proofs_asked;            /* in this session */
+    bool given_away; /* QUIT was about it, and another message has its UIDL now */
     bool failed;                      /* refused or given up, and said so */
     bool put_off;        /* refused in this session, which had taken others: asked in another one */
     bool broke_early;    /* a pipelined session broke under it before a second answer */
@@ -129,7 +130,9 @@ struct commit {
      * and the last pass is over. */
     size_t prove_next;
     bool proofs_asked, is_proven;
-    bool asks_listed; /* PROVING: what is listed again is being proven */
+    bool asks_listed; /* what is listed again, or newly, is being asked which message it is */
+    bool asks_new;    /* what is gone may be there under a new UIDL: new headers are compared */
+    uint64_t known_id; /* what has a greater id is newer than the commit */
     unsigned attempts;
     int64_t prove_again_ms; /* when to look again whether the server did as it said; 0: not yet */
     int64_t busy_until_ms;  /* no longer is waited for a maildrop in use */
@@ -334,6 +337,7 @@ struct sync {
     size_t unshown_count;      /* messages that the believed listing told of, and nobody is shown */
     size_t skipped_rows_count; /* of it */
     bool uidls_are_new;   /* it lacks most of what was known, so what it lacks is not deleted */
+    bool nothing_stays;   /* it has none of what nobody removed, so it does not tell either way */
     size_t unsure_count;  /* messages of it without a UIDL to be known by, but for new mail */
     bool unsure_more;     /* than in the one before */
     uint32_t guess_count; /* numbers whose header is asked for before the listing is complete */
@@ -495,6 +499,11 @@ enum fault engine_prove_asked(struct sync *sync, int64_t now_ms, bool *ret_done)
 void engine_prove_anew(struct commit *commit);
 /* Before a session ends: fetches the evidence of what was removed in it, where it is missing. */
 enum fault engine_gather_evidence(struct sync *sync, int64_t now_ms, bool *ret_done);
+/* The same of what is newer than the commit. */
+enum fault engine_gather_new(struct sync *sync, int64_t now_ms, bool *ret_done);
+/* A message newer than the commit has the same header, or may have: there is no other evidence than
+ * its size. */
+bool engine_is_listed_anew(const struct sync *sync, const struct maildrop_message *message);
 
 /* ---- stream.c ---- */
 /* True if the request was answered with a stream, or waits to see whether LIST can be believed. */

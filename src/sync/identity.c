@@ -16,7 +16,12 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
-enum { SAMPLES_COUNT = 8, TEXT_OCTETS = 70, DESCRIPTION_OCTETS = 160 };
+enum {
+    SAMPLES_COUNT = 8,
+    TEXT_OCTETS = 70,
+    DESCRIPTION_OCTETS = 160,
+    NEWER_ASKED_MAX = 256, /* so many do not come while a commit lasts: they have new UIDLs */
+};
 
 /* ---- what is to be proven ---- */
 
@@ -414,15 +419,37 @@ void engine_prove_anew(struct commit *commit)
         commit->removals[i].proofs_asked = 0;
 }
 
-enum fault engine_gather_evidence(struct sync *sync, int64_t now_ms, bool *ret_done)
+/* ---- missing evidence ---- */
+
+static bool lacks_evidence_of_wish(const struct sync *sync, const struct maildrop_message *message)
+{
+    return maildrop_message_is_going(message) && !has_evidence(message) &&
+           maildrop_message_is_wished_here(message) && maildrop_message_is_unique(message) &&
+           !atomic_load(&sync->made_up);
+}
+
+static bool is_newer_than_commit(const struct sync *sync, const struct maildrop_message *message)
+{
+    return maildrop_message_id(message) > sync->commit.known_id;
+}
+
+static bool is_new_without_evidence(const struct sync *sync, const struct maildrop_message *message)
+{
+    return is_newer_than_commit(sync, message) && !has_evidence(message);
+}
+
+/* Asks for the headers of those that `want` it, and for the bodies of those whose header tells
+ * nothing. */
+static enum fault gather(struct sync *sync,
+                         bool (*want)(const struct sync *sync,
+                                      const struct maildrop_message *message),
+                         int64_t now_ms, bool *ret_done)
 {
     size_t count = maildrop_snapshot_count(sync->listed);
     *ret_done = false;
     for (; sync->gather_next < count; sync->gather_next++) {
         struct maildrop_message *message = maildrop_snapshot_at(sync->listed, sync->gather_next);
-        if (!maildrop_message_is_going(message) || has_evidence(message) ||
-            !maildrop_message_is_wished_here(message) || !maildrop_message_is_unique(message) ||
-            atomic_load(&sync->made_up))
+        if (!want(sync, message))
             continue;
         if (sync->jobs.in_flight.count > 0 && !may_ask(sync))
             return FAULT_NONE;
@@ -441,4 +468,53 @@ enum fault engine_gather_evidence(struct sync *sync, int64_t now_ms, bool *ret_d
     sync->gather_next = 0;
     sync->looks_on |= !*ret_done;
     return FAULT_NONE;
+}
+
+enum fault engine_gather_evidence(struct sync *sync, int64_t now_ms, bool *ret_done)
+{
+    return gather(sync, lacks_evidence_of_wish, now_ms, ret_done);
+}
+
+/* ---- what is there under another UIDL ---- */
+
+/* The last of those that are listed. */
+static size_t newer_count(const struct sync *sync)
+{
+    size_t all = maildrop_snapshot_count(sync->listed);
+    size_t count = 0;
+    while (count < all && count <= NEWER_ASKED_MAX &&
+           is_newer_than_commit(sync, maildrop_snapshot_at(sync->listed, all - count - 1)))
+        count++;
+    return count;
+}
+
+enum fault engine_gather_new(struct sync *sync, int64_t now_ms, bool *ret_done)
+{
+    size_t count = newer_count(sync);
+    *ret_done = count == 0 || count > NEWER_ASKED_MAX;
+    return *ret_done ? FAULT_NONE : gather(sync, is_new_without_evidence, now_ms, ret_done);
+}
+
+static bool may_be_same(const struct sync *sync, const struct maildrop_message *a,
+                        const struct maildrop_message *b)
+{
+    struct evidence of_a, of_b;
+    if (maildrop_message_evidence(a, &of_a) && maildrop_message_evidence(b, &of_b) &&
+        is_by_retr(&of_a) == is_by_retr(&of_b))
+        return evidence_is_equal(&of_a, &of_b);
+    uint64_t octets_a = maildrop_message_listed_octets(a);
+    uint64_t octets_b = maildrop_message_listed_octets(b);
+    return octets_a == octets_b || octets_a == 0 || octets_b == 0 || sync->lies_count > 0;
+}
+
+bool engine_is_listed_anew(const struct sync *sync, const struct maildrop_message *message)
+{
+    size_t all = maildrop_snapshot_count(sync->listed);
+    size_t count = newer_count(sync);
+    if (count > NEWER_ASKED_MAX)
+        return sync->nothing_stays;
+    for (size_t i = all - count; i < all; i++)
+        if (may_be_same(sync, message, maildrop_snapshot_at(sync->listed, i)))
+            return true;
+    return false;
 }

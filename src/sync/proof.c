@@ -26,7 +26,13 @@ static void judge(struct sync *sync, struct removal *removal)
                       "be had");
         return;
     }
-    if (removal->made_up)
+    if (sync->commit.asks_new && engine_is_listed_anew(sync, removal->message))
+        engine_removal_failed(sync, removal,
+                              "its UIDL is not listed any more, but what may be this message is, "
+                              "under another one");
+    else if (removal->given_away)
+        removal->removed = true;
+    else if (removal->made_up)
         engine_removal_failed(
             sync, removal, "the server has no UIDL, so it cannot be identified in a new session");
     else if (!maildrop_message_is_unique(removal->message))
@@ -69,6 +75,11 @@ static bool is_wished_and_gone(const struct removal *removal)
 static bool is_listed_again(const struct removal *removal)
 {
     return removal_is_asked(removal) && !maildrop_message_is_gone(removal->message);
+}
+
+static bool is_given_away(const struct removal *removal)
+{
+    return removal_is_asked(removal) && removal->given_away;
 }
 
 /* There still, although QUIT was answered +OK: its UIDL alone would not prove that. */
@@ -234,8 +245,11 @@ void engine_commit_listed(struct sync *sync, const struct maildrop_changes *chan
     struct commit *commit = &sync->commit;
     suspect_believed(sync, changes);
     engine_prove_anew(commit);
+    commit->asks_new |=
+        sync->nothing_stays && engine_removals_count(commit, is_wished_and_gone) > 0;
     commit->asks_listed =
-        commit->phase == COMMIT_PROVING && engine_removals_count(commit, is_listed_again) > 0;
+        commit->asks_new ||
+        (commit->phase == COMMIT_PROVING && engine_removals_count(commit, is_listed_again) > 0);
     sync->looks_on |= commit->asks_listed;
     if (!commit->asks_listed)
         listing_tells(sync, now_ms);
@@ -244,10 +258,17 @@ void engine_commit_listed(struct sync *sync, const struct maildrop_changes *chan
 enum fault engine_commit_prove(struct sync *sync, int64_t now_ms)
 {
     bool done;
+    struct commit *commit = &sync->commit;
     enum fault fault = engine_prove_asked(sync, now_ms, &done);
     if (fault != FAULT_NONE || !done)
         return fault;
-    sync->commit.asks_listed = false;
+    commit->asks_new |= engine_removals_count(commit, is_given_away) > 0;
+    if (commit->asks_new)
+        fault = engine_gather_new(sync, now_ms, &done);
+    if (fault != FAULT_NONE || !done)
+        return fault;
+    commit->asks_listed = false;
+    engine_prove_anew(commit);
     listing_tells(sync, now_ms);
     return FAULT_NONE;
 }

@@ -78,6 +78,8 @@ enum fault engine_removals_collect(struct sync *sync)
     struct maildrop_snapshot *snapshot = maildrop_snapshot(sync->maildrop);
     size_t count = maildrop_snapshot_count(snapshot);
     size_t going = 0;
+    uint64_t known_id =
+        count == 0 ? 0 : maildrop_message_id(maildrop_snapshot_at(snapshot, count - 1));
     for (size_t i = 0; i < count; i++)
         going += maildrop_message_is_going(maildrop_snapshot_at(snapshot, i));
     struct removal *removals = calloc(going + 1, sizeof(removals[0]));
@@ -95,7 +97,8 @@ enum fault engine_removals_collect(struct sync *sync)
         return FAULT_MEMORY;
     sync->commit.removals = removals;
     sync->commit.removals_count = collected;
-    sync->commit.asks_listed = false;
+    sync->commit.asks_listed = sync->commit.asks_new = false;
+    sync->commit.known_id = known_id;
     engine_prove_anew(&sync->commit);
     return FAULT_NONE;
 }
@@ -165,7 +168,7 @@ void engine_removal_is_another(struct sync *sync, const struct maildrop_message 
     if (removal == NULL)
         return;
     if (sync->commit.phase == COMMIT_PROVING && removal->asked)
-        removal->removed = true;
+        removal->given_away = true;
     else if (removal_is_going(removal))
         engine_removal_failed(sync, removal, why);
 }

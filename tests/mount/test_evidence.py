@@ -60,6 +60,32 @@ def test_a_uidl_given_again_at_once_is_another_message(serve, on_script):
     assert len(server.commands("DELE")) == 1
 
 
+def removed_all(server, on_script):
+    """What a commit of all messages is told that there were, and whether it says that the server has some under other UIDLs."""
+    with on_script(server, "refresh=0", expect_exit=None) as mount:
+        for mail in SIX:
+            os.stat(mount.path / f"{mail.name}.eml")
+            os.unlink(mount.path / f"{mail.name}.eml")
+        outcome = outcome_of(control, mount, "commit")
+        return outcome, status(mount)["last_commit"]["deleted"], mount.log().count("under another one")
+
+
+def test_what_is_listed_under_another_uidl_is_not_said_to_be_deleted(serve, on_script):
+    """All are removed, the server deletes none of two and numbers them anew: no UIDL that stays tells of it, but their headers do."""
+    again = {mail.name: mailbox.Mail(f"new-{mail.name}", mail.data) for mail in SIX[:2]}
+    server = serve(Script(SIX, given_again=again))
+    assert removed_all(server, on_script) == (errno.EIO, 4, 2)
+    assert [mail.name for mail in server.script.messages] == ["new-m00001", "new-m00002"]
+
+
+def test_new_mail_is_not_what_was_deleted_before_it_came(serve, on_script):
+    """The same number of messages and octets as before, but other headers."""
+    new = [mailbox.Mail(f"new-{mail.name}", like(mail, "Invoices").data) for mail in SIX]
+    server = serve(Script(SIX, given_again={mail.name: other for mail, other in zip(SIX, new)}))
+    assert removed_all(server, on_script) == (0, 6, 0)
+    assert server.script.messages == new
+
+
 def test_a_removal_is_not_carried_out_on_the_message_that_has_its_uidl_now(serve, on_script):
     """A removal outlives a session after which the server numbers anew: the wish ends, and the log names both."""
     server = serve(Script(SIX))
