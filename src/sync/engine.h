@@ -95,7 +95,7 @@ struct removal {
     bool asked;                       /* DELE was sent in a session that has not failed */
     bool removed;                     /* has gone from the server */
     unsigned proofs_asked;            /* in this session */
-    bool given_away; /* QUIT was about it, and another message has its UIDL now */
+    bool given_away;                  /* QUIT was about it, and another message has its UIDL now */
     bool failed;                      /* refused or given up, and said so */
     bool put_off;        /* refused in this session, which had taken others: asked in another one */
     bool broke_early;    /* a pipelined session broke under it before a second answer */
@@ -130,8 +130,8 @@ struct commit {
      * and the last pass is over. */
     size_t prove_next;
     bool proofs_asked, is_proven;
-    bool asks_listed; /* what is listed again, or newly, is being asked which message it is */
-    bool asks_new;    /* what is gone may be there under a new UIDL: new headers are compared */
+    bool asks_listed;  /* what is listed again, or newly, is being asked which message it is */
+    bool asks_new;     /* what is gone may be there under a new UIDL: new headers are compared */
     uint64_t known_id; /* what has a greater id is newer than the commit */
     unsigned attempts;
     int64_t prove_again_ms; /* when to look again whether the server did as it said; 0: not yet */

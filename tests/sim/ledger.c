@@ -478,8 +478,8 @@ void ledger_check_commit(void)
     for (uint64_t serial = 1; serial <= serial_count(); serial++) {
         struct wish *wish = wish_of(serial);
         if (wish->state == WISH_PENDING && wish->message != NULL &&
-            maildrop_message_is_gone(wish->message) && !wish->is_blurred &&
-            !wish->is_unlisted && !wish->is_disowned) {
+            maildrop_message_is_gone(wish->message) && !wish->is_blurred && !wish->is_unlisted &&
+            !wish->is_disowned) {
             wish->is_reported = true;
             /* Another session can prove it, unless the server will not have one so soon. */
             if (is_there(serial) && !delays)
@@ -501,8 +501,7 @@ void ledger_check_report(const struct sync_report *report, bool commit)
     for (uint64_t serial = 1; serial <= serial_count(); serial++) {
         const struct wish *wish = wish_of(serial);
         if (wish->state == WISH_PENDING && is_there(serial) && !wish->is_blurred &&
-            !wish->is_unsure && !wish->is_unlisted && !wish->is_disowned &&
-            !was_lied_about(serial))
+            !wish->is_unsure && !wish->is_unlisted && !wish->is_disowned && !was_lied_about(serial))
             world_finding("2 the end says all is deleted, and it is not",
                           "serial %" PRIu64 ", reported as deleted: %zu", serial,
                           report->removed_count);
