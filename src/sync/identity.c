@@ -478,19 +478,19 @@ enum fault engine_gather_evidence(struct sync *sync, int64_t now_ms, bool *ret_d
 /* ---- what is there under another UIDL ---- */
 
 /* The last of those that are listed. */
-static size_t newer_count(const struct sync *sync)
+static size_t newer_count(const struct sync *sync, const struct maildrop_snapshot *snapshot)
 {
-    size_t all = maildrop_snapshot_count(sync->listed);
+    size_t all = maildrop_snapshot_count(snapshot);
     size_t count = 0;
     while (count < all && count <= NEWER_ASKED_MAX &&
-           is_newer_than_commit(sync, maildrop_snapshot_at(sync->listed, all - count - 1)))
+           is_newer_than_commit(sync, maildrop_snapshot_at(snapshot, all - count - 1)))
         count++;
     return count;
 }
 
 enum fault engine_gather_new(struct sync *sync, int64_t now_ms, bool *ret_done)
 {
-    size_t count = newer_count(sync);
+    size_t count = newer_count(sync, sync->listed);
     *ret_done = count == 0 || count > NEWER_ASKED_MAX;
     return *ret_done ? FAULT_NONE : gather(sync, is_new_without_evidence, now_ms, ret_done);
 }
@@ -499,9 +499,11 @@ static bool may_be_same(const struct sync *sync, const struct maildrop_message *
                         const struct maildrop_message *b)
 {
     struct evidence of_a, of_b;
-    if (maildrop_message_evidence(a, &of_a) && maildrop_message_evidence(b, &of_b) &&
-        is_by_retr(&of_a) == is_by_retr(&of_b))
-        return evidence_is_equal(&of_a, &of_b);
+    bool are_known = maildrop_message_evidence(a, &of_a) && maildrop_message_evidence(b, &of_b);
+    if (are_known && evidence_is_equal(&of_a, &of_b))
+        return true;
+    if (are_known && is_by_retr(&of_a) == is_by_retr(&of_b))
+        return false;
     uint64_t octets_a = maildrop_message_listed_octets(a);
     uint64_t octets_b = maildrop_message_listed_octets(b);
     return octets_a == octets_b || octets_a == 0 || octets_b == 0 || sync->lies_count > 0;
@@ -509,12 +511,12 @@ static bool may_be_same(const struct sync *sync, const struct maildrop_message *
 
 bool engine_is_listed_anew(const struct sync *sync, const struct maildrop_message *message)
 {
-    size_t all = maildrop_snapshot_count(sync->listed);
-    size_t count = newer_count(sync);
-    if (count > NEWER_ASKED_MAX)
-        return sync->nothing_stays;
-    for (size_t i = all - count; i < all; i++)
-        if (may_be_same(sync, message, maildrop_snapshot_at(sync->listed, i)))
-            return true;
-    return false;
+    struct maildrop_snapshot *snapshot = maildrop_snapshot(sync->maildrop);
+    size_t all = maildrop_snapshot_count(snapshot);
+    size_t count = newer_count(sync, snapshot);
+    bool found = count > NEWER_ASKED_MAX && sync->nothing_stays;
+    for (size_t i = all - count; i < all && !found && count <= NEWER_ASKED_MAX; i++)
+        found = may_be_same(sync, message, maildrop_snapshot_at(snapshot, i));
+    maildrop_snapshot_unref(snapshot);
+    return found;
 }
