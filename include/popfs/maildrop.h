@@ -83,6 +83,10 @@ bool maildrop_message_is_wished_here(const struct maildrop_message *message);
 bool maildrop_message_is_proven(const struct maildrop_message *message);
 /* Ends a doubt as well. */
 void maildrop_message_note_proven(struct maildrop_message *message);
+/* What the newest listing shows could not be proven, and that was said. */
+void maildrop_message_note_unprovable(struct maildrop_message *message);
+/* It was set going after that: what is shown now is what is meant, whatever it was before. */
+bool maildrop_message_is_renewed(const struct maildrop_message *message);
 /* Its row in the listing, or its place there, is not what it was: what is known of it may be about
  * another message. */
 bool maildrop_message_is_doubted(const struct maildrop_message *message);

@@ -36,6 +36,8 @@ struct maildrop_message *message_new(const struct message_row *row, uint64_t id,
     atomic_init(&message->listed_in, row->listed_in);
     atomic_init(&message->wished_in, 0);
     atomic_init(&message->proven_in, 0);
+    atomic_init(&message->unprovable_in, 0);
+    atomic_init(&message->renewed_in, 0);
     message->place = row->place;
     message->rank = 0;
     message->kept = false;
@@ -126,6 +128,13 @@ void maildrop_message_forget_time(struct maildrop_message *message)
     atomic_store_explicit(&message->time_s, MESSAGE_TIME_UNKNOWN, memory_order_relaxed);
 }
 
+/* The newest listing is the one that it was `in`. */
+static bool is_newest(const struct maildrop_message *message, const atomic_uint *in)
+{
+    unsigned listed_in = atomic_load_explicit(&message->listed_in, memory_order_relaxed);
+    return listed_in != 0 && atomic_load_explicit(in, memory_order_relaxed) == listed_in;
+}
+
 bool maildrop_message_is_going(const struct maildrop_message *message)
 {
     return atomic_load_explicit(&message->going, memory_order_relaxed);
@@ -135,6 +144,8 @@ bool maildrop_message_set_going(struct maildrop_message *message, bool going)
 {
     unsigned listed_in = atomic_load_explicit(&message->listed_in, memory_order_relaxed);
     atomic_store_explicit(&message->wished_in, listed_in, memory_order_relaxed);
+    if (going && is_newest(message, &message->unprovable_in))
+        atomic_store_explicit(&message->renewed_in, listed_in, memory_order_relaxed);
     return atomic_exchange_explicit(&message->going, going, memory_order_relaxed) != going;
 }
 
@@ -190,13 +201,6 @@ void maildrop_message_forget_evidence(struct maildrop_message *message)
     atomic_store_explicit(&message->proven_in, 0, memory_order_relaxed);
 }
 
-/* The newest listing is the one that it was `in`. */
-static bool is_newest(const struct maildrop_message *message, const atomic_uint *in)
-{
-    unsigned listed_in = atomic_load_explicit(&message->listed_in, memory_order_relaxed);
-    return listed_in != 0 && atomic_load_explicit(in, memory_order_relaxed) == listed_in;
-}
-
 bool maildrop_message_is_wished_here(const struct maildrop_message *message)
 {
     return is_newest(message, &message->wished_in);
@@ -212,6 +216,17 @@ void maildrop_message_note_proven(struct maildrop_message *message)
     unsigned listed_in = atomic_load_explicit(&message->listed_in, memory_order_relaxed);
     atomic_store_explicit(&message->proven_in, listed_in, memory_order_relaxed);
     atomic_store_explicit(&message->doubted, false, memory_order_relaxed);
+}
+
+void maildrop_message_note_unprovable(struct maildrop_message *message)
+{
+    unsigned listed_in = atomic_load_explicit(&message->listed_in, memory_order_relaxed);
+    atomic_store_explicit(&message->unprovable_in, listed_in, memory_order_relaxed);
+}
+
+bool maildrop_message_is_renewed(const struct maildrop_message *message)
+{
+    return is_newest(message, &message->renewed_in);
 }
 
 bool maildrop_message_is_doubted(const struct maildrop_message *message)

@@ -24,10 +24,12 @@ struct maildrop_message {
     atomic_bool replaced; /* gone, but its UIDL was still listed */
     /* What its header proves, by parts; all 0: not known. */
     _Atomic uint64_t evidence[MESSAGE_EVIDENCE_PARTS];
-    atomic_bool doubted;   /* it may be another one, until it has been proven */
-    atomic_uint listed_in; /* the newest listing that had it; 0: one of an earlier mount */
-    atomic_uint wished_in; /* the same, when it was set going */
-    atomic_uint proven_in; /* the same, when it was proven */
+    atomic_bool doubted;       /* it may be another one, until it has been proven */
+    atomic_uint listed_in;     /* the newest listing that had it; 0: one of an earlier mount */
+    atomic_uint wished_in;     /* the same, when it was set going */
+    atomic_uint proven_in;     /* the same, when it was proven */
+    atomic_uint unprovable_in; /* the same, when it could not be */
+    atomic_uint renewed_in;    /* the same, when it was set going after that */
     /* Rows of this UIDL in the listing that the message appeared in; 0: its UIDL was made up. */
     uint32_t copies_count;
     uint32_t place; /* its row in the newest listing */

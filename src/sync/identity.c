@@ -314,7 +314,7 @@ enum evidence_need engine_need_of(const struct maildrop_message *message)
 {
     const struct evidence_removal removal = {
         .is_wished_here = maildrop_message_is_wished_here(message),
-        .is_doubted = maildrop_message_is_doubted(message),
+        .is_doubted = maildrop_message_is_doubted(message) && !maildrop_message_is_renewed(message),
         .is_proven = maildrop_message_is_proven(message),
         .is_known = has_evidence(message),
     };

@@ -146,6 +146,8 @@ void engine_removal_failed(struct sync *sync, struct removal *removal, const cha
     char uidl[600];
     struct commit_outcome *outcome = &sync->commit.outcome;
     removal->failed = true;
+    if (why == removal_not_proven)
+        maildrop_message_note_unprovable(removal->message);
     outcome->failed_count++;
     text_escape(maildrop_message_uidl(removal->message), uidl, sizeof(uidl));
     log_write(LOG_LEVEL_ERROR, "could not delete %s: %s", uidl, why);

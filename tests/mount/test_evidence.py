@@ -141,6 +141,24 @@ def test_a_removal_that_cannot_be_proven_stays_and_status_says_how_to_renew_it(s
     assert bare not in server.script.messages
 
 
+def test_a_removal_of_what_may_be_another_message_can_be_renewed(serve, on_script):
+    """Another message may have the UIDL, and its header has no end: what is removed again is what is there now."""
+    endless = mailbox.Mail("m00001", b"Subject: no empty line follows\r\n")
+    server = serve(Script(SIX, size_said=lambda octets: "0"))
+    with on_script(server, "refresh=0") as mount:
+        assert cat(mount.path / "m00001.eml") == SIX[0].data
+        server.script.messages = [*SIX[1:], endless]
+        refresh(mount)
+        os.unlink(mount.path / "m00001.eml")
+        assert outcome_of(control, mount, "commit") == errno.EIO
+        assert "rm it again" in status(mount)["last_commit"]["failures"][0]["reason"]
+        assert server.commands("DELE") == []
+        os.rename(mount.path / ".popfs/trash/m00001.eml", mount.path / "m00001.eml")
+        os.unlink(mount.path / "m00001.eml")
+        control(mount, "commit")
+    assert endless not in server.script.messages
+
+
 def test_sizes_that_differ_in_each_session_change_nothing(serve, on_script):
     """Rule 12: LIST + 7 in each session. Inodes stay, nothing is fetched anew, and a removal is carried out."""
     server = serve(Script(SIX))

@@ -192,6 +192,22 @@ static void evidence_is_proven_by_one_listing_at_a_time(void **state)
     assert_false(maildrop_message_evidence(a, &evidence));
 }
 
+static void a_wish_is_renewed_after_it_could_not_be_proven(void **state)
+{
+    struct fixture *f = *state;
+    APPLY(f, ROW("a", 10));
+    struct maildrop_message *a = f->by_row[0];
+    maildrop_message_set_going(a, true);
+    maildrop_message_note_unprovable(a);
+    assert_false(maildrop_message_is_renewed(a));
+    maildrop_message_set_going(a, false);
+    assert_false(maildrop_message_is_renewed(a));
+    maildrop_message_set_going(a, true);
+    assert_true(maildrop_message_is_renewed(a));
+    APPLY(f, ROW("a", 10));
+    assert_false(maildrop_message_is_renewed(a));
+}
+
 static void a_size_that_was_not_said_contradicts_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -507,6 +523,7 @@ int main(void)
         TEST(evidence_is_proven_by_one_listing_at_a_time),
         TEST(copies_of_a_uidl_with_evidence_are_taken_for_the_old_ones_and_doubted),
         TEST(copies_of_a_uidl_with_one_evidence_are_never_believed_to_be_old_ones),
+        TEST(a_wish_is_renewed_after_it_could_not_be_proven),
         TEST(a_size_that_was_not_said_contradicts_nothing),
         TEST(copies_of_a_uidl_are_numbered),
         TEST(copies_of_a_uidl_are_never_believed_to_be_old_ones),
