@@ -18,6 +18,7 @@
 
 enum {
     SAMPLES_COUNT = 8,
+    SAMPLED_OCTETS_MAX = 65536, /* of a body that is fetched again for its header alone */
     TEXT_OCTETS = 70,
     DESCRIPTION_OCTETS = 160,
     NEWER_ASKED_MAX = 256, /* so many do not come while a commit lasts: they have new UIDLs */
@@ -93,13 +94,15 @@ void engine_prove_by_body(struct sync *sync, struct job *job)
     jobs_hand_over(&sync->jobs, job, body);
 }
 
-/* One of each eighth of those that have a body. */
+/* One of each eighth of those that have a body; without TOP of those whose body is short. */
 void engine_sample(struct sync *sync)
 {
     size_t count = maildrop_snapshot_count(sync->listed);
     size_t step = count / SAMPLES_COUNT + 1;
     uint32_t drawn = 0;
-    if (!top_proves(sync) || !chance_draw(&drawn, sizeof(drawn)))
+    bool by_top = top_proves(sync);
+    /* Whole bodies come behind what somebody waits for. */
+    if (!chance_draw(&drawn, sizeof(drawn)) || (!by_top && sync->prefetch_waiters.count > 0))
         return;
     for (size_t begin = 0; begin < count; begin += step) {
         for (size_t i = 0; i < step && begin + i < count; i++) {
@@ -109,7 +112,10 @@ void engine_sample(struct sync *sync)
             if (!has_evidence(message) || maildrop_message_is_going(message) ||
                 !engine_has_body_probably(sync, message))
                 continue;
-            (void)proof_job(sync, message, SCHEDULE_SWEEP);
+            if (!by_top && maildrop_message_octets(message, NULL) > SAMPLED_OCTETS_MAX)
+                continue;
+            (void)(by_top ? proof_job(sync, message, SCHEDULE_SWEEP)
+                          : engine_body_job(sync, message, SCHEDULE_PREFETCH));
             break;
         }
     }

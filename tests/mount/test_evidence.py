@@ -191,6 +191,17 @@ def test_a_kept_body_is_not_shown_for_another_message(top, serve, on_script):
         assert os.stat(mount.path / "m00001.eml").st_ino != old
 
 
+def test_without_top_some_kept_bodies_are_fetched_again_in_each_session(serve, on_script):
+    """Nothing about the message has changed but what it is."""
+    server = serve(Script(SIX, top=False))
+    with on_script(server, "refresh=0") as mount:
+        for mail in SIX:
+            assert cat(mount.path / f"{mail.name}.eml") == mail.data
+        server.script.messages = [OTHER, *SIX[1:]]
+        refresh(mount)
+        read_other(mount)
+
+
 def test_a_server_that_was_caught_is_remembered(serve, on_script):
     """From then on a kept body is shown only after it was proven, in the next mount as well."""
     server = serve(Script(SIX))
