@@ -481,6 +481,10 @@ struct job *engine_proof_job(struct sync *sync, struct maildrop_message *message
 bool engine_wants_evidence(const struct sync *sync, const struct maildrop_message *message);
 /* TOP was refused: those who wait for more than a date wait for RETR. */
 void engine_prove_by_body(struct sync *sync, struct job *job);
+/* The evidence of the header of the kept body, none if that has no header; false: there is no body,
+ * or one that does not say. */
+bool engine_kept_evidence(const struct sync *sync, const struct maildrop_message *message,
+                          struct evidence *ret_evidence);
 /* Has some of the kept bodies proven in the background. */
 void engine_sample(struct sync *sync);
 /* The answer to HEADER or BODY has ended: takes what its header proves, and says what to do. */

@@ -160,3 +160,10 @@ void header_feed(struct header *header, struct slice bytes)
         feed_behind(header, slice_skip(bytes, some.len));
     }
 }
+
+bool header_is_none(const struct header *header)
+{
+    struct slice bytes = buffer_slice(&header->bytes);
+    return slice_has_prefix_nocase(bytes, SLICE_LITERAL("\r\n")) ||
+           slice_has_prefix_nocase(bytes, SLICE_LITERAL("\n"));
+}

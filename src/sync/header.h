@@ -27,5 +27,7 @@ void header_clear(struct header *header);
 void header_done(struct header *header);
 /* For want of memory the header just ends early. */
 void header_feed(struct header *header, struct slice bytes);
+/* It begins with the empty line that ends it: the message has no header. */
+bool header_is_none(const struct header *header);
 
 #endif

@@ -11,6 +11,7 @@
 #include "engine.h"
 
 #include "evidence.h"
+#include "header.h"
 #include "popfs/mail.h"
 
 #include <stdatomic.h>
@@ -165,6 +166,20 @@ static void note_proven(struct sync *sync, struct maildrop_message *message)
         engine_index_listed(sync, message);
 }
 
+/* What was known of the time came without evidence: it was that of another message, or of less of
+ * the header. */
+static void relearn_time(struct sync *sync, struct maildrop_message *message)
+{
+    int64_t old_s, new_s;
+    int64_t seen_s = maildrop_message_first_seen_ns(message) / 1000000000;
+    if (!maildrop_message_time(message, &old_s) || old_s == seen_s)
+        return;
+    if (mail_header_time(buffer_slice(&sync->header.bytes), &new_s) && new_s == old_s)
+        return;
+    maildrop_message_forget_time(message);
+    (void)engine_learn_header(sync, message);
+}
+
 static void learn(struct sync *sync, struct maildrop_message *message,
                   const struct evidence *evidence)
 {
@@ -173,6 +188,8 @@ static void learn(struct sync *sync, struct maildrop_message *message,
     (void)maildrop_message_evidence(message, &old);
     maildrop_message_learn_evidence(message, evidence);
     note_proven(sync, message);
+    if (!evidence_is_known(&old))
+        relearn_time(sync, message);
     recent_note(&sync->recent,
                 &(struct recent_message){maildrop_message_id(message), .learnt_evidence = true});
     /* Else engine_learn_header() follows, which writes both down at once. */
@@ -189,19 +206,42 @@ static bool is_all_header(const struct sync *sync, const struct job *job)
     return job->kind == JOB_BODY && listed_octets > 0 && sync->raw_octets >= listed_octets;
 }
 
+/* What was known of the message, if only by the header of its body. */
+static bool find_evidence(const struct sync *sync, struct maildrop_message *message,
+                          struct evidence *ret_known, bool *ret_by_body)
+{
+    *ret_by_body = false;
+    if (maildrop_message_evidence(message, ret_known))
+        return true;
+    if (maildrop_message_is_going(message))
+        return false;
+    *ret_by_body = engine_kept_evidence(sync, message, ret_known);
+    return *ret_by_body;
+}
+
+/* A message without a header has no evidence, but is another one than one with a header. */
+static bool has_no_header(const struct sync *sync, const struct job *job)
+{
+    return !sync->header.is_cut && header_is_none(&sync->header) &&
+           (job->kind == JOB_HEADER || is_all_header(sync, job));
+}
+
 enum evidence_verdict engine_read_evidence(struct sync *sync, const struct job *job)
 {
     struct evidence known, read = {0};
     bool by_retr = job->kind == JOB_BODY;
+    bool by_body;
+    bool is_known = find_evidence(sync, job->message, &known, &by_body);
+    bool is_none = has_no_header(sync, job);
     /* Some TOP ends within the header, and not always at the same octet, and so may a body. */
     if (!sync->header.is_cut && (sync->header.complete || is_all_header(sync, job)))
         mail_evidence(buffer_slice(&sync->header.bytes), &read);
     set_by_retr(&read, by_retr);
     const struct evidence_view view = {
-        .is_read = evidence_is_known(&read),
-        .is_known = maildrop_message_evidence(job->message, &known),
-        .is_equal = evidence_is_equal(&known, &read),
-        .known_by_retr = is_by_retr(&known),
+        .is_read = evidence_is_known(&read) || (is_none && is_known),
+        .is_known = is_known,
+        .is_equal = is_none ? !evidence_is_known(&known) : evidence_is_equal(&known, &read),
+        .known_by_retr = by_body || is_by_retr(&known),
         .is_proven = maildrop_message_is_proven(job->message),
         .is_wished_before = maildrop_message_is_going(job->message) &&
                             !maildrop_message_is_wished_here(job->message),
@@ -214,6 +254,8 @@ enum evidence_verdict engine_read_evidence(struct sync *sync, const struct job *
     if (verdict == EVIDENCE_TOP_IS_NONE)
         forget_all_evidence(sync);
     if (verdict == EVIDENCE_TOP_IS_NONE || verdict == EVIDENCE_IS_NEW)
+        learn(sync, job->message, &read);
+    else if (verdict == EVIDENCE_IS_SAME && by_body && !is_none)
         learn(sync, job->message, &read);
     else if (verdict == EVIDENCE_IS_SAME)
         note_proven(sync, job->message);

@@ -202,6 +202,36 @@ def test_without_top_some_kept_bodies_are_fetched_again_in_each_session(serve, o
         read_other(mount)
 
 
+def test_a_message_without_a_header_is_not_one_with_a_header(serve, on_script):
+    """Without a header there is no evidence, but what has none is neither what had one before nor what has one now."""
+    bare = mailbox.Mail("m00001", b"\r\n" + b"no header\r\n" * 9)
+    server = serve(Script(SIX))
+    with on_script(server, "refresh=0") as mount:
+        old = SIX[0]
+        for new in (bare, SIX[0]):
+            assert cat(mount.path / "m00001.eml") == old.data
+            inode = os.stat(mount.path / "m00001.eml").st_ino
+            server.script.messages = [mail for mail in server.script.messages if mail.name != "m00001"]
+            server.script.messages.insert(5 if new is bare else 0, new)
+            refresh(mount)
+            read_other(mount, new)
+            assert os.stat(mount.path / "m00001.eml").st_ino != inode
+            old = new
+
+
+def test_a_date_without_evidence_is_not_kept_for_another_message(serve, on_script):
+    """A header without its end is no evidence, but it has a date."""
+    other = mailbox.Mail("m00001", SIX[0].data.replace(b"02 Jun 2026", b"07 May 2025").replace(b"Message 1", b"Invoices!"))
+    assert other.data != SIX[0].data
+    server = serve(Script(SIX, top_style="no-blank"))
+    with on_script(server, "refresh=0") as mount:
+        before = os.stat(mount.path / "m00001.eml").st_mtime
+        server.script.messages = [*SIX[1:], other]
+        refresh(mount)
+        assert cat(mount.path / "m00001.eml") == other.data
+        wait_until("its own date", lambda: before - os.stat(mount.path / "m00001.eml").st_mtime > 300 * 86400)
+
+
 def test_a_server_that_was_caught_is_remembered(serve, on_script):
     """From then on a kept body is shown only after it was proven, in the next mount as well."""
     server = serve(Script(SIX))
