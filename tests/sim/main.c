@@ -31,9 +31,6 @@ static const struct {
     const char *issue;
 } switched_off[] = {
     /* clang-format off */
-    {"identity", "16"},
-    {"uidl-of-header", "16"},
-    {"list-wrong", "16"},
     {"framing", "17"},
     {"garbled-answer", "17"},
     {"drip", "18"},
