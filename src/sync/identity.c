@@ -178,6 +178,7 @@ static void relearn_time(struct sync *sync, struct maildrop_message *message)
         return;
     maildrop_message_forget_time(message);
     (void)engine_learn_header(sync, message);
+    engine_publish_size(sync, message);
 }
 
 static void learn(struct sync *sync, struct maildrop_message *message,

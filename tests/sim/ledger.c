@@ -164,6 +164,23 @@ static bool shares_uidl(const struct sim_session_truth *truth, const struct sim_
     return count > 1;
 }
 
+static bool was_asked(const struct sim_row *row)
+{
+    return row->dele != SIM_DELE_NONE && row->dele != SIM_DELE_REFUSED;
+}
+
+/* The last session before this one that was asked to delete something, or the first one. */
+static struct sim_session_truth asking_before(uint32_t session)
+{
+    for (uint32_t number = session - 1; number > 1; number--) {
+        struct sim_session_truth truth = sim_server_session(ledger.server, number);
+        for (size_t i = 0; i < truth.row_count; i++)
+            if (was_asked(&truth.rows[i]))
+                return truth;
+    }
+    return sim_server_session(ledger.server, 1);
+}
+
 /*
  * By POP3.md rules 6 and 18 a wish ends where a listing lacks the message and yet has at least half
  * of the others that the one before had, those less that QUIT was about; or where the next listing
@@ -174,10 +191,12 @@ static bool is_to_be_believed(const struct sim_session_truth *truth, uint32_t be
 {
     size_t known = 0, kept = 0;
     struct sim_session_truth old = sim_server_session(ledger.server, before);
+    struct sim_session_truth asking = asking_before(truth->number);
     if (old.is_logged_in && row_of(&old, serial) == NULL)
         return true;
     for (size_t i = 0; i < old.row_count; i++) {
-        bool stays = old.rows[i].dele == SIM_DELE_NONE || old.rows[i].dele == SIM_DELE_REFUSED;
+        const struct sim_row *asked = row_of(&asking, old.rows[i].serial);
+        bool stays = asked == NULL || !was_asked(asked);
         known += stays;
         kept += stays && row_of(truth, old.rows[i].serial) != NULL;
     }
@@ -344,8 +363,7 @@ void ledger_quit_heard(void *context, uint32_t session)
     struct sim_session_truth truth = sim_server_session(ledger.server, session);
     for (size_t i = 0; i < truth.row_count; i++) {
         const struct sim_row *row = &truth.rows[i];
-        bool asked = row->dele == SIM_DELE_MARKED || row->dele == SIM_DELE_COMMITTED ||
-                     row->dele == SIM_DELE_KEPT;
+        bool asked = was_asked(row);
         const struct wish *wish = wish_of(row->serial);
         if (!asked || wish->state == WISH_PENDING || wish->is_unsure)
             continue;

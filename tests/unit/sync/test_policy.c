@@ -529,6 +529,23 @@ static void what_is_kept_behind_the_bound_has_a_bound(void **state)
     header_done(&header);
 }
 
+static void a_message_that_begins_with_an_empty_line_has_no_header(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool is_none;
+    } rows[] = {{"", false},     {"\r", false},          {"\r\n", true},
+                {"\n", true},    {"\r\nA: b\r\n", true}, {"A: b\r\n\r\n", false},
+                {" \r\n", false}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct header header = {0};
+        header_feed(&header, slice_from_string(rows[i].text));
+        assert_int_equal(header_is_none(&header), rows[i].is_none);
+        header_done(&header);
+    }
+}
+
 #define CRAWL(name) cmocka_unit_test_setup_teardown(name, crawl_set_up, crawl_tear_down)
 
 int main(void)
@@ -562,6 +579,7 @@ int main(void)
         cmocka_unit_test(the_fields_that_are_read_come_though_they_lie_behind_the_bound),
         cmocka_unit_test(a_date_is_found_however_far_behind_the_bound_it_lies),
         cmocka_unit_test(what_is_kept_behind_the_bound_has_a_bound),
+        cmocka_unit_test(a_message_that_begins_with_an_empty_line_has_no_header),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
