@@ -214,7 +214,8 @@ static bool find_evidence(const struct sync *sync, struct maildrop_message *mess
     *ret_by_body = false;
     if (maildrop_message_evidence(message, ret_known))
         return true;
-    if (maildrop_message_is_going(message))
+    /* A wish of before is about what the user saw then. */
+    if (maildrop_message_is_going(message) && !maildrop_message_is_wished_here(message))
         return false;
     *ret_by_body = engine_kept_evidence(sync, message, ret_known);
     return *ret_by_body;
