@@ -230,6 +230,9 @@ enum { STORE_CHECK_OCTETS = 256 * 1024 };
  */
 enum fault store_body_open(const struct store *store, uint64_t id, uint64_t octets,
                            struct extent *ret_extent, uint64_t *ret_sum);
+/* The same without a look at the bytes, for a caller that shows them to nobody. Any thread. */
+enum fault store_body_peek(const struct store *store, uint64_t id, uint64_t octets,
+                           struct extent *ret_extent);
 /* The body was found to be what it was: later opens do not read it. */
 void store_body_note_sound(struct store *store, uint64_t id, uint64_t sum);
 /* Compares a kept body with its checksum in parts, whether or not that was done before. The faults

@@ -132,6 +132,13 @@ static enum fault check_at_once(const struct extent *extent, uint64_t expected, 
     return fault;
 }
 
+enum fault store_body_peek(const struct store *store, uint64_t id, uint64_t octets,
+                           struct extent *ret_extent)
+{
+    struct shelf_entry entry;
+    return bodies_find(store, id, octets, &entry, ret_extent);
+}
+
 enum fault store_body_open(const struct store *store, uint64_t id, uint64_t octets,
                            struct extent *ret_extent, uint64_t *ret_sum)
 {

@@ -32,9 +32,11 @@ bool engine_kept_evidence(const struct sync *sync, const struct maildrop_message
 {
     struct extent body;
     struct header header = {0};
+    bool exact;
+    uint64_t octets = maildrop_message_octets(message, &exact);
     *ret_evidence = (struct evidence){0};
-    if (!engine_has_body_probably(sync, message) ||
-        engine_body_open(sync, message, &body) != FAULT_NONE)
+    if (!exact || !engine_has_body_probably(sync, message) ||
+        store_body_peek(sync->store, maildrop_message_id(message), octets, &body) != FAULT_NONE)
         return false;
     read_header(body, &header);
     close(body.descriptor);
