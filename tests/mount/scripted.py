@@ -112,6 +112,7 @@ class Script:
     dele_how: dict = field(default_factory=dict)  # 34: UIDL -> empty (an empty line) | silence | close | spoils-quit (which is refused then)
     dele_limit: int = 10**6  # 34: DELEs that one session takes
     dele_limit_how: str = "refused"  # 34: what becomes of one more: refused | bare (without a text) | close
+    dele_s: float = 0  # 34: seconds that the server needs for one
     dele_together: int = 0  # 34: DELEs of a session that must have come before the first is answered
     hold_dele: set = field(default_factory=set)  # 18: UIDLs whose DELE is not answered before Server.release is set
     quit: str = "ok"  # 18, 3.3: refused | nothing (closes without a word and without deleting) | mute (deletes, without a word)
@@ -571,6 +572,7 @@ class Session(threading.Thread):
         if mail.name in self._script.hold_dele:
             self._server.held.set()
             self._server.release.wait(60)
+        time.sleep(self._script.dele_s)
         self.deleted.add(mail.name)
         if len(self.deleted) == self._script.dele_together:
             self._send(b"+OK\r\n" * (len(self.deleted) - 1))

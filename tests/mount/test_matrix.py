@@ -214,6 +214,7 @@ ELSEWHERE = {
     "dele_how": "test_commit_isolation.py",
     "dele_limit": "test_commit_isolation.py",
     "dele_limit_how": "test_commit_isolation.py",
+    "dele_s": "test_commit_isolation.py",
     "dele_together": "test_commit_isolation.py",
     "given_again": "test_evidence.py",
     "retr_limit": "test_bad_server.py",
