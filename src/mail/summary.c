@@ -65,8 +65,52 @@ static char *read_first_address(const char *utf8)
     return clean;
 }
 
+static bool is_alphanumeric(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+static bool is_atom(char c)
+{
+    return is_alphanumeric(c) || (c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
+}
+
+/* Takes what `belongs` off the front, with single dots within; false if that is nothing. */
+static bool skip_dotted(const char **at, bool (*belongs)(char c))
+{
+    const char *begin = *at;
+    while (belongs(**at) || (**at == '.' && *at > begin && belongs((*at)[1])))
+        ++*at;
+    return *at > begin;
+}
+
+static bool is_of_domain(char c)
+{
+    return is_alphanumeric(c) || c == '-';
+}
+
+/* Of "Some Name <address>" in plain words, which most senders write, GMime would make the same; it
+ * takes a dozen objects for that. NULL of anything else. */
+static char *read_plain_name(const char *text)
+{
+    const char *at = text;
+    while (is_atom(*at) || *at == ' ')
+        at++;
+    size_t name_octets = (size_t)(at - text);
+    if (strspn(text, " ") == name_octets || *at++ != '<' || !skip_dotted(&at, is_atom) ||
+        *at++ != '@' || !skip_dotted(&at, is_of_domain) || strcmp(at, ">") != 0)
+        return NULL;
+    char *name = g_strndup(text, name_octets);
+    char *clean = words_clean_plain(name);
+    g_free(name);
+    return clean;
+}
+
 static char *read_from(const char *text)
 {
+    char *plain = read_plain_name(text);
+    if (plain != NULL)
+        return plain;
     char *utf8 = words_to_utf8(text);
     char *clean = read_first_address(utf8);
     if (*clean == '\0') {

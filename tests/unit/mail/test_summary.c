@@ -60,6 +60,19 @@ static void name_and_subject_are_found(void **state)
     check(SLICE_LITERAL("From: a@b\nSubject: x\n\n"), OCTETS_MAX, "a@b", "x");
 }
 
+static void a_plain_name_before_an_address_is_the_sender(void **state)
+{
+    (void)state;
+    check_from("Sender 1 <s.1@mx-1.example.org>", "Sender 1");
+    check_from("  O'Neil   & Sons <a+b@c>", "O'Neil & Sons");
+    check_from("<a@b>", "a@b");
+    check_from(" <a@b>", "a@b");
+    check_from("=?utf-8?q?J=C3=B6rg?= <j@x>", "J\303\266rg");
+    check_from("Jan <a@b>, Ida <c@d>", "Jan");
+    check_from("Jan <a@b> (home)", "Jan");
+    check_from("\"Jan, N.\" <a@b>", "Jan, N.");
+}
+
 static void what_is_missing_is_empty(void **state)
 {
     (void)state;
@@ -288,6 +301,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(name_and_subject_are_found),
+        cmocka_unit_test(a_plain_name_before_an_address_is_the_sender),
         cmocka_unit_test(what_is_missing_is_empty),
         cmocka_unit_test(buffers_are_replaced),
         cmocka_unit_test(the_first_sender_counts),
