@@ -52,7 +52,11 @@ void maildrop_message_forget_time(struct maildrop_message *message);
 
 /* The user has removed it; it is hidden, and goes at the next commit. */
 bool maildrop_message_is_going(const struct maildrop_message *message);
-/* False if it was so already. */
+/* The journal of removals has lost lines: it is going only until the user says something else, and
+ * no commit takes it along before the user confirms it. */
+bool maildrop_message_is_held(const struct maildrop_message *message);
+void maildrop_message_confirm(struct maildrop_message *message);
+/* It is held no more. False if it was so already. */
 bool maildrop_message_set_going(struct maildrop_message *message, bool going);
 /* A QUIT that is to delete it has gone out, and no listing has told yet what became of it: nothing
  * can take that back. */
@@ -124,7 +128,7 @@ struct maildrop_known {
     const int64_t *time_s;        /* NULL: unknown */
     struct evidence evidence;     /* all 0: unknown */
     int64_t first_seen_ns;
-    bool going;
+    bool going, held;
 };
 
 /* Before the first listing: the message is in the snapshot from now on, to be confirmed by it.

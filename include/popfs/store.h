@@ -88,7 +88,8 @@ struct store_message {
     int64_t time_s;         /* or STORE_TIME_UNKNOWN */
     int64_t first_seen_ns;
     struct evidence evidence;
-    bool going; /* a pending removal */
+    bool going; /* a pending removal, when the store was opened; store_load() alone tells */
+    bool held;  /* and it waits for the user to confirm it: see struct store_removal */
 };
 
 /* No message has ever had a higher id than this. */
@@ -157,6 +158,8 @@ struct store_removal {
     int64_t time_s;             /* or STORE_TIME_UNKNOWN */
     struct slice from, subject; /* as in a report; what is beyond STORE_TEXT_OCTETS_MAX is cut */
     bool going;                 /* false: the wish is taken back */
+    bool held; /* lines are missing from the journal that may have taken the wish back: it waits for
+                  the user to confirm it, by another line that says so no more */
 };
 
 /*
@@ -169,18 +172,18 @@ enum fault store_note_removal(struct store *store, const struct store_removal *r
 /* Several at once: a kill leaves all of them or none. */
 enum fault store_note_removals(struct store *store, const struct store_removal *removals,
                                size_t count, struct failure *ret_failure);
-/* Gives every removal that is pending, oldest wish first, also of messages that the index does not
- * know. `each` borrows and returns false to stop (FAULT_MEMORY). */
+/* Gives every removal that is pending, oldest wish first, as the journal has them now. `each`
+ * borrows and returns false to stop (FAULT_MEMORY). */
 enum fault store_load_removals(struct store *store,
                                bool (*each)(void *context, const struct store_removal *removal),
                                void *context, struct failure *ret_failure);
 /*
- * No message is going any more: what has been noted is over, and on the disk it is when this
- * returns. Cheaper than to take each wish back, where many have come true; does nothing where the
- * index holds wishes of an earlier opening. Nobody may note a removal meanwhile. FAULT_DISK: wishes
- * may be noted no more, or are there still.
+ * No message was going when the mark was taken (any thread): what had been noted is over, and on
+ * the disk it is when store_clear_removals() returns. Cheaper than to take each wish back, where
+ * many have come true. FAULT_DISK: the wishes may be there still.
  */
-enum fault store_clear_removals(struct store *store, struct failure *ret_failure);
+uint64_t store_removals_mark(struct store *store);
+enum fault store_clear_removals(struct store *store, uint64_t mark, struct failure *ret_failure);
 
 /* ---- bodies ---- */
 

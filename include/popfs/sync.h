@@ -164,6 +164,7 @@ struct sync_status {
     size_t message_count;
     uint64_t message_octets;
     size_t going_count;   /* pending removals */
+    size_t held_count;    /* of these, which only a commit that confirms them carries out */
     size_t unshown_count; /* messages that the server counts or lists, but not so that they can be
                              shown */
     size_t skipped_row_count; /* rows of the last listing that are about no message */
@@ -246,9 +247,9 @@ enum sync_want {
     SYNC_WANT_OCTETS, /* `upto` octets of `stream` available */
     SYNC_WANT_TIME,   /* maildrop_message_time() known */
     /* Without a message: */
-    SYNC_WANT_COMMIT,   /* DELE for what is going, QUIT, and a new listing that proves it;
-                           FAULT_REFUSED if any failed (sync_commit_failures()), or why no
-                           session could be had */
+    SYNC_WANT_COMMIT,   /* DELE for what is going and not held, QUIT, and a new listing that proves
+                           it;   FAULT_REFUSED if any failed (sync_commit_failures()), or why no
+                           session   could be had */
     SYNC_WANT_REFRESH,  /* a listing that was begun after the request */
     SYNC_WANT_PREFETCH, /* every body on the local disk; FAULT_REFUSED if some cannot be had */
     SYNC_WANT_VERIFY,   /* the kept body of `message`, or every one if NULL, compared with its
@@ -273,6 +274,8 @@ struct sync_request {
     struct sync_stream
         *stream;   /* OCTETS: of what. OPEN: in the answer, the caller's to close, or NULL */
     uint64_t upto; /* OCTETS */
+    bool confirms; /* COMMIT: the user means all that is going, also what is held since the journal
+                      of removals has lost lines */
     void (*answer)(struct sync_request *request, enum fault fault, struct extent body);
     /* sync's own */
     struct sync_request *next;

@@ -8,6 +8,8 @@
 int command_status(struct job *job);
 int command_refresh(struct job *job);
 int command_commit(struct job *job);
+/* By that word to popfs: "settle" leaves alone what waits for `popfsctl commit`. */
+int command_commit_by(struct job *job, const char *word);
 int command_undelete(struct job *job);
 int command_rollback(struct job *job);
 int command_prefetch(struct job *job);

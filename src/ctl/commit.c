@@ -44,7 +44,7 @@ static int report_outcome(struct job *job, struct json_object *last)
     return failed > 0 ? EXIT_INCOMPLETE : EXIT_DONE;
 }
 
-int command_commit(struct job *job)
+int command_commit_by(struct job *job, const char *word)
 {
     CLEANUP_STATUS struct json_object *before = NULL;
     CLEANUP_STATUS struct json_object *after = NULL;
@@ -52,7 +52,7 @@ int command_commit(struct job *job)
     int error = status_load(&job->place, &before);
     if (error != 0)
         return job_explain(job, "commit", error, begun_s);
-    int result = job_control(job, "commit", NULL);
+    int result = job_control(job, word, NULL);
     error = status_load(&job->place, &after);
     if (error != 0)
         return job_explain(job, "commit", result != 0 ? result : error, begun_s);
@@ -69,4 +69,9 @@ int command_commit(struct job *job)
     if (code == EXIT_DONE && (!was_ours || status_number(last, "/deleted") == 0))
         report_line(&job->report, "nothing to delete");
     return code;
+}
+
+int command_commit(struct job *job)
+{
+    return command_commit_by(job, "commit");
 }

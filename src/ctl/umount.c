@@ -141,7 +141,7 @@ static int commit(struct job *job, struct json_object *status)
         report_set_count(&job->report, "failed", 0);
         return EXIT_DONE;
     }
-    int code = command_commit(job);
+    int code = command_commit_by(job, "settle");
     if (code == EXIT_INCOMPLETE)
         report_problem(&job->report, "popfs tries again as it ends; what cannot be deleted then %s",
                        is_forgetful(status)

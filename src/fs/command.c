@@ -9,6 +9,7 @@ static const struct {
     bool may_have_name, must_have_name;
 } commands[] = {
     [COMMAND_COMMIT] = {"commit", true, false, false},
+    [COMMAND_SETTLE] = {"settle", true, false, false},
     [COMMAND_REFRESH] = {"refresh", false, false, false},
     [COMMAND_ROLLBACK] = {"rollback", true, false, false},
     [COMMAND_UNDELETE] = {"undelete", true, true, true},

@@ -9,6 +9,7 @@ enum { COMMAND_OCTETS_MAX = 4096 }; /* a page, more than any name */
 
 enum command_verb {
     COMMAND_COMMIT,
+    COMMAND_SETTLE, /* the same, but for what waits for COMMIT: an unmount is no confirmation */
     COMMAND_REFRESH,
     COMMAND_ROLLBACK,
     COMMAND_UNDELETE,

@@ -255,6 +255,11 @@ static bool is_to_commit(struct fs *fs)
         warn_of_no_commit(fs, "as was asked for");
     else if (fs_is_read_only(fs) && status.going_count > 0)
         warn_of_no_commit(fs, "mounted read-only");
+    else if (status.held_count > 0)
+        log_write(LOG_LEVEL_WARNING,
+                  "%zu removal%s pending until popfsctl commit: the journal of removals has lost "
+                  "lines",
+                  status.held_count, status.held_count == 1 ? " stays" : "s stay");
     return !fs->keeps && !fs_is_read_only(fs);
 }
 

@@ -51,6 +51,7 @@ static enum sync_want want_of(const struct command *command)
 {
     switch (command->verb) {
     case COMMAND_COMMIT:
+    case COMMAND_SETTLE:
         return SYNC_WANT_COMMIT;
     case COMMAND_REFRESH:
         return SYNC_WANT_REFRESH;
@@ -87,6 +88,7 @@ static void submit(fuse_req_t req, struct fs *fs, const struct command *command,
     if (parked == NULL)
         return;
     parked->size = size;
+    parked->request.confirms = command->verb == COMMAND_COMMIT;
     parked_submit(parked);
 }
 
@@ -111,7 +113,7 @@ void ops_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, of
         fuse_reply_err(req, EINVAL);
     else if (command_is_about_removal(command.verb) && fs_is_read_only(fs))
         fuse_reply_err(req, EROFS);
-    else if (command.verb == COMMAND_COMMIT && (refusal = fs_commit_refusal(fs)) != 0)
+    else if (want_of(&command) == SYNC_WANT_COMMIT && (refusal = fs_commit_refusal(fs)) != 0)
         fuse_reply_err(req, refusal);
     else if (command.verb == COMMAND_KEEP)
         keep(req, fs, size);

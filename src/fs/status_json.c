@@ -222,6 +222,7 @@ static bool json_counts(struct buffer *content, const struct sync_status *status
            buffer_printf(content, "  \"listing_doubted\": %s,\n",
                          json_bool(status->listing_is_doubted)) &&
            json_count(content, "pending_removal_count", status->going_count) &&
+           json_count(content, "held_removal_count", status->held_count) &&
            json_count(content, "waiting_count", status->waiting_count) &&
            json_count(content, "received_octets", status->received_octets) &&
            json_text(content, "sizes", sizes_word(status->sizes)) && json_cache(content, status) &&

@@ -174,6 +174,17 @@ static const char *sizes_text(enum sync_sizes sizes)
     return "";
 }
 
+static bool line_removals(struct buffer *content, const struct sync_status *status)
+{
+    char value[160];
+    if (status->held_count == 0)
+        return line_count(content, "pending removals", status->going_count);
+    snprintf(value, sizeof(value),
+             "%zu, of which %zu wait%s for popfsctl commit: the journal has lost lines",
+             status->going_count, status->held_count, status->held_count == 1 ? "s" : "");
+    return line(content, "pending removals", value);
+}
+
 static bool line_state_folder(struct buffer *content, const struct sync_status *status)
 {
     return line(content, "state folder",
@@ -291,7 +302,7 @@ bool status_render_text(const struct status_view *view, struct buffer *content)
            line_time(content, "last listing", status->listed_at_s) &&
            line_count(content, "messages", status->message_count) &&
            line_oddities(content, status) && line_octets(content, "size", status->message_octets) &&
-           line_count(content, "pending removals", status->going_count) &&
+           line_removals(content, status) &&
            line_count(content, "waiting", status->waiting_count) &&
            line_octets(content, "received", status->received_octets) &&
            line(content, "sizes", sizes_text(status->sizes)) && line_cache(content, status) &&

@@ -93,6 +93,7 @@ enum fault maildrop_restore(struct maildrop *maildrop, const struct maildrop_kno
         maildrop_message_learn_time(message, *known->time_s);
     maildrop_message_learn_evidence(message, &known->evidence);
     maildrop_message_set_going(message, known->going);
+    atomic_store_explicit(&message->held, known->going && known->held, memory_order_relaxed);
     snapshot_add(maildrop->snapshot, message);
     maildrop->places_count = maildrop->snapshot->count;
     maildrop_message_unref(message);

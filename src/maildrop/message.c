@@ -26,6 +26,7 @@ struct maildrop_message *message_new(const struct message_row *row, uint64_t id,
     atomic_init(&message->exact_octets, MESSAGE_OCTETS_UNKNOWN);
     atomic_init(&message->time_s, MESSAGE_TIME_UNKNOWN);
     atomic_init(&message->going, false);
+    atomic_init(&message->held, false);
     atomic_init(&message->leaving, false);
     atomic_init(&message->gone, false);
     atomic_init(&message->withdrawn, false);
@@ -140,8 +141,19 @@ bool maildrop_message_is_going(const struct maildrop_message *message)
     return atomic_load_explicit(&message->going, memory_order_relaxed);
 }
 
+bool maildrop_message_is_held(const struct maildrop_message *message)
+{
+    return atomic_load_explicit(&message->held, memory_order_relaxed);
+}
+
+void maildrop_message_confirm(struct maildrop_message *message)
+{
+    atomic_store_explicit(&message->held, false, memory_order_relaxed);
+}
+
 bool maildrop_message_set_going(struct maildrop_message *message, bool going)
 {
+    maildrop_message_confirm(message);
     unsigned listed_in = atomic_load_explicit(&message->listed_in, memory_order_relaxed);
     atomic_store_explicit(&message->wished_in, listed_in, memory_order_relaxed);
     if (going && is_newest(message, &message->unprovable_in))

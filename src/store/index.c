@@ -47,9 +47,7 @@ static const char configuration[] =
 #define MESSAGE_TABLES                                                                             \
     "CREATE TABLE message(id INTEGER PRIMARY KEY AUTOINCREMENT, uidl BLOB NOT NULL UNIQUE,"        \
     " listed INTEGER NOT NULL, exact INTEGER, time INTEGER, first_seen INTEGER NOT NULL,"          \
-    " going INTEGER NOT NULL DEFAULT 0, used INTEGER, pack INTEGER, place INTEGER, sum INTEGER,"   \
-    " evidence BLOB, name TEXT);"                                                                  \
-    "CREATE INDEX message_going ON message(id) WHERE going = 1;"                                   \
+    " used INTEGER, pack INTEGER, place INTEGER, sum INTEGER, evidence BLOB, name TEXT);"          \
     "CREATE TABLE header(id INTEGER PRIMARY KEY, sender TEXT NOT NULL, author TEXT,"               \
     " recipients TEXT, subject TEXT);"
 
@@ -64,13 +62,19 @@ static const char schema[] =
     "PRAGMA user_version = %d;"
     "COMMIT;";
 
+/* What of version 1 is to be in the journal first. Where a message has no date its time is when it
+ * was first seen. */
+static const char old_removals[] =
+    "SELECT uidl, listed, nullif(time, first_seen / 1000000000), sender, subject FROM message"
+    " WHERE going = 1 ORDER BY id";
+
 /* Keeps ids, times, sizes and where the bodies are, also the highest id that there ever was. */
 static const char migration_from_1[] =
     "BEGIN;"
     "DROP INDEX message_going;"
     "ALTER TABLE message RENAME TO message_1;" MESSAGE_TABLES
-    "INSERT INTO message(id, uidl, listed, exact, time, first_seen, going, used, pack, place)"
-    " SELECT id, uidl, listed, exact, time, first_seen, going, used, pack, place FROM message_1"
+    "INSERT INTO message(id, uidl, listed, exact, time, first_seen, used, pack, place)"
+    " SELECT id, uidl, listed, exact, time, first_seen, used, pack, place FROM message_1"
     " ORDER BY id;"
     "INSERT INTO header(id, sender, subject) SELECT id, sender, coalesce(subject, '')"
     " FROM message_1 WHERE sender IS NOT NULL ORDER BY id;"
@@ -91,26 +95,19 @@ static const char doubt_of_1[] =
     "DELETE FROM pack;"
     "UPDATE state SET generation = '';";
 
-/* Evidence decides where both have it. Else the sizes do, and a listed size of 0 says nothing, so
- * it contradicts none. wishes_withdraw() has the same rule. */
-#define SAME_MESSAGE                                                                               \
-    "uidl = ?1 AND CASE WHEN evidence IS NOT NULL AND ?4 IS NOT NULL"                              \
-    " THEN substr(evidence, 1, 31) = substr(?4, 1, 31)"                                            \
-    " ELSE listed = ?2 OR listed = 0 OR ?2 = 0 END"
-
 /* INDEX_BLOCK_COUNT rows at once take half as long as one by one. */
-#define ADDED "(?, ?, ?, ?, ?, ?, ?, ?)"
+#define ADDED "(?, ?, ?, ?, ?, ?, ?)"
 #define ADDED_4 ADDED "," ADDED "," ADDED "," ADDED
 
 static const char *const statement_texts[INDEX_STATEMENTS_COUNT] = {
     [INDEX_BEGIN] = "BEGIN",
     [INDEX_COMMIT] = "COMMIT",
-    [INDEX_LOAD] = "SELECT id, uidl, listed, exact, time, first_seen, going, evidence FROM message"
+    [INDEX_LOAD] = "SELECT id, uidl, listed, exact, time, first_seen, evidence FROM message"
                    " ORDER BY id",
     [INDEX_SIZES] = "SELECT id, exact, used, pack, place, sum FROM message ORDER BY id",
-    [INDEX_ADD] = "INSERT INTO message(id, uidl, listed, exact, time, first_seen, going, evidence)"
-                  " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-    [INDEX_ADD_BLOCK] = "INSERT INTO message(id, uidl, listed, exact, time, first_seen, going,"
+    [INDEX_ADD] = "INSERT INTO message(id, uidl, listed, exact, time, first_seen, evidence)"
+                  " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    [INDEX_ADD_BLOCK] = "INSERT INTO message(id, uidl, listed, exact, time, first_seen,"
                         " evidence) VALUES" ADDED_4 "," ADDED_4 "," ADDED_4 "," ADDED_4,
     [INDEX_FIND_UIDL] = "SELECT id, listed FROM message WHERE uidl = ?1",
     [INDEX_DELETE] = "DELETE FROM message WHERE id = ?1",
@@ -143,19 +140,10 @@ static const char *const statement_texts[INDEX_STATEMENTS_COUNT] = {
     [INDEX_PACKS] = "SELECT name, used, erased FROM pack",
     [INDEX_SET_PACK] = "INSERT OR REPLACE INTO pack VALUES(?1, ?2, ?3)",
     [INDEX_FORGET_PACKS] = "DELETE FROM pack",
-    [INDEX_SET_GOING] = "UPDATE message SET going = ?3,"
-                        " evidence = coalesce(evidence, CASE WHEN ?3 THEN ?4 END)"
-                        " WHERE " SAME_MESSAGE,
-    [INDEX_MAKE_GOING] = "INSERT INTO message(uidl, listed, first_seen, going, evidence, time)"
-                         " VALUES(?1, ?2, ?3, 1, ?4, ?5) ON CONFLICT(uidl) DO NOTHING",
-    [INDEX_MAKE_HEADER] = "INSERT OR REPLACE INTO header(id, sender, subject)"
-                          " SELECT id, ?2, ?3 FROM message WHERE uidl = ?1",
-    /* Where a message has no date its time is when it was first seen, which a new row of it has. */
-    [INDEX_REMOVALS] = "SELECT uidl, listed, evidence, nullif(time, first_seen / 1000000000),"
-                       " sender, subject FROM message LEFT JOIN header USING(id) WHERE going = 1"
-                       " ORDER BY id",
-    [INDEX_GOING_ROWS] = "SELECT uidl, listed, evidence FROM message NOT INDEXED"
-                         " WHERE going = 1",
+    [INDEX_IDENTITIES] = "SELECT id, uidl, listed, evidence FROM message ORDER BY id",
+    [INDEX_MAKE_ROW] = "INSERT INTO message(uidl, listed, first_seen, evidence, time)"
+                       " VALUES(?1, ?2, ?3, ?4, ?5)",
+    [INDEX_MAKE_HEADER] = "INSERT OR REPLACE INTO header(id, sender, subject) VALUES(?1, ?2, ?3)",
 };
 
 /* ---- faults ---- */
@@ -438,16 +426,8 @@ static enum fault make_schema(struct index *index, struct failure *ret_failure)
     return run_whole(index, text, ret_failure);
 }
 
-static enum fault migrate_from_1(struct index *index, bool doubts, struct failure *ret_failure)
-{
-    char text[sizeof(migration_from_1) + sizeof(doubt_of_1) + 32];
-    snprintf(text, sizeof(text), migration_from_1, doubts ? doubt_of_1 : "", INDEX_VERSION);
-    index->has_doubted = doubts;
-    return run_whole(index, text, ret_failure);
-}
-
 /* An empty file is an index that is new. */
-static enum fault check_version(struct index *index, bool doubts_old, struct failure *ret_failure)
+static enum fault check_version(struct index *index, struct failure *ret_failure)
 {
     int64_t application = 0, version = 0, tables = 0;
     enum fault fault = number_of(index, "PRAGMA application_id", &application, ret_failure);
@@ -461,9 +441,8 @@ static enum fault check_version(struct index *index, bool doubts_old, struct fai
         return make_schema(index, ret_failure);
     if (application != INDEX_APPLICATION)
         return unreadable(index, ret_failure, "it is not one of popfs");
-    if (version == 1)
-        return migrate_from_1(index, doubts_old, ret_failure);
-    if (version != INDEX_VERSION)
+    index->is_old = version == 1;
+    if (!index->is_old && version != INDEX_VERSION)
         return unreadable(index, ret_failure, "it is of another version of popfs");
     return FAULT_NONE;
 }
@@ -486,7 +465,7 @@ static bool make_file(const char *path)
     return file >= 0;
 }
 
-enum fault index_open(struct index *index, const char *folder, bool temporary, bool doubts_old,
+enum fault index_open(struct index *index, const char *folder, bool temporary,
                       struct failure *ret_failure)
 {
     CLEANUP_FREE char *path = NULL;
@@ -505,10 +484,49 @@ enum fault index_open(struct index *index, const char *folder, bool temporary, b
     if (fault == FAULT_NONE && temporary)
         fault = run(index, "PRAGMA synchronous = OFF", ret_failure);
     if (fault == FAULT_NONE)
-        fault = check_version(index, doubts_old, ret_failure);
-    if (fault == FAULT_NONE)
+        fault = check_version(index, ret_failure);
+    if (fault == FAULT_NONE && !index->is_old)
         fault = prepare_all(index, ret_failure);
     return fault;
+}
+
+enum fault index_old_removals(struct index *index,
+                              bool (*each)(void *context, const struct store_removal *removal),
+                              void *context, struct failure *ret_failure)
+{
+    sqlite3_stmt *statement = NULL;
+    bool memory = true;
+    int code = sqlite3_prepare_v2(index->db, old_removals, -1, &statement, NULL);
+    while (memory && code == SQLITE_OK && (code = sqlite3_step(statement)) == SQLITE_ROW) {
+        const struct store_removal removal = {
+            .uidl = index_column_bytes(statement, 0),
+            .listed_octets = index_column_octets(statement, 1),
+            .time_s = index_column_time(statement, 2),
+            .from = index_column_bytes(statement, 3),
+            .subject = index_column_bytes(statement, 4),
+            .going = true,
+        };
+        memory = each(context, &removal);
+        code = SQLITE_OK;
+    }
+    enum fault fault = FAULT_NONE;
+    if (!memory)
+        fault = failure_set(ret_failure, FAULT_MEMORY, "out of memory");
+    else if (code != SQLITE_DONE)
+        fault = index_failure(index, ret_failure);
+    sqlite3_finalize(statement);
+    return fault;
+}
+
+enum fault index_migrate(struct index *index, bool doubts, struct failure *ret_failure)
+{
+    char text[sizeof(migration_from_1) + sizeof(doubt_of_1) + 32];
+    snprintf(text, sizeof(text), migration_from_1, doubts ? doubt_of_1 : "", INDEX_VERSION);
+    enum fault fault = run_whole(index, text, ret_failure);
+    if (fault != FAULT_NONE)
+        return fault;
+    index->is_old = false;
+    return prepare_all(index, ret_failure);
 }
 
 void index_close(struct index *index)

@@ -9,7 +9,7 @@
 
 enum {
     INDEX_BLOCK_COUNT = 16, /* rows that INDEX_ADD_BLOCK adds */
-    INDEX_ROW_VALUES = 8,   /* of each */
+    INDEX_ROW_VALUES = 7,   /* of each */
 };
 
 enum index_statement {
@@ -42,11 +42,9 @@ enum index_statement {
     INDEX_PACKS,
     INDEX_SET_PACK,
     INDEX_FORGET_PACKS,
-    INDEX_SET_GOING,
-    INDEX_MAKE_GOING,
+    INDEX_IDENTITIES,
+    INDEX_MAKE_ROW,
     INDEX_MAKE_HEADER,
-    INDEX_GOING_ROWS,
-    INDEX_REMOVALS,
     INDEX_STATEMENTS_COUNT,
 };
 
@@ -65,19 +63,27 @@ struct index {
     sqlite3 *db;
     sqlite3_stmt *statements[INDEX_STATEMENTS_COUNT];
     unsigned refused_count; /* allocations that SQLite had been refused when it was opened */
+    bool is_old;            /* of popfs 0.1: index_migrate() comes before all else */
     bool is_unreadable;     /* a call has found that this is no index of ours, or a damaged one */
     bool is_damaged;        /* a call has found that pages do not fit together */
     bool is_full;           /* a call has found the disk full */
-    bool has_doubted;       /* it was of version 1, and little of it has been taken over */
     bool has_failed; /* a call has, so that changes may be undone; whoever makes up for it resets it
                       */
 };
 
-/* Opens index.sqlite in a folder, making it if it is not there. `doubts_old`: as the option of the
- * store. Call index_close() also after a fault. FAULT_DISK, FAULT_MEMORY. */
-enum fault index_open(struct index *index, const char *folder, bool temporary, bool doubts_old,
+/* Opens index.sqlite in a folder, making it if it is not there. Call index_close() also after a
+ * fault. FAULT_DISK, FAULT_MEMORY. */
+enum fault index_open(struct index *index, const char *folder, bool temporary,
                       struct failure *ret_failure);
 void index_close(struct index *index);
+/* Of an index that is old: the removals that its rows tell of, oldest first. `each` borrows and
+ * returns false for want of memory. */
+enum fault index_old_removals(struct index *index,
+                              bool (*each)(void *context, const struct store_removal *removal),
+                              void *context, struct failure *ret_failure);
+/* All or nothing. The rows tell of no removals any more. `doubts`: ids stay, and what came over the
+ * line goes. */
+enum fault index_migrate(struct index *index, bool doubts, struct failure *ret_failure);
 /* Reads every page and looks whether they fit together. */
 enum fault index_check(struct index *index, struct failure *ret_failure);
 /* The caller has found rows that the statements by UIDL do not. FAULT_DISK. */

@@ -27,8 +27,7 @@ static void read_message(sqlite3_stmt *statement, struct store_message *ret_mess
         .exact_octets = index_column_octets(statement, 3),
         .time_s = index_column_time(statement, 4),
         .first_seen_ns = sqlite3_column_int64(statement, 5),
-        .going = sqlite3_column_int(statement, 6) != 0,
-        .evidence = index_column_evidence(statement, 7),
+        .evidence = index_column_evidence(statement, 6),
     };
 }
 
@@ -44,7 +43,9 @@ enum fault store_load(struct store *store,
         if (fault != FAULT_NONE || !row)
             return fault;
         read_message(statement, &message);
-        store->has_wishes |= message.going;
+        const struct going *going = removals_find(store, message.id);
+        message.going = going != NULL;
+        message.held = going != NULL && going->held;
         if (!each(context, &message)) {
             index_end(&store->index, INDEX_LOAD);
             return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
@@ -73,13 +74,11 @@ static enum fault delete_row(struct store *store, uint64_t id, struct failure *r
 
 /* In this order: see removals.c. */
 static enum fault leave(struct store *store, const struct leaving *leaving, struct slice uidl,
-                        bool is_wished, struct failure *ret_failure)
+                        struct failure *ret_failure)
 {
     const struct store_message message = {.uidl = uidl, .listed_octets = leaving->listed_octets};
-    enum fault fault = FAULT_NONE;
     bodies_forget(store, leaving->id);
-    if (!is_wished)
-        fault = removals_take_back(store, &message, 1, ret_failure);
+    enum fault fault = removals_take_back(store, &message, 1, ret_failure);
     return fault == FAULT_NONE ? delete_row(store, leaving->id, ret_failure) : fault;
 }
 
@@ -138,8 +137,7 @@ static int bind_row(sqlite3_stmt *statement, int before, const struct store_mess
            index_bind_octets(statement, before + 4, message->exact_octets) |
            index_bind_time(statement, before + 5, message->time_s) |
            sqlite3_bind_int64(statement, before + 6, message->first_seen_ns) |
-           sqlite3_bind_int(statement, before + 7, message->going) |
-           index_bind_evidence(statement, before + 8, &message->evidence);
+           index_bind_evidence(statement, before + 7, &message->evidence);
 }
 
 static enum fault insert(struct store *store, const struct store_message *message,
@@ -166,7 +164,6 @@ static void note_last_id(struct store *store, uint64_t id)
         store->last_id = id;
 }
 
-/* A wish for the new message reads like one for the old, if their sizes agree: it stays. */
 static enum fault make_way(struct store *store, const struct store_message *message,
                            struct failure *ret_failure)
 {
@@ -179,8 +176,7 @@ static enum fault make_way(struct store *store, const struct store_message *mess
         return fault;
     read_leaving(statement, &leaving);
     index_end(&store->index, INDEX_FIND_UIDL);
-    bool is_wished = message->going && message->listed_octets == leaving.listed_octets;
-    return leave(store, &leaving, message->uidl, is_wished, ret_failure);
+    return leave(store, &leaving, message->uidl, ret_failure);
 }
 
 enum fault store_add(struct store *store, const struct store_message *message,

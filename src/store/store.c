@@ -4,11 +4,11 @@
  * (rows), removals.c and journal.c (wishes), body.c (what is being written), bodies.c and packs.c
  * (what is kept), adopt.c (what was kept before).
  *
- * Opening is one transaction that is on the disk before anything else happens: it takes the wishes
- * of the journal in, and notes under which boot of the kernel bodies are kept from now on. A damage
- * that is found on the way sets the index aside, and a new one is begun; one that is found later is
- * a fault of the disk like another, and sets the index aside when the store is closed: no opening
- * reads all of it, so that the next might not find it.
+ * Opening is one transaction that is on the disk before anything else happens: it makes rows for
+ * wishes whose messages the index does not know, and notes under which boot of the kernel bodies
+ * are kept from now on. A damage that is found on the way sets the index aside, and a new one is
+ * begun; one that is found later is a fault of the disk like another, and sets the index aside when
+ * the store is closed: no opening reads all of it, so that the next might not find it.
  */
 #include "store.h"
 
@@ -111,27 +111,17 @@ static enum fault erase(struct store *store)
     return bodies_write_uses(store, NULL);
 }
 
-/* Removals, and that all bodies are on the disk. Whatever fails is made up for at the next opening,
- * and what is to be said of the journal is left to be said then. */
+/* All bodies are on the disk. Whatever fails is made up for at the next opening. */
 static void end_opening(struct store *store)
 {
-    char text[FAILURE_TEXT_OCTETS];
-    struct notice notice = {text, 0};
-    bool is_tidy = true;
-    if (index_set_durable(&store->index, true, NULL) != FAULT_NONE)
-        return;
-    if (journal_notes(&store->journal) > 0 &&
-        removals_fold(store, &notice, &is_tidy, NULL) != FAULT_NONE)
-        return;
-    if (erase(store) != FAULT_NONE)
+    if (index_set_durable(&store->index, true, NULL) != FAULT_NONE || erase(store) != FAULT_NONE)
         return;
     if (store->is_synced || disk_syncfs(store->place.folder) == 0)
         store->state.synced = store->state.opening;
     else
         bodies_evict(store, 0); /* the next sync would not write what this one has failed to */
-    if (index_set_state(&store->index, &store->state, NULL) == FAULT_NONE &&
-        index_commit(&store->index, NULL) == FAULT_NONE && !is_tidy && notice.len == 0)
-        removals_tidy(store, NULL);
+    if (index_set_state(&store->index, &store->state, NULL) == FAULT_NONE)
+        (void)index_commit(&store->index, NULL);
 }
 
 /* ---- opening ---- */
@@ -167,14 +157,13 @@ static enum fault move_journal(struct store *store, struct notice *notice,
 static enum fault open_removals(struct store *store, struct notice *notice,
                                 struct failure *ret_failure)
 {
-    bool is_tidy;
     enum fault fault = move_journal(store, notice, ret_failure);
     if (fault == FAULT_NONE)
-        fault = removals_fold(store, notice, &is_tidy, ret_failure);
+        fault = journal_open(&store->journal, store->state_place.folder, ret_failure);
+    if (fault == FAULT_NONE)
+        fault = removals_fold(store, notice, ret_failure);
     if (fault == FAULT_NONE)
         fault = index_commit(&store->index, ret_failure);
-    if (fault == FAULT_NONE && !is_tidy)
-        fault = removals_tidy(store, ret_failure);
     if (fault == FAULT_NONE && !store->is_temporary)
         fault = index_set_durable(&store->index, false, ret_failure);
     if (fault == FAULT_NONE)
@@ -187,12 +176,14 @@ static enum fault open_parts(struct store *store, struct notice *notice,
 {
     uint32_t opening_max = 0;
     store->torn_count = 0;
-    store->has_wishes = true; /* until the journal has been folded */
-    enum fault fault = index_open(&store->index, store->place.path, store->is_temporary,
-                                  store->doubts_old, ret_failure);
-    if (fault == FAULT_NONE && store->index.has_doubted)
-        notice_add(notice, "an earlier popfs may have learnt of this account without TLS; "
-                           "what it kept is fetched again");
+    enum fault fault =
+        index_open(&store->index, store->place.path, store->is_temporary, ret_failure);
+    if (fault == FAULT_NONE && store->index.is_old) {
+        fault = removals_migrate(store, ret_failure);
+        if (fault == FAULT_NONE && store->doubts_old)
+            notice_add(notice, "an earlier popfs may have learnt of this account without TLS; "
+                               "what it kept is fetched again");
+    }
     if (fault == FAULT_NONE)
         fault = begin_opening(store, &opening_max, ret_failure);
     /* First: a wish whose message has no row gets one, and its id may be that of a body whose row
@@ -250,7 +241,8 @@ static enum fault open_repairing(struct store *store, char ret_notice[FAILURE_TE
 static void destroy(struct store *store)
 {
     close_parts(store);
-    journal_close(&store->journal);
+    journal_done(&store->journal);
+    free(store->going);
     buffer_done(&store->owed);
     bin_done(&store->bin);
     free(store->bin_path);
@@ -316,7 +308,7 @@ enum fault store_open(const struct store_options *options, struct store **ret_st
     if (store == NULL)
         return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
     store->place = store->state_place = PLACE_NONE;
-    store->journal.descriptor = -1;
+    journal_init(&store->journal);
     store->bodies = -1;
     store->packs.current = -1;
     bin_init(&store->bin, -1, 0, 0);
@@ -339,10 +331,8 @@ enum fault store_begin(struct store *store, char ret_notice[FAILURE_TEXT_OCTETS]
                        struct failure *ret_failure)
 {
     enum fault fault = open_repairing(store, ret_notice, ret_failure);
-    if (fault == FAULT_NONE)
-        fault = journal_open(&store->journal, store->state_place.folder, ret_failure);
     /* The popfs that noted these wishes may have been killed before it synced the names. */
-    if (fault == FAULT_NONE && store->has_wishes && !store->journal.is_off)
+    if (fault == FAULT_NONE && store->going_count > 0)
         store->is_named = place_sync(&store->state_place, NULL) == FAULT_NONE;
     /* What is no longer wanted goes before anybody asks. */
     if (fault == FAULT_NONE && store->bin_path == NULL)
@@ -360,6 +350,8 @@ enum fault store_flush(struct store *store, struct failure *ret_failure)
     if (fault == FAULT_NONE)
         fault = sync_fault;
     if (fault == FAULT_NONE)
+        fault = removals_bound(store, ret_failure);
+    if (fault == FAULT_NONE)
         fault = bodies_write_uses(store, ret_failure);
     if (fault == FAULT_NONE)
         fault = index_commit(&store->index, ret_failure);
@@ -370,12 +362,12 @@ enum fault store_flush(struct store *store, struct failure *ret_failure)
 static void end(struct store *store)
 {
     char name[INDEX_NAME_OCTETS];
-    if (store->is_temporary) {
-        (void)store_flush(store, NULL);
+    bool is_done = store_flush(store, NULL) == FAULT_NONE;
+    if (is_done)
+        (void)removals_tidy(store, NULL);
+    if (store->is_temporary)
         return;
-    }
-    /* Of a damaged index the journal is not to be written anew. */
-    if (store_flush(store, NULL) == FAULT_NONE && !store->index.is_damaged)
+    if (is_done && !store->index.is_damaged)
         end_opening(store);
     close_parts(store);
     if (store->index.is_damaged)

@@ -12,12 +12,19 @@
 #include "place.h"
 #include "shelf.h"
 
+struct going {
+    uint64_t id;
+    bool held;
+};
+
 struct store {
     struct place place;       /* the cache */
     struct place state_place; /* none with state=off */
     struct index index;
     struct index_state state;
     struct journal journal;
+    struct going *going; /* what was so when the store was opened, by rising id */
+    size_t going_count, going_room;
     struct buffer owed; /* lines that take wishes back, and found no room in the journal yet */
     struct bin bin;
     char *bin_path; /* NULL: there is none */
@@ -32,8 +39,8 @@ struct store {
     bool doubts_old;
     bool is_temporary;
     bool has_begun;
-    bool has_wishes; /* of an earlier opening, in the journal or in any row */
-    bool is_named;   /* a wish's file, and the folders on the way to it, will be found again */
+    bool is_named;     /* a wish's file, and the folders on the way to it, will be found again */
+    bool is_name_owed; /* the journal was replaced, and its name may not be on the disk */
     bool is_keeping;
     bool is_synced; /* no body has been kept that is not known to be on the disk */
 };
@@ -80,10 +87,14 @@ uint64_t bodies_record_octets(uint64_t body_octets);
 enum { BODY_NAME_OCTETS = 40 };
 void body_name(uint64_t id, uint32_t opening, char ret_name[BODY_NAME_OCTETS]);
 
-/* Brings the wishes of the journal into the index, within the transaction. *ret_is_tidy: the
- * journal holds no line but those of what is going now. */
-enum fault removals_fold(struct store *store, struct notice *notice, bool *ret_is_tidy,
-                         struct failure *ret_failure);
+/* Takes an index of popfs 0.1 over, and what its rows tell of removals into the journal beside it.
+ */
+enum fault removals_migrate(struct store *store, struct failure *ret_failure);
+/* Reads the journal, which is open, and finds the messages, within the transaction: those that the
+ * index does not know get a row. */
+enum fault removals_fold(struct store *store, struct notice *notice, struct failure *ret_failure);
+/* NULL: it was not going when the store was opened. */
+const struct going *removals_find(const struct store *store, uint64_t id);
 /* Takes back the wishes for messages that have left; what finds no room is owed. */
 enum fault removals_take_back(struct store *store, const struct store_message *messages,
                               size_t count, struct failure *ret_failure);
@@ -91,7 +102,9 @@ enum fault removals_take_back(struct store *store, const struct store_message *m
 enum fault removals_settle(struct store *store, struct failure *ret_failure);
 /* What has been noted outlives a power cut from now on. */
 enum fault removals_sync(struct store *store, struct failure *ret_failure);
-/* Makes the journal tidy, when what was folded has been committed. */
+/* A journal that holds no line but those that mean something; and the same only where most of it
+ * are others. */
 enum fault removals_tidy(struct store *store, struct failure *ret_failure);
+enum fault removals_bound(struct store *store, struct failure *ret_failure);
 
 #endif

@@ -13,7 +13,9 @@ struct wishes_line {
     struct evidence evidence;
     uint64_t listed_octets;
     int64_t time_s;
-    bool going;
+    bool going, held;
+    bool is_twin;        /* an older wish has the same UIDL */
+    enum wishes_row row; /* of the message that the index has */
 };
 
 void wishes_done(struct wishes *wishes)
@@ -49,6 +51,7 @@ bool wishes_add(struct wishes *wishes, const struct store_removal *wish)
         .listed_octets = wish->listed_octets,
         .time_s = wish->time_s,
         .going = wish->going,
+        .held = wish->held,
     };
     wishes->count++;
     return true;
@@ -84,74 +87,108 @@ static int by_number(const void *first, const void *second)
     return compare_numbers(a->number, b->number);
 }
 
-/* The line at `position` has a later one for the same message. A size of 0 is a size here: the
- * line that says more stays. */
-static bool has_later(const struct wishes *wishes, size_t position)
+/* Evidence decides where both have it. */
+static bool is_same(const struct wishes_line *line, const struct evidence *evidence,
+                    uint64_t listed_octets)
 {
-    const struct wishes_line *line = &wishes->lines[position];
-    for (size_t i = position + 1; i < wishes->count; i++) {
-        const struct wishes_line *later = &wishes->lines[i];
-        if (compare_uidls(uidl_of(wishes, line), uidl_of(wishes, later)) != 0)
-            return false;
-        bool are_proven = evidence_is_known(&line->evidence) && evidence_is_known(&later->evidence);
-        if (are_proven ? evidence_is_equal(&line->evidence, &later->evidence)
-                       : line->listed_octets == later->listed_octets)
-            return true;
+    if (evidence_is_known(&line->evidence) && evidence_is_known(evidence))
+        return evidence_is_equal(&line->evidence, evidence);
+    return line->listed_octets == listed_octets || line->listed_octets == 0 || listed_octets == 0;
+}
+
+/* The end of the lines that have the UIDL of the one at `begin`. */
+static size_t group_end(const struct wishes *wishes, size_t begin)
+{
+    struct slice uidl = uidl_of(wishes, &wishes->lines[begin]);
+    size_t end = begin + 1;
+    while (end < wishes->count && compare_uidls(uidl_of(wishes, &wishes->lines[end]), uidl) == 0)
+        end++;
+    return end;
+}
+
+/* Moves what is left of a group to `kept`, one after the other. */
+static size_t settle_group(struct wishes_line *lines, size_t begin, size_t end, size_t kept)
+{
+    size_t first = kept;
+    for (size_t i = begin; i < end; i++) {
+        const struct wishes_line line = lines[i];
+        size_t left = first;
+        for (size_t earlier = first; earlier < kept; earlier++)
+            if (!is_same(&lines[earlier], &line.evidence, line.listed_octets))
+                lines[left++] = lines[earlier];
+        kept = left;
+        if (!line.going)
+            continue;
+        lines[kept] = line;
+        lines[kept++].is_twin = left > first;
     }
-    return false;
+    return kept;
 }
 
-void wishes_settle(struct wishes *wishes)
+void wishes_settle(struct wishes *wishes, bool all_held)
 {
-    struct wishes_line *lines = wishes->lines;
-    size_t count = 0;
-    if (wishes->count < 2)
-        return;
-    qsort_r(lines, wishes->count, sizeof(lines[0]), by_message, wishes);
-    for (size_t i = 0; i < wishes->count; i++)
-        if (!has_later(wishes, i))
-            lines[count++] = lines[i];
-    wishes->count = count;
-    qsort(lines, count, sizeof(lines[0]), by_number);
+    size_t kept = 0;
+    wishes_sort_by_uidl(wishes);
+    for (size_t begin = 0; begin < wishes->count;) {
+        size_t end = group_end(wishes, begin);
+        kept = settle_group(wishes->lines, begin, end, kept);
+        begin = end;
+    }
+    wishes->count = kept;
+    for (size_t i = 0; i < kept; i++)
+        wishes->lines[i].held |= all_held;
+    wishes_sort_by_age(wishes);
 }
 
-void wishes_sort(struct wishes *wishes)
+void wishes_sort_by_uidl(struct wishes *wishes)
 {
     if (wishes->count > 1)
         qsort_r(wishes->lines, wishes->count, sizeof(wishes->lines[0]), by_message, wishes);
 }
 
-static bool is_same(const struct wishes_line *line, const struct store_removal *going)
+void wishes_sort_by_age(struct wishes *wishes)
 {
-    if (evidence_is_known(&line->evidence) && evidence_is_known(&going->evidence))
-        return evidence_is_equal(&line->evidence, &going->evidence);
-    return line->listed_octets == going->listed_octets || line->listed_octets == 0 ||
-           going->listed_octets == 0;
+    if (wishes->count > 1)
+        qsort(wishes->lines, wishes->count, sizeof(wishes->lines[0]), by_number);
 }
 
-bool wishes_withdraw(const struct wishes *wishes, const struct store_removal *going)
+bool wishes_match(struct wishes *wishes, const struct store_removal *row, size_t *ret_position)
 {
-    struct slice uidl = going->uidl;
     size_t low = 0, high = wishes->count;
-    bool withdrawn = false;
+    bool found = false;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (compare_uidls(uidl_of(wishes, &wishes->lines[middle]), uidl) < 0)
+        if (compare_uidls(uidl_of(wishes, &wishes->lines[middle]), row->uidl) < 0)
             low = middle + 1;
         else
             high = middle;
     }
     for (; low < wishes->count; low++) {
-        const struct wishes_line *line = &wishes->lines[low];
-        if (compare_uidls(uidl_of(wishes, line), uidl) != 0)
+        struct wishes_line *line = &wishes->lines[low];
+        if (compare_uidls(uidl_of(wishes, line), row->uidl) != 0)
             break;
-        if (!is_same(line, going))
-            continue;
-        if (line->going)
-            return false;
-        withdrawn = true;
+        bool same = is_same(line, &row->evidence, row->listed_octets);
+        line->row = same ? WISHES_ROW_SAME : WISHES_ROW_OTHER;
+        if (same)
+            *ret_position = low;
+        found |= same;
     }
-    return withdrawn;
+    return found;
+}
+
+void wishes_note_other(struct wishes *wishes, size_t position)
+{
+    wishes->lines[position].row = WISHES_ROW_OTHER;
+}
+
+enum wishes_row wishes_row_of(const struct wishes *wishes, size_t position)
+{
+    return wishes->lines[position].row;
+}
+
+bool wishes_is_twin(const struct wishes *wishes, size_t position)
+{
+    return wishes->lines[position].is_twin;
 }
 
 struct store_removal wishes_at(const struct wishes *wishes, size_t position)
@@ -166,5 +203,6 @@ struct store_removal wishes_at(const struct wishes *wishes, size_t position)
         .from = {texts + line->uidl_len, line->from_len},
         .subject = {texts + line->uidl_len + line->from_len, line->subject_len},
         .going = line->going,
+        .held = line->held,
     };
 }

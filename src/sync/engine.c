@@ -101,6 +101,8 @@ static bool take_without_job(struct sync *sync, struct sync_request *request, in
 {
     switch (request->want) {
     case SYNC_WANT_COMMIT:
+        if (request->confirms && atomic_load(&sync->held_count) > 0)
+            engine_confirm_held(sync);
         take_wish(sync, request, &sync->commit_waiters, now_ms);
         return true;
     case SYNC_WANT_REFRESH:

@@ -230,6 +230,7 @@ struct sync {
 
     /* ---- shared, each a fact of its own ---- */
     atomic_size_t going_count;     /* pending removals; changed under `lock` */
+    _Atomic size_t held_count;     /* of these */
     atomic_bool made_up;           /* this session's UIDLs are */
     atomic_bool list_is_doubted;   /* LIST has been wrong */
     atomic_bool uidl_is_reused;    /* the server has been caught at it */
@@ -732,6 +733,8 @@ void engine_outcome_done(struct commit_outcome *outcome);
 /* The evidence of the message was `old` until now: a wish in the journal goes by it. */
 void engine_renew_wish(struct sync *sync, const struct maildrop_message *message,
                        const struct evidence *old);
+/* The user means what is held as well. */
+void engine_confirm_held(struct sync *sync);
 void engine_wake(const struct sync *sync);
 /* As store_body_open(). */
 enum fault engine_body_open(const struct sync *sync, const struct maildrop_message *message,

@@ -40,7 +40,7 @@ static const char fact_slow_deles[] = "slow-deles";
 
 struct load {
     struct sync *sync;
-    size_t count, going_count;
+    size_t count, going_count, held_count;
 };
 
 static bool load_message(void *context, const struct store_message *message)
@@ -53,6 +53,7 @@ static bool load_message(void *context, const struct store_message *message)
         .first_seen_ns = message->first_seen_ns,
         .evidence = message->evidence,
         .going = message->going,
+        .held = message->held,
     };
     if (message->exact_octets != STORE_OCTETS_UNKNOWN)
         known.exact_octets = &message->exact_octets;
@@ -60,6 +61,7 @@ static bool load_message(void *context, const struct store_message *message)
         known.time_s = &message->time_s;
     load->count++;
     load->going_count += message->going;
+    load->held_count += message->held;
     return maildrop_restore(load->sync->maildrop, &known) == FAULT_NONE;
 }
 
@@ -127,6 +129,7 @@ enum fault engine_index_load(struct sync *sync, struct failure *ret_failure)
         return fault;
     maildrop_begin_after(sync->maildrop, store_last_id(sync->store));
     atomic_store(&sync->going_count, load.going_count);
+    atomic_store(&sync->held_count, load.held_count);
     /* About as many will be listed. */
     heap_prepare(load.count * LISTED_OCTETS);
     return FAULT_NONE;
@@ -189,9 +192,11 @@ static void clear_wishes(struct sync *sync)
 {
     struct failure failure;
     pthread_mutex_lock(&sync->wish_lock);
-    if (atomic_load(&sync->going_count) == 0)
-        note_result(sync, store_clear_removals(sync->store, &failure), &failure);
+    bool none = atomic_load(&sync->going_count) == 0;
+    uint64_t mark = none ? store_removals_mark(sync->store) : 0;
     pthread_mutex_unlock(&sync->wish_lock);
+    if (none)
+        note_result(sync, store_clear_removals(sync->store, mark, &failure), &failure);
 }
 
 static void forget(struct sync *sync, struct maildrop_message *const *messages, size_t count)

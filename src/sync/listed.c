@@ -136,9 +136,12 @@ void engine_note_vanished(struct sync *sync, const struct maildrop_changes *chan
     /* Who found them still there has noted his wish when this is through; nobody will any more. */
     pthread_mutex_lock(&sync->wish_lock);
     pthread_mutex_unlock(&sync->wish_lock);
-    for (size_t i = 0; i < changes->vanished_count; i++)
+    for (size_t i = 0; i < changes->vanished_count; i++) {
         if (maildrop_message_is_going(changes->vanished[i]))
             atomic_fetch_sub(&sync->going_count, 1);
+        if (maildrop_message_is_held(changes->vanished[i]))
+            atomic_fetch_sub(&sync->held_count, 1);
+    }
 }
 
 /* The first listing confirms what an earlier mount knew, so all that there is has appeared only

@@ -73,6 +73,11 @@ void engine_removals_done(struct commit *commit)
     commit->removals_count = 0;
 }
 
+static bool is_to_go(const struct maildrop_message *message)
+{
+    return maildrop_message_is_going(message) && !maildrop_message_is_held(message);
+}
+
 enum fault engine_removals_collect(struct sync *sync)
 {
     struct maildrop_snapshot *snapshot = maildrop_snapshot(sync->maildrop);
@@ -81,12 +86,12 @@ enum fault engine_removals_collect(struct sync *sync)
     uint64_t known_id =
         count == 0 ? 0 : maildrop_message_id(maildrop_snapshot_at(snapshot, count - 1));
     for (size_t i = 0; i < count; i++)
-        going += maildrop_message_is_going(maildrop_snapshot_at(snapshot, i));
+        going += is_to_go(maildrop_snapshot_at(snapshot, i));
     struct removal *removals = calloc(going + 1, sizeof(removals[0]));
     size_t collected = 0;
     for (size_t i = 0; removals != NULL && i < count && collected < going; i++) {
         struct maildrop_message *message = maildrop_snapshot_at(snapshot, i);
-        if (maildrop_message_is_going(message))
+        if (is_to_go(message))
             removals[collected++] = (struct removal){
                 .message = maildrop_message_ref(message),
                 .made_up = atomic_load(&sync->made_up),

@@ -279,6 +279,7 @@ void sync_status(struct sync *sync, struct sync_status *ret_status)
     ret_status->commit_failed_count = sync->outcome.failed_count;
     pthread_mutex_unlock(&sync->lock);
     ret_status->going_count = atomic_load(&sync->going_count);
+    ret_status->held_count = atomic_load(&sync->held_count);
 }
 
 void sync_submit(struct sync *sync, struct sync_request *request)
@@ -325,6 +326,7 @@ static struct store_removal wish_for(const struct maildrop_message *message)
         .uidl = maildrop_message_uidl(message),
         .time_s = STORE_TIME_UNKNOWN,
         .going = true,
+        .held = maildrop_message_is_held(message),
     };
     /* The time of a message without a date is when this popfs first saw it, which is not its own.
      */
@@ -376,9 +378,37 @@ void engine_renew_wish(struct sync *sync, const struct maildrop_message *message
     pthread_mutex_unlock(&sync->wish_lock);
 }
 
+/* On disk first, so that the next mount does not hold it either. */
+static void confirm(struct sync *sync, struct maildrop_message *message)
+{
+    struct store_removal line = wish_for(message);
+    line.held = false;
+    if (outlives_session(sync, message) && note_lines(sync, &line, 1) != FAULT_NONE)
+        return;
+    maildrop_message_confirm(message);
+    atomic_fetch_sub(&sync->held_count, 1);
+}
+
+void engine_confirm_held(struct sync *sync)
+{
+    struct maildrop_snapshot *snapshot = maildrop_snapshot(sync->maildrop);
+    for (size_t i = 0; i < maildrop_snapshot_count(snapshot); i++) {
+        struct maildrop_message *message = maildrop_snapshot_at(snapshot, i);
+        if (!maildrop_message_is_held(message))
+            continue;
+        pthread_mutex_lock(&sync->wish_lock);
+        if (maildrop_message_is_held(message))
+            confirm(sync, message);
+        pthread_mutex_unlock(&sync->wish_lock);
+    }
+    maildrop_snapshot_unref(snapshot);
+}
+
 static void set_going(struct sync *sync, struct maildrop_message *message, bool going)
 {
     pthread_mutex_lock(&sync->lock);
+    if (maildrop_message_is_held(message))
+        atomic_fetch_sub(&sync->held_count, 1);
     maildrop_message_set_going(message, going);
     atomic_fetch_add(&sync->going_count, going ? 1 : (size_t)-1);
     pthread_mutex_unlock(&sync->lock);

@@ -31,7 +31,7 @@ def expect_commit(fake):
 def test_umount_commits_reports_and_unmounts(pending):
     done = pending.run("umount")
     assert (done.stdout, done.stderr) == ("deleted 12 messages\n", "")
-    assert pending.commands() == ["commit"] and not pending.is_mounted()
+    assert pending.commands() == ["settle"] and not pending.is_mounted()
 
 
 def test_umount_says_the_same_to_a_program(pending):
@@ -78,7 +78,7 @@ def test_while_somebody_uses_it_nothing_is_deleted(pending):
             assert done.stderr == f"popfsctl: {pending.mountpoint}: target is busy\n"
     assert pending.is_mounted() and pending.commands() == []
     pending.run("umount")
-    assert pending.commands() == ["commit"]
+    assert pending.commands() == ["settle"]
 
 
 def test_an_interrupted_umount_leaves_no_mark_behind(pending):
@@ -87,7 +87,7 @@ def test_an_interrupted_umount_leaves_no_mark_behind(pending):
     assert code == 130 and pending.is_mounted()
     expect_commit(pending)
     pending.run("umount")
-    assert pending.commands() == ["commit", "commit"]
+    assert pending.commands() == ["settle", "settle"]
 
 
 def test_what_cannot_be_deleted_is_named_and_it_is_unmounted_all_the_same(fake):
@@ -278,7 +278,7 @@ def test_a_popfs_below_a_mount_of_its_parent_folder_gets_no_command(command, pen
 def test_what_is_mounted_over_it_while_it_commits_is_not_unmounted(pending):
     pending.answers(f"become after; mount -t tmpfs other {pending.mountpoint}")
     done = pending.run("umount", code=32)
-    assert pending.commands() == ["commit"] and "mounted over it" in done.stderr
+    assert pending.commands() == ["settle"] and "mounted over it" in done.stderr
     assert len(mount_rows(pending.mountpoint)) == 2
     subprocess.run(["umount", pending.mountpoint], check=True)
 
@@ -290,7 +290,7 @@ def test_what_takes_its_place_while_it_commits_is_not_unmounted(other, pending):
     second = second.format(pending.mountpoint, os.environ["POPFS_FAKE"], pending.backing)
     pending.answers(f"become after; umount -i -l {pending.mountpoint}; {second}")
     done = pending.run("umount", code=32)
-    assert pending.commands() == ["commit"], done.stderr
+    assert pending.commands() == ["settle"], done.stderr
     assert len(mount_rows(pending.mountpoint)) == 1
     subprocess.run(["umount", "-i", pending.mountpoint], check=True)
 
@@ -340,7 +340,7 @@ def test_umount_of_one_of_several_mounts_commits_nothing_and_keeps_nothing(flag,
     assert (done.stdout, done.stderr, pending.commands()) == (goes_on(other), "", [])
     assert not mount_rows(one) and mount_rows(other)
     assert pending.run("umount", path=other).stdout == "deleted 12 messages\n"
-    assert pending.commands() == ["commit"] and pending.has_ended()
+    assert pending.commands() == ["settle"] and pending.has_ended()
 
 
 def test_umount_by_force_of_one_of_several_mounts_keeps_nothing(pending, bound):
@@ -394,14 +394,14 @@ def in_namespace(fake, script, user=0, announce=ANNOUNCE):
 def test_a_user_can_unmount_what_is_theirs(program, unmounted):
     expect_commit(unmounted)
     done = in_namespace(unmounted, f"$as_user {program} {{mountpoint}}", user=NOBODY)
-    assert done.stdout == "deleted 12 messages\n0\n" and unmounted.commands() == ["commit"], done
+    assert done.stdout == "deleted 12 messages\n0\n" and unmounted.commands() == ["settle"], done
 
 
 @pytest.mark.parametrize("program", ["{folder}/popfsctl umount", "umount"])
 def test_root_commits_for_the_user_who_mounted(program, unmounted):
     expect_commit(unmounted)
     done = in_namespace(unmounted, f"{program} {{mountpoint}}", user=NOBODY)
-    assert done.stdout == "deleted 12 messages\n0\n" and unmounted.commands() == ["commit"], done
+    assert done.stdout == "deleted 12 messages\n0\n" and unmounted.commands() == ["settle"], done
 
 
 def test_root_is_told_at_once_that_the_mount_of_a_user_is_busy(unmounted):
@@ -428,7 +428,7 @@ def test_plain_umount_commits_and_reports(unmounted):
     expect_commit(unmounted)
     done = in_namespace(unmounted, "umount {mountpoint}")
     assert done.stdout == "deleted 12 messages\n0\n", done
-    assert unmounted.commands() == ["commit"]
+    assert unmounted.commands() == ["settle"]
 
 
 def test_plain_umount_gives_the_exit_code_of_a_failed_commit(unmounted):
@@ -449,7 +449,7 @@ def test_plain_umount_of_a_busy_mount_is_exit_32(unmounted):
 def test_the_flags_of_umount_do_no_harm(flags, unmounted):
     expect_commit(unmounted)
     done = in_namespace(unmounted, f"umount {flags} {{mountpoint}} >/dev/null")
-    assert done.stdout == "0\n" and unmounted.commands() == ["commit"], done
+    assert done.stdout == "0\n" and unmounted.commands() == ["settle"], done
 
 
 @pytest.mark.parametrize("flags", ["-l", "-f", "-lf"])

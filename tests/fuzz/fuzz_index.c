@@ -69,6 +69,7 @@ static void write_files(struct slice journal_bytes, struct slice index)
 {
     char path[128];
     struct journal journal;
+    CLEANUP_BUFFER struct buffer contents = {0};
     nftw(base_folder(), remove_one, 16, FTW_DEPTH | FTW_PHYS);
     snprintf(path, sizeof(path), "%s/" ACCOUNT, base_folder());
     MUST(mkdir(base_folder(), 0700) == 0 && mkdir(path, 0700) == 0);
@@ -77,9 +78,11 @@ static void write_files(struct slice journal_bytes, struct slice index)
     write_file(folder, "removals", journal_bytes);
     if (index.len > 0)
         write_file(folder, "index.sqlite", index);
+    journal_init(&journal);
     MUST(journal_open(&journal, folder, NULL) == FAULT_NONE);
-    MUST(journal_note(&journal, &precious, NULL) == FAULT_NONE);
-    journal_close(&journal);
+    MUST(journal_gather(&contents, &precious));
+    MUST(journal_write(&journal, buffer_slice(&contents), NULL) == FAULT_NONE);
+    journal_done(&journal);
 }
 
 /* ---- the store ---- */

@@ -3,6 +3,7 @@
 
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 
@@ -217,6 +218,47 @@ def test_both_folders_wiped_deletes_nothing(serve, on_script, place):
         assert read_all(mount.path) == TRUTH
         subprocess.run(["sync", mount.path], check=True)
     assert {mail.name for mail in server.script.messages} == UIDLS
+
+
+def spoil_the_journal(place):
+    """The line with which a removal was taken back cannot be read any more."""
+    (journal,) = (place.folder / "state").glob("**/removals")
+    lines = journal.read_bytes().split(b"\n")
+    assert b" - " in lines[-2] and lines[-1].split()[2] == b"="
+    lines[-2] = lines[-2].replace(b" - ", b" + ", 1)
+    journal.write_bytes(b"\n".join(lines))
+
+
+@pytest.mark.parametrize("end", ["unmount", "sync", "signal", "popfsctl umount"])
+def test_behind_damage_nothing_is_deleted_before_popfsctl_commit(end, serve, on_script, place):
+    server = serve(Script(MAILS))
+    with on_script(server, expect_exit=None) as mount:
+        os.unlink(mount.path / "m00003.eml")
+        os.unlink(mount.path / "m00005.eml")
+        os.rename(mount.path / ".popfs/trash/m00005.eml", mount.path / "m00005.eml")
+        kill(mount)
+    spoil_the_journal(place)
+    with on_script(server) as mount:
+        assert "lines are missing from the journal of removals" in mount.log()
+        assert names(mount.path / ".popfs/trash") == ["m00003.eml", "m00005.eml"]
+        assert status(mount)["held_removal_count"] == 2
+        os.unlink(mount.path / "m00007.eml")
+        if end == "sync":
+            subprocess.run(["sync", mount.path], check=True)
+        elif end == "signal":
+            mount.kill(signal.SIGTERM)
+            mount.wait_end()
+        elif end == "popfsctl umount":
+            subprocess.run([os.environ["POPFSCTL"], "umount", mount.path], check=True)
+            mount.wait_end()
+    assert {mail.name for mail in server.script.messages} == UIDLS - {"m00007"}
+    with on_script(server) as mount:
+        assert status(mount)["held_removal_count"] == 2
+        os.rename(mount.path / ".popfs/trash/m00005.eml", mount.path / "m00005.eml")
+        assert status(mount)["held_removal_count"] == 1
+        subprocess.run([os.environ["POPFSCTL"], "commit", mount.path], check=True)
+        assert status(mount)["pending_removal_count"] == 0
+    assert {mail.name for mail in server.script.messages} == UIDLS - {"m00003", "m00007"}
 
 
 def test_of_two_journals_that_in_the_state_counts(serve, on_script, place):

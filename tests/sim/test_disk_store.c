@@ -113,7 +113,6 @@ static void add(struct world *w, size_t i)
     char uidl[16];
     w->messages[i].id = ++w->last_id;
     struct store_message message = message_at(w, i, uidl);
-    message.going = w->messages[i].is_going;
     (void)store_add(w->store, &message, NULL);
 }
 
@@ -157,10 +156,13 @@ static void forget(struct world *w, size_t first, size_t count)
     }
 }
 
-/* Before those that were going are forgotten; it may do nothing. */
-static void clear(struct world *w)
+/* Before these are forgotten, unless others are going. */
+static void clear(struct world *w, size_t first, size_t count)
 {
-    (void)store_clear_removals(w->store, NULL);
+    for (size_t i = 0; i < MESSAGES; i++)
+        if (w->messages[i].is_going && (i < first || i >= first + count))
+            return;
+    (void)store_clear_removals(w->store, store_removals_mark(w->store), NULL);
     for (size_t i = 0; i < MESSAGES; i++) {
         w->messages[i].if_killed |= NOT_GOING;
         w->messages[i].if_cut |= NOT_GOING;
@@ -332,7 +334,7 @@ static void second_life(struct world *w)
     note(w, 5, false);
     note(w, 7, true);
     flush(w);
-    clear(w);
+    clear(w, 0, LAST_ON);
     forget(w, 0, LAST_ON);
     flush(w);
 }
@@ -344,7 +346,7 @@ static void third_life(struct world *w)
     keep(w, 8);
     note(w, 8, true);
     flush(w);
-    clear(w);
+    clear(w, 8, 1);
     forget(w, 8, 1);
     note(w, 0, true);
     flush(w);

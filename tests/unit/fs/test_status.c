@@ -339,6 +339,7 @@ static void json_has_its_keys_in_order(void **state)
                                        "skipped_row_count",
                                        "listing_doubted",
                                        "pending_removal_count",
+                                       "held_removal_count",
                                        "waiting_count",
                                        "received_octets",
                                        "sizes",
@@ -381,6 +382,20 @@ static void a_listing_that_is_out_of_order_is_told_of(void **state)
     text = rendered(status_render_json, &status);
     assert_non_null(strstr(text, "\n  \"unshown_count\": 3,\n  \"skipped_row_count\": 2,\n"
                                  "  \"listing_doubted\": true,\n"));
+    free(text);
+}
+
+static void removals_that_wait_to_be_confirmed_are_told_of(void **state)
+{
+    (void)state;
+    struct sync_status status = online;
+    status.held_count = 1;
+    char *text = rendered(status_render_text, &status);
+    expect_line(text, "pending removals:  5, of which 1 waits for popfsctl commit: the journal has "
+                      "lost lines");
+    free(text);
+    text = rendered(status_render_json, &status);
+    assert_non_null(strstr(text, "\n  \"held_removal_count\": 1,\n"));
     free(text);
 }
 
@@ -505,6 +520,7 @@ int main(void)
         cmocka_unit_test(json_holds_what_sync_says),
         cmocka_unit_test(json_has_its_keys_in_order),
         cmocka_unit_test(a_listing_that_is_out_of_order_is_told_of),
+        cmocka_unit_test(removals_that_wait_to_be_confirmed_are_told_of),
         cmocka_unit_test(json_says_what_is_unknown_by_null),
         cmocka_unit_test_setup_teardown(json_keeps_utf_8_and_escapes_what_is_none, set_up_commit,
                                         tear_down_commit),
