@@ -169,6 +169,8 @@ struct store_removal {
  */
 enum fault store_note_removal(struct store *store, const struct store_removal *removal,
                               struct failure *ret_failure);
+/* What has been noted outlives a power cut from now on. FAULT_DISK. */
+enum fault store_sync_removals(struct store *store, struct failure *ret_failure);
 /* Several at once: a kill leaves all of them or none. */
 enum fault store_note_removals(struct store *store, const struct store_removal *removals,
                                size_t count, struct failure *ret_failure);

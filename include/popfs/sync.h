@@ -254,8 +254,9 @@ enum sync_want {
     SYNC_WANT_PREFETCH, /* every body on the local disk; FAULT_REFUSED if some cannot be had */
     SYNC_WANT_VERIFY,   /* the kept body of `message`, or every one if NULL, compared with its
                            checksum: what is damaged is dropped and counted (sync_damages()) */
-    SYNC_WANT_RESTORE,  /* like sync_restore(), for `message` or, if NULL, for all that are going;
-                           answered when the listener has been told of them as appeared */
+    SYNC_WANT_RESTORE, /* like sync_restore(), for `message` or, if NULL, for all that are going;
+                          answered when it will outlive a power cut (FAULT_DISK: it may not), and
+                          the listener has been told of them as appeared */
 };
 
 /*
@@ -296,10 +297,10 @@ void sync_cancel(struct sync *sync, struct sync_request *request);
  */
 enum fault sync_remove(struct sync *sync, struct maildrop_message *message);
 /*
- * Takes that back. FAULT_GONE if it is not going, or has gone; FAULT_REFUSED when read_only;
- * FAULT_BUSY from a commit's QUIT that is about it until a listing tells what became of that. If
- * its DELE has been sent in a commit that is under way, that session is reset. The listener is not
- * told.
+ * Takes that back, in the journal at once and on the disk a second later. FAULT_GONE if it is not
+ * going, or has gone; FAULT_REFUSED when read_only; FAULT_BUSY from a commit's QUIT that is about
+ * it until a listing tells what became of that. If its DELE has been sent in a commit that is under
+ * way, that session is reset. The listener is not told.
  */
 enum fault sync_restore(struct sync *sync, struct maildrop_message *message);
 

@@ -5,6 +5,7 @@
  */
 #include "errors.h"
 #include "ops.h"
+#include "parked.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -58,6 +59,21 @@ static bool is_taken(struct fs *fs, enum place place, struct slice name)
     return message != NULL;
 }
 
+static void restored(struct parked *parked, enum fault fault, struct extent body)
+{
+    (void)body;
+    fuse_reply_err(parked->req, errno_from_fault_of_removal(fault, parked->fs->owner.read_only));
+}
+
+/* Answered when it is on the disk: who has moved a message out of the trash need not fear a power
+ * cut. listener.c settles its place. */
+static void restore_message(fuse_req_t req, struct fs *fs, struct maildrop_message *message)
+{
+    struct parked *parked = parked_new(fs, req, SYNC_WANT_RESTORE, message, restored);
+    if (parked != NULL)
+        parked_submit(parked);
+}
+
 static void move(fuse_req_t req, struct fs *fs, enum place from, struct slice name)
 {
     enum place to = from == PLACE_TRASH ? PLACE_ROOT : PLACE_TRASH;
@@ -69,7 +85,7 @@ static void move(fuse_req_t req, struct fs *fs, enum place from, struct slice na
     else if (to == PLACE_TRASH)
         remove_message(req, fs, message);
     else
-        reply_moved(req, fs, message, sync_restore(fs->sync, message));
+        restore_message(req, fs, message);
     maildrop_message_unref(message);
 }
 

@@ -163,6 +163,11 @@ enum fault removals_sync(struct store *store, struct failure *ret_failure)
                : fault;
 }
 
+enum fault store_sync_removals(struct store *store, struct failure *ret_failure)
+{
+    return removals_sync(store, ret_failure);
+}
+
 uint64_t store_removals_mark(struct store *store)
 {
     return journal_octets(&store->journal);

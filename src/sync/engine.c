@@ -18,32 +18,49 @@ bool engine_is_away(const struct sync *sync, int64_t now_ms)
            !sync->fetching && (now_ms < sync->retry_ms || sync->refused == REFUSED_FOR_GOOD);
 }
 
-static enum fault restore_one(struct sync *sync, struct maildrop_message *message,
-                              struct maildrop_changes *restored)
+static enum fault note_one(struct sync *sync, struct maildrop_message *message,
+                           struct maildrop_changes *restored)
 {
-    enum fault fault = sync_restore(sync, message);
+    enum fault fault = engine_restore_note(sync, message);
     if (fault == FAULT_NONE)
         restored->appeared[restored->appeared_count++] = message;
     return fault;
 }
 
-/* What somebody else takes back meanwhile, or has gone, is not going any more: all the better. What
- * a QUIT is about keeps none of the others here. */
-static enum fault restore_all(struct sync *sync, const struct maildrop_snapshot *snapshot,
-                              struct maildrop_changes *restored)
+/* What has gone is not going any more: all the better. What a QUIT is about keeps none of the
+ * others here. */
+static enum fault note_all(struct sync *sync, const struct maildrop_snapshot *snapshot,
+                           struct maildrop_changes *restored)
 {
     enum fault outcome = FAULT_NONE;
     for (size_t i = 0; i < maildrop_snapshot_count(snapshot); i++) {
         struct maildrop_message *message = maildrop_snapshot_at(snapshot, i);
         if (!maildrop_message_is_going(message))
             continue;
-        enum fault fault = restore_one(sync, message, restored);
+        enum fault fault = note_one(sync, message, restored);
         if (fault == FAULT_BUSY)
             outcome = fault;
         else if (fault != FAULT_NONE && fault != FAULT_GONE)
             return fault;
     }
     return outcome;
+}
+
+/* They come back when they will outlive a power cut, or not at all. The end of a mount waits for
+ * whoever is answered then, since something is going till then. */
+static enum fault restore_noted(struct sync *sync, struct maildrop_changes *restored)
+{
+    struct failure failure = {0};
+    enum fault fault = FAULT_NONE;
+    if (restored->appeared_count > 0)
+        fault = store_sync_removals(sync->store, &failure);
+    for (size_t i = 0; i < restored->appeared_count; i++)
+        engine_restore_end(sync, restored->appeared[i], fault == FAULT_NONE);
+    if (fault == FAULT_NONE)
+        return fault;
+    log_write(LOG_LEVEL_ERROR, "nothing is taken back: %s", failure.text);
+    restored->appeared_count = 0;
+    return fault;
 }
 
 /* For one message, or for all that are going. */
@@ -53,13 +70,15 @@ static void restore(struct sync *sync, struct sync_request *request)
     size_t room = request->message != NULL ? 1 : maildrop_snapshot_count(snapshot) + 1;
     CLEANUP_FREE struct maildrop_message **messages = calloc(room, sizeof(messages[0]));
     struct maildrop_changes restored = {.appeared = messages};
-    enum fault fault = FAULT_MEMORY;
-    if (messages != NULL)
-        fault = request->message != NULL ? restore_one(sync, request->message, &restored)
-                                         : restore_all(sync, snapshot, &restored);
+    enum fault fault = FAULT_MEMORY, sync_fault = FAULT_NONE;
+    if (messages != NULL) {
+        fault = request->message != NULL ? note_one(sync, request->message, &restored)
+                                         : note_all(sync, snapshot, &restored);
+        sync_fault = restore_noted(sync, &restored);
+    }
     engine_tell(sync, &restored);
     maildrop_snapshot_unref(snapshot);
-    request->answer(request, fault, EXTENT_NONE);
+    request->answer(request, sync_fault != FAULT_NONE ? sync_fault : fault, EXTENT_NONE);
 }
 
 /*

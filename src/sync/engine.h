@@ -733,6 +733,11 @@ void engine_outcome_done(struct commit_outcome *outcome);
 /* The evidence of the message was `old` until now: a wish in the journal goes by it. */
 void engine_renew_wish(struct sync *sync, const struct maildrop_message *message,
                        const struct evidence *old);
+/* sync_restore() in two halves, so that what lies between can wait for the disk. Only on the sync
+ * thread, with nothing else in between. */
+enum fault engine_restore_note(struct sync *sync, const struct maildrop_message *message);
+/* False: it is going still. */
+void engine_restore_end(struct sync *sync, struct maildrop_message *message, bool is_restored);
 /* The user means what is held as well. */
 void engine_confirm_held(struct sync *sync);
 void engine_wake(const struct sync *sync);

@@ -430,6 +430,28 @@ static enum fault wish(struct sync *sync, struct maildrop_message *message, bool
     return fault;
 }
 
+enum fault engine_restore_note(struct sync *sync, const struct maildrop_message *message)
+{
+    if (sync->account.read_only)
+        return FAULT_REFUSED;
+    pthread_mutex_lock(&sync->wish_lock);
+    enum fault fault = may_wish(message, false);
+    if (fault == FAULT_NONE)
+        fault = note_wish(sync, message, false);
+    pthread_mutex_unlock(&sync->wish_lock);
+    return fault;
+}
+
+void engine_restore_end(struct sync *sync, struct maildrop_message *message, bool is_restored)
+{
+    pthread_mutex_lock(&sync->wish_lock);
+    if (is_restored)
+        set_going(sync, message, false);
+    else
+        (void)note_wish(sync, message, true);
+    pthread_mutex_unlock(&sync->wish_lock);
+}
+
 enum fault sync_remove(struct sync *sync, struct maildrop_message *message)
 {
     return wish(sync, message, true);

@@ -20,6 +20,7 @@ struct wish {
     enum wish_state state;
     int64_t changed_ms;
     bool outlives;             /* the session, so the process as well */
+    bool is_durable;           /* taken back, and said to outlive a power cut */
     bool is_unsynced;          /* its process was killed before the journal was synced */
     bool is_unsure;            /* it may have been lost: popfs says next what it is */
     bool is_blurred;           /* a listing since then had its UIDL for another one as well */
@@ -80,6 +81,7 @@ static void set_state(struct wish *wish, enum wish_state state)
 {
     wish->state = state;
     wish->changed_ms = world_now_ms();
+    wish->is_durable = false;
     wish->is_unsure = false;
     if (state == WISH_PENDING)
         return;
@@ -320,7 +322,8 @@ void ledger_restored(uint64_t serial, const struct maildrop_message *message, en
 void ledger_restored_all(struct sync *sync, bool all, enum fault fault)
 {
     /* What is shown is a listing of an earlier mount, and which message is which is not known. */
-    if (ledger.session == 0)
+    /* Or the line that takes it back has come to the disk, and the one behind it not. */
+    if (ledger.session == 0 || fault == FAULT_DISK)
         ledger_unsure(0);
     struct maildrop_snapshot *snapshot = sync_snapshot(sync);
     for (size_t i = 0; i < maildrop_snapshot_count(snapshot); i++) {
@@ -329,8 +332,11 @@ void ledger_restored_all(struct sync *sync, bool all, enum fault fault)
         if (serial == 0 || maildrop_message_is_gone(message))
             continue;
         if (!maildrop_message_is_going(message)) {
-            if (wish_of(serial)->state == WISH_PENDING && !wish_of(serial)->is_unsure)
-                take_back(wish_of(serial));
+            struct wish *wish = wish_of(serial);
+            if (wish->state == WISH_PENDING && !wish->is_unsure) {
+                take_back(wish);
+                wish->is_durable = fault == FAULT_NONE;
+            }
         } else if (all && (fault == FAULT_NONE || fault == FAULT_BUSY) &&
                    !maildrop_message_is_leaving(message)) {
             world_finding("3 not taken back, and no QUIT is about it", "serial %" PRIu64, serial);
@@ -606,7 +612,8 @@ void ledger_process_ended(enum world_end end)
         /* Another process cannot know what this one was told. */
         wish->is_reported = wish->is_reported && !was_lied_about(serial);
         bool lasts = wish->state != WISH_NONE && wish->outlives;
-        if (lasts && end != WORLD_GOES_ON && wish->changed_ms >= world_now_ms() - FLUSH_MS)
+        if (lasts && !wish->is_durable && end != WORLD_GOES_ON &&
+            wish->changed_ms >= world_now_ms() - FLUSH_MS)
             wish->is_unsynced = true;
         if (lasts && end == WORLD_POWER_CUT && wish->is_unsynced)
             wish->is_unsure = true;

@@ -90,6 +90,30 @@ static int rename_error(struct kernel *kernel, uint64_t parent, const char *name
     return reply.error;
 }
 
+/* Out of the trash; the thread of sync answers with the fault. */
+static int restore_error(struct kernel *kernel, const char *name, enum fault fault)
+{
+    struct {
+        struct fuse_rename2_in in;
+        char names[64];
+    } rename = {.in = {.newdir = FUSE_ROOT_ID}};
+    int len = snprintf(rename.names, sizeof(rename.names), "%s%c%s", name, '\0', name);
+    uint64_t unique =
+        kernel_send(kernel, FUSE_RENAME2, TREE_TRASH_INO,
+                    (struct slice){(const char *)&rename, sizeof(rename.in) + (size_t)len + 1});
+    kernel_expect_silence(kernel);
+    struct sync_request *request = fake_sync_take(kernel->sync);
+    assert_non_null(request);
+    assert_int_equal(request->want, SYNC_WANT_RESTORE);
+    if (fault == FAULT_NONE)
+        fake_sync_restore(kernel->sync, request->message);
+    request->answer(request, fault, EXTENT_NONE);
+    do
+        assert_true(kernel_receive(kernel, &reply));
+    while (reply.unique != unique);
+    return reply.error;
+}
+
 static void drain(struct kernel *kernel)
 {
     while (kernel_receive(kernel, &reply))
@@ -210,7 +234,7 @@ static void mv_out_of_the_trash_restores_with_the_same_inode(void **state)
     struct kernel *kernel = *state;
     uint64_t trash = trash_ino(kernel);
     uint64_t ino = ino_in(kernel, trash, "third.eml");
-    assert_int_equal(rename_error(kernel, trash, "third.eml", FUSE_ROOT_ID, "third.eml", 0), 0);
+    assert_int_equal(restore_error(kernel, "third.eml", FAULT_NONE), 0);
     assert_false(maildrop_message_is_going(fake_sync_message(kernel->sync, 2)));
     assert_int_equal(ino_in(kernel, FUSE_ROOT_ID, "third.eml"), ino);
     assert_int_equal(reply.entry.entry_valid, 3600);
@@ -229,8 +253,7 @@ static void an_open_file_is_read_on_while_its_message_goes_and_comes_back(void *
     assert_true(kernel_receive(kernel, &reply));
     const struct fuse_release_in release = {.fh = reply.open.fh};
     assert_int_equal(unlink_error(kernel, FUSE_ROOT_ID, "first.eml"), 0);
-    assert_int_equal(
-        rename_error(kernel, TREE_TRASH_INO, "first.eml", FUSE_ROOT_ID, "first.eml", 0), 0);
+    assert_int_equal(restore_error(kernel, "first.eml", FAULT_NONE), 0);
     kernel_read(kernel, ino, release.fh, 0, 4096, &reply);
     assert_int_equal(reply.len, body.len);
     assert_memory_equal(reply.bytes, body.data, body.len);
@@ -283,9 +306,7 @@ static void mv_of_what_is_not_there_or_onto_what_is_there_fails(void **state)
                      ENOENT);
     assert_int_equal(
         rename_error(kernel, FUSE_ROOT_ID, "third.eml", TREE_TRASH_INO, "third.eml", 0), ENOENT);
-    kernel->sync->removal_fault = FAULT_DISK;
-    assert_int_equal(
-        rename_error(kernel, TREE_TRASH_INO, "third.eml", FUSE_ROOT_ID, "third.eml", 0), ENOSPC);
+    assert_int_equal(restore_error(kernel, "third.eml", FAULT_DISK), ENOSPC);
     assert_int_equal(ino_in(kernel, FUSE_ROOT_ID, "third.eml"), 0);
 }
 
