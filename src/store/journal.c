@@ -754,11 +754,17 @@ enum fault journal_move(int from, const struct place *to, char ret_aside[JOURNAL
     /* Also the name of the folder, before the other journal goes. */
     if (fault == FAULT_NONE && old.len > 0)
         fault = place_sync(to, ret_failure);
-    if (fault == FAULT_NONE) {
-        disk_unlinkat(from, JOURNAL_NEW_NAME, 0);
+    if (fault != FAULT_NONE)
+        return fault;
+    disk_unlinkat(from, JOURNAL_NEW_NAME, 0);
+    if (old.len == 0) {
         disk_unlinkat(from, JOURNAL_NAME, 0);
+        return FAULT_NONE;
     }
-    return fault;
+    /* If it came back, what has been carried out or taken back since would be pending again. */
+    if (disk_unlinkat(from, JOURNAL_NAME, 0) == 0 && place_sync_folder(from))
+        return FAULT_NONE;
+    return journal_failure(ret_failure, "remove the old copy of");
 }
 
 /* Lines of popfs 0.1: the file is not opened yet, and has no chain. */

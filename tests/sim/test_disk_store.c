@@ -441,6 +441,31 @@ static void wherever_the_power_is_cut_no_wish_is_lost(void **state)
     assert_no_complaints();
 }
 
+static void kill_at(uint64_t place)
+{
+    struct world w;
+    begin(&w, place);
+    snprintf(w.what, sizeof(w.what), "killed before change %llu", (unsigned long long)place);
+    sim_disk_go_out(w.disk, SIM_DISK_CHANGES, place);
+    live(&w);
+    close_store(&w);
+    sim_disk_kill(w.disk);
+    must_open(&w, false);
+    if (w.notice[0] != '\0')
+        complain(&w, "%s", w.notice);
+    live_on(&w);
+    end(&w);
+}
+
+static void wherever_popfs_is_killed_no_wish_is_lost(void **state)
+{
+    (void)state;
+    uint64_t count = calls_in_a_history(SIM_DISK_CHANGES);
+    for (uint64_t place = 0; place <= count; place++)
+        kill_at(place);
+    assert_no_complaints();
+}
+
 /* When bodies are erased, and the journal made tidy, all depends on what is on the disk before. */
 static void wherever_the_power_is_cut_at_the_end_of_a_life_no_body_is_wrong(void **state)
 {
@@ -575,6 +600,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(wherever_the_power_is_cut_no_wish_is_lost),
+        cmocka_unit_test(wherever_popfs_is_killed_no_wish_is_lost),
         cmocka_unit_test(wherever_the_power_is_cut_at_the_end_of_a_life_no_body_is_wrong),
         cmocka_unit_test(whatever_change_fails_no_wish_is_lost),
         cmocka_unit_test(whatever_sync_fails_no_wish_is_lost),
