@@ -9,8 +9,11 @@
 #include "users.h"
 #include "world.h"
 
+#include "store/disk.h"
+
 #include "popfs/sync.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -339,10 +342,21 @@ static void calm_mount(struct history *history)
 
 /* ---- mount after mount ---- */
 
+static void wipe_cache(const struct history *history)
+{
+    char wiped[64];
+    snprintf(wiped, sizeof(wiped), SIM_DISK_PATH "/wiped-%td",
+             history->mount - history->plan->mounts);
+    world_trace("user  wipes the cache");
+    (void)disk_renameat(AT_FDCWD, SIM_DISK_PATH "/cache", AT_FDCWD, wiped);
+}
+
 static void run_mount(struct history *history, bool is_last)
 {
     const struct plan_mount *mount = history->mount;
     struct failure failure = {0};
+    if (mount->finds_no_cache)
+        wipe_cache(history);
     world_trace("user  mounts");
     if (mount_begin(history, &failure) != FAULT_NONE) {
         world_trace("user  cannot mount: %s", failure.text);

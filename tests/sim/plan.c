@@ -92,6 +92,7 @@ static void make_mount(struct plan_mount *mount, struct sim_random random, bool 
         mount->killed_ms = killed_ms;
     else if (sim_random_chance(&random, 250))
         mount->killed_writes = killed_writes;
+    mount->finds_no_cache = sim_random_chance(&random, 60);
 }
 
 /* ---- options ---- */

@@ -57,6 +57,7 @@ struct plan_mount {
     int64_t killed_ms;     /* after it began, whatever it does then; -1: not */
     int64_t killed_writes; /* by the so many-th change of the disk; -1: not */
     bool killed_by_power;
+    bool finds_no_cache; /* somebody has removed it */
 };
 
 struct plan {
