@@ -256,9 +256,11 @@ void engine_commit_listed(struct sync *sync, const struct maildrop_changes *chan
 
 enum fault engine_commit_prove(struct sync *sync, int64_t now_ms)
 {
-    bool done;
+    bool done = true;
+    enum fault fault = FAULT_NONE;
     struct commit *commit = &sync->commit;
-    enum fault fault = engine_prove_asked(sync, now_ms, &done);
+    if (commit->phase == COMMIT_PROVING)
+        fault = engine_prove_asked(sync, now_ms, &done);
     if (fault != FAULT_NONE || !done)
         return fault;
     commit->asks_new |= engine_removals_count(commit, is_given_away) > 0;
@@ -269,6 +271,7 @@ enum fault engine_commit_prove(struct sync *sync, int64_t now_ms)
     commit->asks_listed = false;
     engine_prove_anew(commit);
     listing_tells(sync, now_ms);
+    sync->looks_on = true; /* the next DELEs wait for nothing */
     return FAULT_NONE;
 }
 
