@@ -434,6 +434,16 @@ static bool may_be_disowned(uint64_t serial)
     return was_of_another(serial) || is_renamed(serial, wish_of(serial));
 }
 
+/* As a word of its own. */
+static bool names(const char *line, const char *uidl)
+{
+    size_t len = strlen(uidl);
+    for (const char *at = strstr(line, uidl); len > 0 && at != NULL; at = strstr(at + 1, uidl))
+        if ((at == line || at[-1] == ' ') && (at[len] == ' ' || at[len] == ':'))
+            return true;
+    return false;
+}
+
 /* A wish that ended so is over; the text is cut at what is long. */
 static void disown(const char *line)
 {
@@ -441,7 +451,7 @@ static void disown(const char *line)
     for (uint64_t serial = 1; serial <= serial_count(); serial++) {
         struct wish *wish = wish_of(serial);
         text_escape(wish->uidl, uidl, sizeof(uidl));
-        if (wish->state == WISH_PENDING && strstr(line, uidl) != NULL && may_be_disowned(serial))
+        if (wish->state == WISH_PENDING && names(line, uidl) && may_be_disowned(serial))
             wish->is_disowned = true;
     }
 }
