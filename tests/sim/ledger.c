@@ -194,7 +194,7 @@ static bool is_to_be_believed(const struct sim_session_truth *truth, uint32_t be
     size_t known = 0, kept = 0;
     struct sim_session_truth old = sim_server_session(ledger.server, before);
     struct sim_session_truth asking = asking_before(truth->number);
-    if (old.is_logged_in && row_of(&old, serial) == NULL)
+    if (row_of(&old, serial) == NULL)
         return true;
     for (size_t i = 0; i < old.row_count; i++) {
         const struct sim_row *asked = row_of(&asking, old.rows[i].serial);
@@ -202,13 +202,23 @@ static bool is_to_be_believed(const struct sim_session_truth *truth, uint32_t be
         known += stays;
         kept += stays && row_of(truth, old.rows[i].serial) != NULL;
     }
-    return old.is_logged_in && kept >= known - known / 2;
+    return kept >= known - known / 2;
+}
+
+/* 0: none. */
+static uint32_t login_before(uint32_t session)
+{
+    do
+        session--;
+    while (session > 0 && !sim_server_session(ledger.server, session).is_logged_in);
+    return session;
 }
 
 static bool lacks(const struct sim_session_truth *truth, uint64_t serial)
 {
-    return row_of(truth, serial) == NULL && truth->number > 1 &&
-           (is_to_be_believed(truth, truth->number - 1, serial) ||
+    uint32_t before = login_before(truth->number);
+    return row_of(truth, serial) == NULL && before != 0 &&
+           (is_to_be_believed(truth, before, serial) ||
             (ledger.session != 0 && is_to_be_believed(truth, ledger.session, serial)));
 }
 
