@@ -345,8 +345,8 @@ static enum fault write_packs(struct store *store, struct failure *ret_failure)
     return fault;
 }
 
-/* What was written may have been undone. */
-static void write_anew(struct store *store)
+/* What was written may have been undone, also of bodies that have been removed. */
+static enum fault write_anew(struct store *store, struct failure *ret_failure)
 {
     for (struct shelf_entry *entry = shelf_next(store->shelf, NULL); entry != NULL;
          entry = shelf_next(store->shelf, entry))
@@ -354,14 +354,15 @@ static void write_anew(struct store *store)
     for (size_t i = 0; i < store->packs.count; i++)
         store->packs.list[i].is_dirty = true;
     store->index.has_failed = false;
+    return index_change(&store->index, INDEX_NO_BODIES, SQLITE_OK, ret_failure);
 }
 
 enum fault bodies_write_uses(struct store *store, struct failure *ret_failure)
 {
     if (store->is_temporary)
         return FAULT_NONE;
-    if (store->index.has_failed)
-        write_anew(store);
+    if (store->index.has_failed && write_anew(store, ret_failure) != FAULT_NONE)
+        return FAULT_DISK;
     for (struct shelf_entry *entry = shelf_next(store->shelf, NULL); entry != NULL;
          entry = shelf_next(store->shelf, entry)) {
         if (!entry->is_dirty)

@@ -137,6 +137,8 @@ static const char *const statement_texts[INDEX_STATEMENTS_COUNT] = {
                    " WHERE id = ?1",
     [INDEX_NO_BODY] = "UPDATE message SET used = NULL, pack = NULL, place = NULL, sum = NULL"
                       " WHERE id = ?1",
+    [INDEX_NO_BODIES] = "UPDATE message SET used = NULL, pack = NULL, place = NULL, sum = NULL"
+                        " WHERE used IS NOT NULL OR pack IS NOT NULL",
     [INDEX_PACKS] = "SELECT name, used, erased FROM pack",
     [INDEX_SET_PACK] = "INSERT OR REPLACE INTO pack VALUES(?1, ?2, ?3)",
     [INDEX_FORGET_PACKS] = "DELETE FROM pack",

@@ -39,6 +39,7 @@ enum index_statement {
     INDEX_FORGET_SIZES,
     INDEX_USED,
     INDEX_NO_BODY,
+    INDEX_NO_BODIES,
     INDEX_PACKS,
     INDEX_SET_PACK,
     INDEX_FORGET_PACKS,

@@ -72,14 +72,25 @@ static enum fault delete_row(struct store *store, uint64_t id, struct failure *r
     return fault;
 }
 
+/* A row that is left must not point to a body that is not. */
+static void drop_body(struct store *store, uint64_t id, bool has_no_row)
+{
+    if (has_no_row)
+        bodies_forget(store, id);
+    else
+        store_body_remove(store, id);
+}
+
 /* In this order: see removals.c. */
 static enum fault leave(struct store *store, const struct leaving *leaving, struct slice uidl,
                         struct failure *ret_failure)
 {
     const struct store_message message = {.uidl = uidl, .listed_octets = leaving->listed_octets};
-    bodies_forget(store, leaving->id);
     enum fault fault = removals_take_back(store, &message, 1, ret_failure);
-    return fault == FAULT_NONE ? delete_row(store, leaving->id, ret_failure) : fault;
+    if (fault == FAULT_NONE)
+        fault = delete_row(store, leaving->id, ret_failure);
+    drop_body(store, leaving->id, fault == FAULT_NONE);
+    return fault;
 }
 
 /* *ret_all: these are all that have rows, in their order. */
@@ -122,7 +133,7 @@ enum fault store_forget(struct store *store, const struct store_message *message
     if (fault == FAULT_NONE)
         fault = delete_rows(store, messages, count, ret_failure);
     for (size_t i = 0; i < count; i++)
-        bodies_forget(store, messages[i].id);
+        drop_body(store, messages[i].id, fault == FAULT_NONE);
     return fault;
 }
 
