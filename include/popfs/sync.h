@@ -182,7 +182,7 @@ struct sync_status {
     uint64_t cache_octets, cache_octets_max;
     size_t cache_body_count;
     size_t verified_count;  /* bodies that SYNC_WANT_VERIFY has looked at in this mount */
-    size_t damaged_count;   /* that whoever looked has found damaged in this mount */
+    size_t damaged_count;   /* bodies that an open or a verify has found damaged in this mount */
     const char *bin_folder; /* NULL: there is none. Borrowed until sync_free() */
     uint64_t bin_octets, bin_octets_max;
     size_t bin_count; /* of deleted messages that are kept */
@@ -254,9 +254,9 @@ enum sync_want {
     SYNC_WANT_PREFETCH, /* every body on the local disk; FAULT_REFUSED if some cannot be had */
     SYNC_WANT_VERIFY,   /* the kept body of `message`, or every one if NULL, compared with its
                            checksum: what is damaged is dropped and counted (sync_damages()) */
-    SYNC_WANT_RESTORE, /* like sync_restore(), for `message` or, if NULL, for all that are going;
-                          answered when it will outlive a power cut (FAULT_DISK: it may not), and
-                          the listener has been told of them as appeared */
+    SYNC_WANT_RESTORE,  /* like sync_restore(), for `message` or, if NULL, for all that are going;
+                           answered when it will outlive a power cut (FAULT_DISK: it may not), and
+                           the listener has been told of them as appeared */
 };
 
 /*

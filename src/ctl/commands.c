@@ -165,7 +165,7 @@ static int fetch_again(struct job *job, struct json_object *name)
     return code;
 }
 
-/* Of those that the mount names the last `count` are new. */
+/* Fetches the last `count` that the mount names: the others were there before. */
 static int fetch_damaged(struct job *job, struct json_object *names, int64_t count)
 {
     struct json_object *array = json_object_new_array();

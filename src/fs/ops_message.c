@@ -257,9 +257,9 @@ static void reply_octets(fuse_req_t req, int descriptor, char *buffer, size_t si
 /* ---- reading what the disk has lost ---- */
 
 /*
- * Whoever has the file open may have had octets of it already: those that the server sends now are
- * given only if the whole is the same as before. The old descriptor stays open for a read that is
- * under way on the other thread. On the sync thread.
+ * The reader may have had octets of the body already, so it goes on only if the whole body is the
+ * same as before. The old descriptor stays open: the FUSE thread may be reading from it. Runs on
+ * the sync thread.
  */
 static void take_again(struct open_message *open, struct extent *body)
 {
@@ -290,7 +290,7 @@ static void again_answered(struct parked *parked, enum fault fault, struct exten
                      (off_t)open->again.offset + parked->offset);
 }
 
-/* What is kept has been looked at, and dropped if it is damaged. */
+/* The kept body has been compared, and dropped if it is damaged. */
 static void verified_answered(struct parked *parked, enum fault fault, struct extent body)
 {
     (void)body;

@@ -76,7 +76,7 @@ static void mark_dead(const struct store *store, const struct shelf_entry *entry
         (void)pack_mark_dead(file, packs_seed(&store->packs, pack), &record);
 }
 
-/* Another opening would look for it where zeros are by then, and call that damage. */
+/* Else the next opening looks for the body where zeros are by then, and calls that damage. */
 static void clear_place(struct store *store, uint64_t id)
 {
     int bad = sqlite3_bind_int64(index_use(&store->index, INDEX_NO_BODY), 1, (int64_t)id);
@@ -345,7 +345,7 @@ static enum fault write_packs(struct store *store, struct failure *ret_failure)
     return fault;
 }
 
-/* What was written may have been undone, also of bodies that have been removed. */
+/* The index may have undone what was written: which bodies are kept, and which were removed. */
 static enum fault write_anew(struct store *store, struct failure *ret_failure)
 {
     for (struct shelf_entry *entry = shelf_next(store->shelf, NULL); entry != NULL;

@@ -5,8 +5,8 @@
  * read them twice each time would cost too much. A body without a checksum, which an older popfs
  * kept or whose row was lost with a killed one, gets it then.
  *
- * Whoever finds out tells the thread that changes the store (store_body_note_sound()). If that gets
- * lost, the body is read once more.
+ * The result is told to the thread that changes the store (store_body_note_sound()). If the note
+ * gets lost, the next open reads the body once more.
  */
 #include "store.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Kept bodies whose bytes are compared with their checksums here: large ones at their first open
- * (smaller ones compares who opens them), and any for `verify`. A body is read in parts, one in
+ * Compares kept bodies with their checksums: large ones at their first open (the FUSE thread does
+ * that for small ones), and any for `verify`. A body is read in parts, one in
  * each turn of the loop, so that neither the server nor other readers wait for the whole of it.
  */
 #include "engine.h"
@@ -116,7 +116,7 @@ static struct sync_request *take_out(struct waiters *waiters,
 
 /* ---- opens ---- */
 
-/* They are looked at anew: the body is opened at once, or fetched. */
+/* Looks at the requests anew: the body is opened at once now, or fetched. */
 static void route_opens(struct sync *sync, const struct maildrop_message *message, enum fault fault)
 {
     struct sync_request *request = take_out(&sync->check_waiters, message);
@@ -194,7 +194,7 @@ static void pass_over(struct sync *sync, const struct maildrop_message *message,
         sync->verify_next++;
 }
 
-/* All have been looked at, or nobody wants it any more. */
+/* Answers when every message has been looked at; gives up if no request waits any more. */
 static void settle_all(struct sync *sync)
 {
     if (sync->verify_all == NULL)
@@ -204,7 +204,7 @@ static void settle_all(struct sync *sync)
         return;
     maildrop_snapshot_unref(sync->verify_all);
     sync->verify_all = NULL;
-    /* Whoever is told looks next at what was found. */
+    /* First: popfsctl reads the status as soon as it is answered. */
     engine_publish_status(sync, clock_now_ms());
     waiters_answer(&sync->verify_all_waiters, FAULT_NONE);
 }
