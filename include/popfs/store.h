@@ -295,6 +295,13 @@ struct store_deleted {
  * the message from being forgotten. */
 enum fault store_bin_keep(struct store *store, uint64_t id, struct slice name, int64_t time_s,
                           int64_t now_s, struct failure *ret_failure);
+/*
+ * What is put there from now on is not to be seen, nor there after a kill, before the second says
+ * that it is wanted; otherwise it is dropped. For messages whose end is expected, so that most of
+ * the work is done while that is waited for.
+ */
+void store_bin_begin_ahead(struct store *store);
+enum fault store_bin_end_ahead(struct store *store, bool is_wanted, struct failure *ret_failure);
 /* What was put there outlives the process, and may be forgotten. FAULT_DISK: not all of it. */
 enum fault store_bin_settle(struct store *store, struct failure *ret_failure);
 /* Drops what has been kept long enough. The first time it looks what is there, which takes a

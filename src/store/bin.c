@@ -78,6 +78,8 @@ static void remove_files(const struct bin *bin, uint64_t number)
     /* In this order: a mail without a list is nothing. */
     bin_list_name(number, name);
     disk_unlinkat(bin->folder, name, 0);
+    bin_ahead_name(number, name);
+    disk_unlinkat(bin->folder, name, 0);
     bin_mail_name(number, name);
     disk_unlinkat(bin->folder, name, 0);
 }
@@ -96,7 +98,7 @@ static void drop(struct bin *bin, size_t i)
     bin->body_count -= pair->count;
     if (i + 1 == bin->count) {
         forget_gathered(bin);
-        bin->ahead_octets = bin->pending_octets = bin->pending_count = 0;
+        bin->unlisted_octets = bin->pending_octets = bin->pending_count = 0;
         end_pair(bin);
     }
     memmove(bin->pairs + i, bin->pairs + i + 1, (bin->count - i - 1) * sizeof(bin->pairs[0]));
@@ -247,7 +249,7 @@ static void undo(struct bin *bin)
     pair->count -= bin->pending_count;
     bin->octets -= bin->pending_octets;
     bin->body_count -= bin->pending_count;
-    bin->pending_octets = bin->pending_count = bin->ahead_octets = 0;
+    bin->pending_octets = bin->pending_count = bin->unlisted_octets = 0;
     /* Where they cannot be cut, what is there has no line, or one that is torn. */
     if (bin->mail >= 0)
         (void)disk_ftruncate(bin->mail, (off_t)bin->mail_octets);
@@ -270,7 +272,7 @@ static enum fault flush(struct bin *bin, struct failure *ret_failure)
 {
     if (bin->pending_count == 0)
         return FAULT_NONE;
-    uint64_t end = bin->mail_octets + bin->ahead_octets;
+    uint64_t end = bin->mail_octets + bin->unlisted_octets;
     int error = write_at(bin->mail, buffer_slice(&bin->bodies), end);
     if (error == 0)
         error = write_at(bin->list, buffer_slice(&bin->lines), bin->list_octets);
@@ -278,7 +280,7 @@ static enum fault flush(struct bin *bin, struct failure *ret_failure)
         return refuse(bin, "write to", error, ret_failure);
     bin->mail_octets = end + bin->bodies.len;
     bin->list_octets += bin->lines.len;
-    bin->ahead_octets = bin->pending_octets = bin->pending_count = 0;
+    bin->unlisted_octets = bin->pending_octets = bin->pending_count = 0;
     forget_gathered(bin);
     return FAULT_NONE;
 }
@@ -309,7 +311,8 @@ static bool open_files(struct bin *bin, const struct bin_pair *pair, int flags)
     if (!pair->is_link)
         bin->mail = open_file(bin, bin_mail_name, pair->number, flags);
     if (pair->is_link || octets_of(bin->mail, &bin->mail_octets)) {
-        bin->list = open_file(bin, bin_list_name, pair->number, flags);
+        bin->list =
+            open_file(bin, pair->is_ahead ? bin_ahead_name : bin_list_name, pair->number, flags);
         if (octets_of(bin->list, &bin->list_octets))
             return true;
     }
@@ -319,10 +322,10 @@ static bool open_files(struct bin *bin, const struct bin_pair *pair, int flags)
     return false;
 }
 
-static bool is_open_for(const struct bin_pair *pair, int64_t now_s)
+static bool is_open_for(const struct bin *bin, const struct bin_pair *pair, int64_t now_s)
 {
-    return !pair->is_link && pair->octets < PAIR_OCTETS && now_s >= pair->first_s &&
-           now_s - pair->first_s < PAIR_S;
+    return !pair->is_link && pair->is_ahead == bin->is_ahead && pair->octets < PAIR_OCTETS &&
+           now_s >= pair->first_s && now_s - pair->first_s < PAIR_S;
 }
 
 static enum fault begin_pair(struct bin *bin, const struct bin_pair *pair,
@@ -341,12 +344,12 @@ static enum fault begin_pair(struct bin *bin, const struct bin_pair *pair,
 
 static enum fault need_pair(struct bin *bin, int64_t now_s, struct failure *ret_failure)
 {
-    bool fits = bin->count > 0 && is_open_for(last_pair(bin), now_s);
+    bool fits = bin->count > 0 && is_open_for(bin, last_pair(bin), now_s);
     if (fits && (bin->mail >= 0 || open_files(bin, last_pair(bin), 0)))
         return FAULT_NONE;
     enum fault fault = flush(bin, ret_failure);
     end_pair(bin);
-    const struct bin_pair pair = {.number = bin->last_number + 1};
+    const struct bin_pair pair = {.number = bin->last_number + 1, .is_ahead = bin->is_ahead};
     return fault == FAULT_NONE ? begin_pair(bin, &pair, ret_failure) : fault;
 }
 
@@ -414,7 +417,7 @@ static enum fault transfer(struct bin *bin, const struct extent *body, uint64_t 
         sum = bin_sum(sum, bytes);
         done += bytes.len;
     }
-    bin->ahead_octets = done;
+    bin->unlisted_octets = done;
     *ret_sum = sum;
     return fault;
 }
@@ -436,7 +439,7 @@ static enum fault copy(struct bin *bin, struct store_deleted *deleted, const str
         return fault;
     deleted->place.offset =
         bin->mail_octets +
-        (is_small ? bin->ahead_octets + bin->bodies.len - (size_t)body->octets : 0);
+        (is_small ? bin->unlisted_octets + bin->bodies.len - (size_t)body->octets : 0);
     return add_line(bin, deleted, ret_failure);
 }
 
@@ -452,7 +455,8 @@ static enum fault link_or_copy(struct bin *bin, struct store_deleted *deleted,
                                const struct bin_source *source, struct failure *ret_failure)
 {
     enum fault fault = flush(bin, ret_failure);
-    const struct bin_pair pair = {.number = bin->last_number + 1, .is_link = true};
+    const struct bin_pair pair = {
+        .number = bin->last_number + 1, .is_link = true, .is_ahead = bin->is_ahead};
     if (fault != FAULT_NONE)
         return fault;
     if (!try_link(bin, pair.number, source))
@@ -503,6 +507,36 @@ enum fault bin_settle(struct bin *bin, struct failure *ret_failure)
     buffer_done(&bin->bodies);
     buffer_done(&bin->lines);
     bin->is_refused = false;
+    return fault;
+}
+
+/* ---- adding ahead ---- */
+
+void bin_begin_ahead(struct bin *bin)
+{
+    bin->is_ahead = true;
+}
+
+static bool publish(const struct bin *bin, struct bin_pair *pair)
+{
+    char from[BIN_NAME_OCTETS], to[BIN_NAME_OCTETS];
+    bin_ahead_name(pair->number, from);
+    bin_list_name(pair->number, to);
+    pair->is_ahead = disk_renameat(bin->folder, from, bin->folder, to) != 0;
+    return !pair->is_ahead;
+}
+
+enum fault bin_end_ahead(struct bin *bin, bool is_wanted, struct failure *ret_failure)
+{
+    enum fault fault = is_wanted ? flush(bin, ret_failure) : FAULT_NONE;
+    bin->is_ahead = false;
+    for (size_t i = bin->count; i-- > 0;) {
+        if (!bin->pairs[i].is_ahead || (is_wanted && publish(bin, &bin->pairs[i])))
+            continue;
+        if (is_wanted)
+            fault = bin_failure(ret_failure, "rename in", errno);
+        drop(bin, i);
+    }
     return fault;
 }
 

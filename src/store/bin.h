@@ -5,6 +5,7 @@
  *
  *     bin/NUMBER.mail   one body that was linked there, or many small ones, one after the other
  *     bin/NUMBER.list   a line for each of them (bin_list.c)
+ *     bin/NUMBER.ahead  the same, before it is known that the messages have gone
  *
  * A pair is dropped as a whole, so nothing is ever written anew. It holds what was deleted within
  * an hour, and its last body is the one that reaches 8 MiB.
@@ -23,6 +24,7 @@ struct bin_pair {
     uint64_t octets;         /* of all bodies */
     size_t count;            /* of bodies */
     int64_t first_s, last_s; /* when the first and the last of the messages were deleted */
+    bool is_ahead;           /* readers do not see it yet */
     bool is_link;            /* the mail is one body, which the cache may have as well */
 };
 
@@ -32,6 +34,7 @@ struct bin {
     int64_t keep_s;
     uint64_t octets_max;
     bool is_read;           /* `pairs` is what the folder holds */
+    bool is_ahead;          /* what is added is not to be seen yet */
     bool is_refused;        /* a write failed: nothing more is taken until bin_settle() */
     struct bin_pair *pairs; /* by rising number */
     size_t count, capacity;
@@ -41,7 +44,7 @@ struct bin {
     int mail, list;                    /* of the last pair, if it is added to; -1 */
     uint64_t mail_octets, list_octets; /* of the two, without what is pending */
     struct buffer bodies, lines;       /* gathered for them */
-    uint64_t ahead_octets;             /* written to the mail, and the line is gathered */
+    uint64_t unlisted_octets;          /* written to the mail, and the line is gathered */
     uint64_t pending_octets;           /* of all bodies whose lines are */
     size_t pending_count;
 };
@@ -67,6 +70,13 @@ struct bin_source {
  */
 enum fault bin_add(struct bin *bin, const struct store_deleted *deleted,
                    const struct bin_source *source, struct failure *ret_failure);
+/*
+ * What is added from now on is not there for readers, nor after a kill, before bin_end_ahead() says
+ * that it is wanted; if it is not, it is dropped. So most of the work is done while the server is
+ * waited for. Nothing is pending when it begins.
+ */
+void bin_begin_ahead(struct bin *bin);
+enum fault bin_end_ahead(struct bin *bin, bool is_wanted, struct failure *ret_failure);
 /* What was added outlives the process from now on. FAULT_DISK: not all of it could be added. */
 enum fault bin_settle(struct bin *bin, struct failure *ret_failure);
 /* Drops the pairs whose bodies have all been kept long enough. */
@@ -89,5 +99,7 @@ int bin_numbers(int folder, uint64_t **ret_numbers, size_t *ret_count);
 enum { BIN_NAME_OCTETS = 32 };
 void bin_list_name(uint64_t number, char ret_name[BIN_NAME_OCTETS]);
 void bin_mail_name(uint64_t number, char ret_name[BIN_NAME_OCTETS]);
+/* Of a list that is not to be seen yet. */
+void bin_ahead_name(uint64_t number, char ret_name[BIN_NAME_OCTETS]);
 
 #endif

@@ -35,6 +35,7 @@ enum {
 
 static const char list_suffix[] = ".list";
 static const char mail_suffix[] = ".mail";
+static const char ahead_suffix[] = ".ahead";
 
 /* ---- names ---- */
 
@@ -48,10 +49,17 @@ void bin_mail_name(uint64_t number, char ret_name[BIN_NAME_OCTETS])
     snprintf(ret_name, BIN_NAME_OCTETS, "%" PRIu64 "%s", number, mail_suffix);
 }
 
+void bin_ahead_name(uint64_t number, char ret_name[BIN_NAME_OCTETS])
+{
+    snprintf(ret_name, BIN_NAME_OCTETS, "%" PRIu64 "%s", number, ahead_suffix);
+}
+
 static bool parse_name(const char *name, uint64_t *ret_number)
 {
     const char *dot = strchr(name, '.');
-    return dot != NULL && (strcmp(dot, list_suffix) == 0 || strcmp(dot, mail_suffix) == 0) &&
+    return dot != NULL &&
+           (strcmp(dot, list_suffix) == 0 || strcmp(dot, mail_suffix) == 0 ||
+            strcmp(dot, ahead_suffix) == 0) &&
            slice_to_number((struct slice){name, (size_t)(dot - name)}, INT64_MAX, ret_number);
 }
 

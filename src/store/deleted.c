@@ -41,3 +41,13 @@ void store_bin_expire(struct store *store, int64_t now_s)
 {
     bin_expire(&store->bin, now_s);
 }
+
+void store_bin_begin_ahead(struct store *store)
+{
+    bin_begin_ahead(&store->bin);
+}
+
+enum fault store_bin_end_ahead(struct store *store, bool is_wanted, struct failure *ret_failure)
+{
+    return bin_end_ahead(&store->bin, is_wanted, ret_failure);
+}

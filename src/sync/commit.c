@@ -59,6 +59,7 @@ static enum fault leave(struct sync *sync, int64_t now_ms)
         return engine_commit_ask(sync, JOB_RSET, NULL, 0, now_ms);
     }
     sync->commit.phase = COMMIT_QUITTING;
+    engine_bin_begin_ahead(sync);
     return engine_end_session(sync, now_ms);
 }
 

@@ -502,6 +502,7 @@ static void serve(struct sync *sync)
         take_rerouted(sync, now_ms);
         ask(sync, now_ms);
         sync->looks_on |= engine_check(sync);
+        engine_bin_go_ahead(sync);
         engine_connect(sync, now_ms);
         engine_index_settle(sync, now_ms);
         engine_bin_tend(sync, now_ms);

@@ -203,6 +203,13 @@ struct account {
     const void *thread_context;
 };
 
+/* What is put into the bin before a QUIT about it has been answered. */
+struct bin_ahead {
+    bool is_on;
+    size_t next;       /* of the removals of the commit */
+    struct buffer ids; /* of those that have been; rising */
+};
+
 struct sync {
     struct account account;
     struct store *store;
@@ -381,7 +388,8 @@ struct sync {
     size_t failed_for_good_count; /* removals, while stopping */
 
     bool index_is_failing;
-    bool bin_is_failing;
+    bool bin_is_failing, bin_has_failed; /* that has been said; and happened in this commit */
+    struct bin_ahead bin_ahead;
     int64_t bin_at_ms;          /* when what was kept long enough is dropped */
     size_t index_changes_count; /* since the last flush */
     int64_t index_flush_ms;
@@ -589,6 +597,12 @@ enum fault engine_stop(struct sync *sync, int64_t now_ms);
 /* ---- bin.c ---- */
 /* These leave the maildrop, and are about to be forgotten. */
 void engine_bin_keep(struct sync *sync, struct maildrop_message *const *messages, size_t count);
+/* QUIT is out: what it is about may be put there ahead. */
+void engine_bin_begin_ahead(struct sync *sync);
+/* Some of it. */
+void engine_bin_go_ahead(struct sync *sync);
+/* The commit is over. */
+void engine_bin_drop_ahead(struct sync *sync);
 /* Once in an hour. */
 void engine_bin_tend(struct sync *sync, int64_t now_ms);
 

@@ -339,6 +339,7 @@ void engine_proof_failed(struct sync *sync, const struct failure *failure, enum 
 
 void engine_commit_done(struct sync *sync)
 {
+    engine_bin_drop_ahead(sync);
     engine_removals_done(&sync->commit);
     engine_outcome_done(&sync->commit.outcome);
     while (sync->believed_count > 0)

@@ -232,6 +232,7 @@ void engine_commit_conclude(struct sync *sync, enum fault fault)
     commit->phase = COMMIT_NONE;
     sync->looks_on = true;                        /* what waited for the end of it goes on */
     sync->wants_listing |= sync->quit_is_unheard; /* for what cannot be taken back till then */
+    engine_bin_drop_ahead(sync);
     engine_removals_done(commit);
     publish_outcome(sync);
     engine_index_flush(sync);

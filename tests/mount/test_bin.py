@@ -252,6 +252,34 @@ def test_a_kill_at_any_moment_of_a_commit_loses_no_body(serve, on_script, after_
         assert all(files[f"{mail.name}.eml"] == mail.data for mail in many)
 
 
+@pytest.mark.parametrize("kept", [set(), {"m00007"}, {"m00001", "m00300"}], ids=lambda kept: f"{len(kept)}-stay")
+def test_of_many_those_are_kept_that_went(serve, on_script, kept):
+    """Many are copied while QUIT is waited for."""
+    many = mailbox.many(300, octets=1000)
+    server = serve(Script(many, quit_keeps=kept, quit_s=0.3))
+    with on_script(server, "refresh=0,prefetch", expect_exit=None) as mount:
+        control(mount, "prefetch")
+        for mail in many:
+            os.unlink(mount.path / f"{mail.name}.eml")
+        ctl(mount, "commit", code=1 if kept else 0)
+        assert sorted(in_bin(mount)) == sorted(f"{mail.name}.eml" for mail in many if mail.name not in kept)
+        _, files = ctl(mount, "bin", *in_bin(mount))
+        assert files == {f"{mail.name}.eml": mail.data for mail in many if mail.name not in kept}
+        ctl(mount, "rollback")
+
+
+def test_a_quit_that_is_refused_keeps_nothing(serve, on_script):
+    many = mailbox.many(100, octets=1000)
+    server = serve(Script(many, quit="refused", quit_s=0.1))
+    with on_script(server, "refresh=0,prefetch", expect_exit=None) as mount:
+        control(mount, "prefetch")
+        for mail in many:
+            os.unlink(mount.path / f"{mail.name}.eml")
+        ctl(mount, "commit", code=1)
+        assert in_bin(mount) == [] and status(mount)["bin"]["messages"] == 0
+        ctl(mount, "rollback")
+
+
 def test_a_full_disk_hinders_no_commit_and_is_said_once(serve, on_script, place):
     mails = mailbox.many(60, octets=20_000)
     server = serve(Script(mails))

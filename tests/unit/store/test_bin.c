@@ -595,6 +595,73 @@ static void a_bin_that_the_user_removed_is_begun_anew(void **state)
     assert_int_equal(t->opened.octets, 10);
 }
 
+static void what_is_added_ahead_is_seen_when_it_is_wanted(void **state)
+{
+    struct place_of_test *t = *state;
+    must_add(t, "before.eml", 10, 5000);
+    assert_int_equal(bin_settle(&t->opened, NULL), FAULT_NONE);
+    bin_begin_ahead(&t->opened);
+    must_add(t, "a.eml", 4000, 5000);
+    must_add_file(t, "b.eml", 100000, 5000);
+    must_add(t, "c.eml", 300000, 5000);
+    must_add(t, "d.eml", 5, 5000);
+    assert_lists(t, "before.eml:10 ");
+    assert_int_equal(bin_end_ahead(&t->opened, true, NULL), FAULT_NONE);
+    assert_lists(t, "before.eml:10 a.eml:4000 b.eml:100000 c.eml:300000 d.eml:5 ");
+    must_add(t, "after.eml", 6, 5000);
+    assert_int_equal(bin_settle(&t->opened, NULL), FAULT_NONE);
+    assert_lists(t, "before.eml:10 a.eml:4000 b.eml:100000 c.eml:300000 d.eml:5 after.eml:6 ");
+    assert_int_equal(t->opened.body_count, 6);
+}
+
+static void what_is_added_ahead_in_vain_leaves_nothing(void **state)
+{
+    struct place_of_test *t = *state;
+    must_add(t, "before.eml", 10, 5000);
+    assert_int_equal(bin_settle(&t->opened, NULL), FAULT_NONE);
+    bin_begin_ahead(&t->opened);
+    must_add(t, "a.eml", 4000, 5000);
+    must_add_file(t, "b.eml", 100000, 5000);
+    must_add(t, "c.eml", 300000, 5000);
+    assert_int_equal(bin_end_ahead(&t->opened, false, NULL), FAULT_NONE);
+    assert_int_equal(t->opened.octets, 10);
+    assert_int_equal(t->opened.body_count, 1);
+    assert_int_equal(entries_count(t->bin), 2);
+    must_add(t, "after.eml", 6, 5000);
+    assert_int_equal(bin_settle(&t->opened, NULL), FAULT_NONE);
+    assert_lists(t, "before.eml:10 after.eml:6 ");
+}
+
+static void what_a_killed_popfs_added_ahead_is_swept(void **state)
+{
+    struct place_of_test *t = *state;
+    must_add(t, "before.eml", 10, 5000);
+    assert_int_equal(bin_settle(&t->opened, NULL), FAULT_NONE);
+    bin_begin_ahead(&t->opened);
+    must_add_file(t, "b.eml", 100000, 5000);
+    must_add(t, "c.eml", 300000, 5000);
+    open_anew(t, KEEP_S, 256 * MIB); /* without an end */
+    assert_lists(t, "before.eml:10 ");
+    bin_expire(&t->opened, 5000);
+    assert_int_equal(entries_count(t->bin), 2);
+    assert_int_equal(t->opened.octets, 10);
+}
+
+static void a_full_disk_ahead_keeps_what_was_written(void **state)
+{
+    struct place_of_test *t = *state;
+    struct listing listing;
+    bin_begin_ahead(&t->opened);
+    must_add(t, "a.eml", 300000, 5000);
+    must_add(t, "b.eml", 10, 5000);
+    writes_left = 0;
+    assert_int_equal(bin_end_ahead(&t->opened, true, NULL), FAULT_DISK);
+    writes_left = -1;
+    assert_int_equal(bin_settle(&t->opened, NULL), FAULT_NONE);
+    list(t, &listing);
+    assert_int_equal(listing.count, t->opened.body_count);
+}
+
 /* popfsctl may be root, and the folder somebody else's. */
 static void nothing_but_files_is_read(void **state)
 {
@@ -686,6 +753,10 @@ int main(void)
         TEST(a_bin_that_is_switched_off_is_emptied),
         TEST(a_bin_without_a_place_keeps_nothing),
         TEST(a_bin_that_the_user_removed_is_begun_anew),
+        TEST(what_is_added_ahead_is_seen_when_it_is_wanted),
+        TEST(what_is_added_ahead_in_vain_leaves_nothing),
+        TEST(what_a_killed_popfs_added_ahead_is_swept),
+        TEST(a_full_disk_ahead_keeps_what_was_written),
         TEST(nothing_but_files_is_read),
         TEST(all_files_are_the_users_alone),
         TEST(ten_thousand_are_listed_and_counted),
