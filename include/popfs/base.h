@@ -123,6 +123,9 @@ const char *text_show(struct slice text, char *out, size_t capacity);
 
 /* Octets of the character at the front; 0 if it is not UTF-8 (RFC 3629, 4). */
 size_t text_character(struct slice text, uint32_t *ret_code);
+/* How many letters must be changed, added, left out or swapped with their neighbour to make `b` of
+ * `a`; a large number for words beyond 32 octets. */
+size_t text_distance(struct slice a, struct slice b);
 /* No control character (C0 or C1), and none that is not seen or turns the direction of text. */
 bool text_is_harmless(uint32_t code);
 

@@ -272,6 +272,9 @@ enum pop3_anticipation pop3_session_anticipation(const struct pop3_session *sess
 /* After the login: what the next session may expect, if the CAPA before the login had PIPELINING
  * and nothing else came in between; else POP3_AUTH_AUTO. */
 enum pop3_auth pop3_session_repeatable_auth(const struct pop3_session *session);
+/* What answers there in place of POP3, as far as its greeting tells: "an IMAP server"; NULL: none
+ * that is known. */
+const char *pop3_session_foreign(const struct pop3_session *session);
 /* After a login that the server refused: the name of the mechanism that was tried; "" if none was
  * refused. */
 const char *pop3_session_refused(const struct pop3_session *session);

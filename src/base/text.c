@@ -86,3 +86,29 @@ const char *text_show(struct slice text, char *out, size_t capacity)
 {
     return escape(text, shown_utf8, out, capacity);
 }
+
+static size_t least_of(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+size_t text_distance(struct slice a, struct slice b)
+{
+    enum { WORD_MAX = 32 };
+    size_t rows[WORD_MAX + 1][WORD_MAX + 1];
+    if (a.len > WORD_MAX || b.len > WORD_MAX)
+        return SIZE_MAX;
+    for (size_t i = 0; i <= a.len; i++)
+        for (size_t j = 0; j <= b.len; j++) {
+            if (i == 0 || j == 0) {
+                rows[i][j] = i + j;
+                continue;
+            }
+            size_t differs = a.data[i - 1] != b.data[j - 1];
+            rows[i][j] = least_of(rows[i - 1][j - 1] + differs,
+                                  least_of(rows[i - 1][j], rows[i][j - 1]) + 1);
+            if (i > 1 && j > 1 && a.data[i - 1] == b.data[j - 2] && a.data[i - 2] == b.data[j - 1])
+                rows[i][j] = least_of(rows[i][j], rows[i - 2][j - 2] + 1);
+        }
+    return rows[a.len][b.len];
+}

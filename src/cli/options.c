@@ -9,6 +9,7 @@
 #include "paths.h"
 
 #include <getopt.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -130,6 +131,68 @@ static const struct option_row *find_row(struct slice name)
     return NULL;
 }
 
+/* ---- what people write in place of an option ---- */
+
+static const struct {
+    const char *word, *hint;
+} meant[] = {
+    {"password", "; no option holds a password, which all could see: passfile=, passcmd="},
+    {"passwd", "; no option holds a password, which all could see: passfile=, passcmd="},
+    {"pass", "; no option holds a password, which all could see: passfile=, passcmd="},
+    {"pw", "; no option holds a password, which all could see: passfile=, passcmd="},
+    {"username", "; write user="},
+    {"login", "; write user="},
+    {"host", "; the source names the server: pops://USER@pop.example.org"},
+    {"server", "; the source names the server: pops://USER@pop.example.org"},
+    {"ssl", "; write tls=on"},
+    {"starttls", "; write tls=starttls"},
+    {"insecure", "; for a server with a certificate of its own, write cafile="},
+    {"ca", "; write cafile="},
+    {"interval", "; write refresh="},
+    {"poll", "; write refresh="},
+    {"readonly", "; write ro"},
+    {"read_only", "; write ro"},
+    {"cachedir", "; write cache="},
+};
+
+static void note_nearer(struct slice name, const char *word, size_t *distance, const char **nearest)
+{
+    size_t away = text_distance(name, slice_from_string(word));
+    /* Of a short word, two changes leave nothing. */
+    if (away < *distance && away <= (name.len < 5 ? 1 : 2)) {
+        *distance = away;
+        *nearest = word;
+    }
+}
+
+/* The option that was meant; NULL: it is like none. */
+static const char *find_nearest(struct slice name)
+{
+    const char *nearest = NULL;
+    size_t distance = SIZE_MAX;
+    for (size_t i = 0; i < sizeof(option_rows) / sizeof(option_rows[0]); i++)
+        note_nearer(name, option_rows[i].name, &distance, &nearest);
+    for (size_t i = 0; i < sizeof(kernel_words) / sizeof(kernel_words[0]); i++)
+        note_nearer(name, kernel_words[i], &distance, &nearest);
+    return nearest;
+}
+
+static enum fault refuse_unknown(struct slice name, const char *before, struct failure *ret_failure)
+{
+    char shown[80];
+    char hint[100] = "";
+    const char *nearest = find_nearest(name);
+    text_escape(name, shown, sizeof(shown));
+    for (size_t i = 0; i < sizeof(meant) / sizeof(meant[0]); i++)
+        if (slice_equal(name, slice_from_string(meant[i].word)))
+            snprintf(hint, sizeof(hint), "%s", meant[i].hint);
+    if (hint[0] == '\0' && nearest != NULL)
+        snprintf(hint, sizeof(hint), "; did you mean '%s'?", nearest);
+    else if (hint[0] == '\0' && before != NULL)
+        snprintf(hint, sizeof(hint), "; a comma in the value of %s= is written \\,", before);
+    return failure_set(ret_failure, FAULT_REFUSED, "unknown option '%s'%s", shown, hint);
+}
+
 /* ---- one option ---- */
 
 static void *field_of(struct options *options, const struct option_row *row)
@@ -171,6 +234,21 @@ static bool octal_to_number(const char *text, int64_t max, int64_t *ret)
     return *text != '\0';
 }
 
+static const char *hint_at_number(const struct option_row *row, const char *value)
+{
+    bool is_word = *value != '\0' && strspn(value, "0123456789.-+") == 0;
+    if (strcmp(row->name, "uid") == 0 && is_word)
+        return "; id -u NAME prints it";
+    if (strcmp(row->name, "gid") == 0 && is_word)
+        return "; id -g NAME prints that of a user, getent group NAME that of a group";
+    if (strcmp(row->name, "port") == 0)
+        return is_word ? "; 995 goes with pops://, 110 with pop3://" : "";
+    bool is_time = row->max == 604800 || row->max == 3600;
+    return is_time && value[strcspn(value, "smhd.")] != '\0'
+               ? "; it counts whole seconds, 300 for five minutes"
+               : "";
+}
+
 static enum fault set_number(struct options *options, const struct option_row *row,
                              const char *value, struct failure *ret_failure)
 {
@@ -186,8 +264,8 @@ static enum fault set_number(struct options *options, const struct option_row *r
     if (!slice_to_number(slice_from_string(value), (uint64_t)row->max, &number) ||
         (int64_t)number < row->min)
         return failure_set(ret_failure, FAULT_REFUSED,
-                           "option '%s' wants a number from %lld to %lld", row->name,
-                           (long long)row->min, (long long)row->max);
+                           "option '%s' wants a number from %lld to %lld%s", row->name,
+                           (long long)row->min, (long long)row->max, hint_at_number(row, value));
     *field = (int64_t)number;
     return FAULT_NONE;
 }
@@ -205,8 +283,9 @@ static enum fault set_size(struct options *options, const struct option_row *row
         digits.len--;
     }
     if (!slice_to_number(digits, (uint64_t)row->max >> shift, &number))
-        return failure_set(ret_failure, FAULT_REFUSED, "option '%s' wants a size like 1M or 0",
-                           row->name);
+        return failure_set(
+            ret_failure, FAULT_REFUSED, "option '%s' wants a size like 1M or 0%s", row->name,
+            strpbrk(value, "bB") == NULL ? "" : "; K, M, G or T, and no B behind it");
     *(int64_t *)field_of(options, row) = (int64_t)(number << shift);
     return FAULT_NONE;
 }
@@ -256,8 +335,10 @@ static enum fault hand_on(struct options *options, const char *word, struct fail
     return FAULT_NONE;
 }
 
-/* `word` is one option without escapes: "name" or "name=value". */
-static enum fault set_option(struct options *options, const char *word, struct failure *ret_failure)
+/* `word` is one option without escapes: "name" or "name=value". *before is the name of the option
+ * in front of it, if its value may be any text. */
+static enum fault set_option(struct options *options, const char *word, const char **before,
+                             struct failure *ret_failure)
 {
     if (IS_LISTED(ignored_words, word))
         return FAULT_NONE;
@@ -267,14 +348,13 @@ static enum fault set_option(struct options *options, const char *word, struct f
     struct slice name = {word, strcspn(word, "=")};
     const char *value = word[name.len] == '=' ? word + name.len + 1 : NULL;
     const struct option_row *row = find_row(name);
-    char shown[80];
     if (strcmp(word, "remount") == 0)
         return failure_set(ret_failure, FAULT_REFUSED,
                            "popfs cannot change a mount: unmount and mount again, or for ro and rw "
                            "alone use mount -i -o remount,ro MOUNTPOINT");
     if (row == NULL)
-        return failure_set(ret_failure, FAULT_REFUSED, "unknown option '%s'",
-                           text_escape(name, shown, sizeof(shown)));
+        return refuse_unknown(name, *before, ret_failure);
+    *before = row->kind == KIND_TEXT || row->kind == KIND_PATH ? row->name : NULL;
     if (row->kind == KIND_FLAG && value != NULL)
         return failure_set(ret_failure, FAULT_REFUSED, "option '%s' takes no value", row->name);
     if (row->kind != KIND_FLAG && value == NULL)
@@ -306,12 +386,13 @@ static bool take_option(const char **list, struct buffer *word)
 static enum fault set_list(struct options *options, const char *list, struct failure *ret_failure)
 {
     CLEANUP_BUFFER struct buffer word = {0};
+    const char *before = NULL;
     enum fault fault = FAULT_NONE;
     while (fault == FAULT_NONE && *list != '\0') {
         if (!take_option(&list, &word))
             return out_of_memory(ret_failure);
         if (word.data[0] != '\0')
-            fault = set_option(options, word.data, ret_failure);
+            fault = set_option(options, word.data, &before, ret_failure);
     }
     return fault;
 }
@@ -363,8 +444,11 @@ static enum fault refuse_letter(char **argv, struct failure *ret_failure)
 {
     char letter[] = {'-', (char)optopt, '\0'}, shown[80];
     const char *word = optopt != 0 ? letter : argv[optind - 1];
-    return failure_set(ret_failure, FAULT_REFUSED, "unknown option '%s' (popfs -h)",
-                       text_escape(slice_from_string(word), shown, sizeof(shown)));
+    struct slice name = {word, strcspn(word, "=")};
+    bool is_ours = optopt == 0 && name.len > 2 && find_row(slice_skip(name, 2)) != NULL;
+    return failure_set(ret_failure, FAULT_REFUSED, "unknown option '%s'%s (popfs -h)",
+                       text_escape(name, shown, sizeof(shown)),
+                       is_ours ? ": it comes behind -o, without --" : "");
 }
 
 static enum fault set_all(struct options *options, int argc, char **argv,

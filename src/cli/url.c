@@ -6,6 +6,7 @@
 #include "url.h"
 
 #include <idn2.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,18 +56,60 @@ static bool percent_decode(struct slice text, char *out)
     return true;
 }
 
+/* What people write in place of a source, and what they may have meant. */
+static void hint_at_source(struct slice text, char *out, size_t capacity)
+{
+    static const struct {
+        struct slice start;
+        const char *hint;
+        bool is_scheme; /* and may be the start of a host, too */
+    } hints[] = {
+        {SLICE_LITERAL("/"), "; it comes before the mountpoint", false},
+        {SLICE_LITERAL("."), "; it comes before the mountpoint", false},
+        {SLICE_LITERAL("imap"), "; popfs speaks POP3 and no IMAP", true},
+        {SLICE_LITERAL("http"), "; popfs speaks POP3 and no HTTP", true},
+        {SLICE_LITERAL("smtp"), "; popfs speaks POP3 and no SMTP", true},
+        {SLICE_LITERAL("pop3s:"), "; write pops:// in place of pop3s://", true},
+        {SLICE_LITERAL("pop:"), "; write pops:// or pop3:// in place of pop://", true},
+        {SLICE_LITERAL("pops:/"), "; two slashes follow the colon", false},
+        {SLICE_LITERAL("pop3:/"), "; two slashes follow the colon", false},
+    };
+    char shown[80];
+    bool has_scheme = text.len > 0 && memmem(text.data, text.len, "://", 3) != NULL;
+    out[0] = '\0';
+    for (size_t i = 0; i < sizeof(hints) / sizeof(hints[0]); i++)
+        if (slice_has_prefix_nocase(text, hints[i].start) && (has_scheme || !hints[i].is_scheme)) {
+            snprintf(out, capacity, "%s", hints[i].hint);
+            return;
+        }
+    /* What has a colon may hold a password. */
+    if (text.len == 0 || has_scheme || memchr(text.data, ':', text.len) != NULL ||
+        memchr(text.data, '.', text.len) == NULL)
+        return;
+    text_show(text, shown, sizeof(shown));
+    if (memchr(text.data, '@', text.len) != NULL)
+        snprintf(out, capacity,
+                 "; %s is an address: name the server, as in pops://USER@pop.example.org", shown);
+    else
+        snprintf(out, capacity, "; try pops://USER@%s", shown);
+}
+
 static enum fault take_scheme(struct slice *text, bool *ret_tls_first, struct failure *ret_failure)
 {
     static const struct slice pops = SLICE_LITERAL("pops://");
     static const struct slice pop3 = SLICE_LITERAL("pop3://");
+    char hint[160];
     if (slice_has_prefix_nocase(*text, pops))
         *ret_tls_first = true;
     else if (slice_has_prefix_nocase(*text, pop3))
         *ret_tls_first = false;
-    else
+    else {
+        hint_at_source(*text, hint, sizeof(hint));
         return failure_set(ret_failure, FAULT_REFUSED,
                            "the source must be pops://[user@]host[:port] (TLS) or "
-                           "pop3://[user@]host[:port] (STLS)");
+                           "pop3://[user@]host[:port] (STLS)%s",
+                           hint);
+    }
     *text = slice_skip(*text, pops.len);
     return FAULT_NONE;
 }
@@ -124,11 +167,13 @@ static bool is_ascii(struct slice text)
     return true;
 }
 
-static enum fault refuse_host(struct failure *ret_failure)
+static enum fault refuse_host(struct slice host, struct failure *ret_failure)
 {
+    bool has_folder = memchr(host.data, '/', host.len) != NULL;
     return failure_set(ret_failure, FAULT_REFUSED,
                        "the source names no usable host: pops://user@host[:port], an IPv6 "
-                       "address in [ ]");
+                       "address in [ ]%s",
+                       has_folder ? "; POP3 has no folders, so no / and nothing behind it" : "");
 }
 
 /*
@@ -166,7 +211,7 @@ static enum fault copy_host(struct slice host, bool bracketed, char **ret_host,
     if (fault != FAULT_NONE)
         return fault;
     if (!host_is_valid(host, bracketed))
-        return refuse_host(ret_failure);
+        return refuse_host(host, ret_failure);
     *ret_host = strndup(host.data, host.len);
     return *ret_host == NULL ? failure_set(ret_failure, FAULT_MEMORY, "out of memory") : FAULT_NONE;
 }
@@ -195,7 +240,7 @@ static enum fault take_host_and_port(struct slice text, struct url *url,
     bool bracketed;
     uint64_t port = 0;
     if (!take_host(&text, &host, &bracketed))
-        return refuse_host(ret_failure);
+        return refuse_host(text, ret_failure);
     enum fault fault = copy_host(host, bracketed, &url->host, ret_failure);
     if (fault != FAULT_NONE)
         return fault;
@@ -203,7 +248,7 @@ static enum fault take_host_and_port(struct slice text, struct url *url,
                          !slice_to_number(slice_skip(text, 1), UINT16_MAX, &port) || port == 0))
         return failure_set(ret_failure, FAULT_REFUSED,
                            "after the host in the source only ':' and a port from 1 to 65535 may "
-                           "follow");
+                           "follow, such as :995");
     url->port = (uint16_t)port;
     return FAULT_NONE;
 }

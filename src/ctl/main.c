@@ -68,6 +68,32 @@ static const struct command *find_command(const char *word)
     return NULL;
 }
 
+/* The command that was meant; NULL: it is like none. */
+static const char *find_nearest(const char *word)
+{
+    static const struct {
+        const char *word, *meant;
+    } others[] = {{"unmount", "umount"},
+                  {"sync", "commit"},
+                  {"delete", "commit"},
+                  {"fetch", "prefetch"},
+                  {"restore", "undelete"}};
+    size_t distance = 3;
+    const char *nearest = NULL;
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        if (strcmp(others[i].word, word) == 0)
+            return others[i].meant;
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        struct slice candidate = slice_from_string(commands[i].word);
+        size_t away = text_distance(slice_from_string(word), candidate);
+        if (away < distance) {
+            distance = away;
+            nearest = commands[i].word;
+        }
+    }
+    return nearest;
+}
+
 static int no_mount(struct job *job, const char *path, int error, int code)
 {
     report_problem(&job->report, error == ENODEV ? "%s is not a popfs mount point" : "%s: %s", path,
@@ -109,13 +135,28 @@ static int complain(struct job *job, const char *text)
     return EXIT_USAGE;
 }
 
+static int complain_of_command(struct job *job, const struct arguments *arguments)
+{
+    const char *word = arguments->operands[0];
+    const char *nearest = find_nearest(word);
+    char text[200];
+    bool is_swapped = arguments->operand_count > 1 && find_command(arguments->operands[1]) != NULL;
+    if (is_swapped)
+        snprintf(text, sizeof(text), "unknown command '%.60s': the command comes first", word);
+    else if (nearest != NULL)
+        snprintf(text, sizeof(text), "unknown command '%.60s': did you mean '%s'?", word, nearest);
+    else
+        snprintf(text, sizeof(text), "unknown command '%.60s'", word);
+    return complain(job, text);
+}
+
 static int run(struct job *job, const struct arguments *arguments)
 {
     if (arguments->operand_count == 0)
         return complain(job, "which command?");
     const struct command *command = find_command(arguments->operands[0]);
     if (command == NULL)
-        return complain(job, "unknown command");
+        return complain_of_command(job, arguments);
     if (arguments->operand_count == 1)
         return complain(job, "which mount point?");
     job->names = arguments->operands + 2;

@@ -95,6 +95,13 @@ enum fault fs_create(const struct fs_options *options, struct sync *sync, struct
     return FAULT_NONE;
 }
 
+/* Others than root need it, and libfuse does not say that it is not there. */
+static bool needs_fusermount(void)
+{
+    return geteuid() != 0 && access("/usr/bin/fusermount3", X_OK) != 0 &&
+           access("/usr/local/bin/fusermount3", X_OK) != 0;
+}
+
 /* fusermount3 merely says "Permission denied" when it may not look into what is there. */
 bool fs_name_of(struct slice uidl, uint32_t copy, char ret_name[SYNC_NAME_OCTETS])
 {
@@ -130,8 +137,11 @@ static enum fault fs_mount(struct fs *fs, const struct fs_options *options,
                            "something is mounted on %s already: run 'fusermount3 -u %s' first",
                            mountpoint, mountpoint);
     if (result != 0)
-        return failure_set(ret_failure, FAULT_DISK, "cannot mount on %s%s%s", mountpoint,
-                           said[0] == '\0' ? "" : ": ", said);
+        return failure_set(ret_failure, FAULT_DISK, "cannot mount on %s%s%s%s", mountpoint,
+                           said[0] == '\0' ? "" : ": ", said,
+                           needs_fusermount()
+                               ? ": fusermount3 is missing: install it, in Debian's package fuse3"
+                               : "");
     if (fs->mounted != NULL)
         fs->mounted(fs->unmount_context);
     /* A request may be taken back between poll() and read(): then read() must not wait for the

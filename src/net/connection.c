@@ -59,8 +59,10 @@ static enum fault connection_fail_lookup(const struct net_connection *connection
 {
     if (code == EAI_MEMORY)
         return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
-    return failure_set(ret_failure, FAULT_OFFLINE, "cannot find the host %s: %s",
-                       connection->shown_host, gai_strerror(code));
+    bool is_unknown = code == EAI_NONAME || code == EAI_NODATA;
+    return failure_set(ret_failure, FAULT_OFFLINE, "cannot find the host %s: %s%s",
+                       connection->shown_host, gai_strerror(code),
+                       is_unknown ? " (is the server's name spelt right?)" : "");
 }
 
 static void connection_start_race(struct net_connection *connection,
@@ -181,8 +183,11 @@ static enum fault connection_race(struct net_connection *connection, int64_t now
     case NET_RACE_RUNNING:
         return FAULT_NONE;
     case NET_RACE_LOST:
-        return failure_set(ret_failure, FAULT_OFFLINE, "cannot connect to %s: %s", connection->peer,
-                           strerror(connection->race.last_error));
+        return failure_set(ret_failure, FAULT_OFFLINE, "cannot connect to %s: %s%s",
+                           connection->peer, strerror(connection->race.last_error),
+                           connection->race.last_error == ECONNREFUSED
+                               ? " (is it the right port, and does the server run?)"
+                               : "");
     case NET_RACE_WON:
         break;
     }

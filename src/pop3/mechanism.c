@@ -4,6 +4,7 @@
 #include "mechanism.h"
 
 #include <string.h>
+#include <strings.h>
 
 static const struct pop3_mechanism mechanisms[] = {
     [POP3_AUTH_AUTO] = {.word = "auto", .name = "auto"},
@@ -58,7 +59,7 @@ const struct pop3_mechanism *pop3_mechanism(enum pop3_auth auth)
 bool pop3_auth_from_word(const char *word, enum pop3_auth *ret_auth)
 {
     for (unsigned i = 0; i < MECHANISM_COUNT; i++) {
-        if (strcmp(word, mechanisms[i].word) == 0) {
+        if (strcasecmp(word, mechanisms[i].word) == 0) {
             *ret_auth = (enum pop3_auth)i;
             return true;
         }

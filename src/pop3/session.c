@@ -45,6 +45,7 @@ struct pop3_session {
 
     struct pop3_trace trace;
 
+    const char *foreign; /* what the greeting is of, if not of POP3; NULL */
     struct failure failure;
     enum pop3_code failure_code;
     bool failure_told;
@@ -554,6 +555,24 @@ static void session_hear_stray(struct pop3_session *session, struct slice text)
     }
 }
 
+/* People try the port of IMAP or SMTP. */
+static const char *protocol_of_greeting(struct slice line)
+{
+    static const struct {
+        struct slice start;
+        const char *what;
+    } others[] = {
+        {SLICE_LITERAL("* OK"), "an IMAP server"}, {SLICE_LITERAL("* BYE"), "an IMAP server"},
+        {SLICE_LITERAL("220"), "an SMTP server"},  {SLICE_LITERAL("554"), "an SMTP server"},
+        {SLICE_LITERAL("HTTP/"), "a web server"},  {SLICE_LITERAL("SSH-"), "an SSH server"},
+        {SLICE_LITERAL("200"), "a news server"},
+    };
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        if (slice_has_prefix_nocase(line, others[i].start))
+            return others[i].what;
+    return NULL;
+}
+
 static bool session_read_status(struct pop3_session *session, struct pop3_event *event)
 {
     if (!session->held_whole && session->lines.input.len > 0 &&
@@ -569,6 +588,8 @@ static bool session_read_status(struct pop3_session *session, struct pop3_event 
     const struct pop3_pending *front = pop3_queue_front(&session->queue);
     struct pop3_reply reply;
     if (!pop3_reply_parse(line.text, front->command == POP3_AUTH, &reply)) {
+        if (front->command == POP3_GREETING)
+            session->foreign = protocol_of_greeting(line.text);
         session_garbled(session, "the server's answer is not POP3", line.text);
         return false;
     }
@@ -690,4 +711,9 @@ const char *pop3_session_other_auth(const struct pop3_session *session)
 {
     bool has_other = session->login.refused && session->login.other != POP3_AUTH_AUTO;
     return has_other ? pop3_mechanism(session->login.other)->word : NULL;
+}
+
+const char *pop3_session_foreign(const struct pop3_session *session)
+{
+    return session->foreign;
 }

@@ -36,6 +36,10 @@ static void advise(const struct advice_facts *facts, const struct failure *failu
                    char out[ADVICE_OCTETS])
 {
     out[0] = '\0';
+    if (facts->foreign != NULL && failure->fault == FAULT_GARBLED)
+        snprintf(out, ADVICE_OCTETS,
+                 "%s answers at this port; POP3 is at 995 for pops:// and 110 for pop3://",
+                 facts->foreign);
     if (facts->refused[0] == '\0')
         return;
     if (failure->fault == FAULT_LOGIN || failure->fault == FAULT_OFFLINE)

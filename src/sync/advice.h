@@ -8,6 +8,7 @@
 struct advice_facts {
     enum pop3_code code;
     const char *refused;    /* the mechanism with which the login was refused; "" if it was not */
+    const char *foreign;    /* "an IMAP server", which answers there; NULL */
     const char *other_auth; /* another word for auth=; NULL */
     const char *user;
     const char *password_source; /* "passfile=/etc/p"; NULL: there is no password */

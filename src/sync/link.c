@@ -126,11 +126,13 @@ static enum fault check_silence(const struct link *link, int64_t now_ms,
 {
     if (!is_owed(link) || now_ms - link->heard_ms < patience_ms(link))
         return FAULT_NONE;
-    bool perhaps_tls = pop3_session_state(link->session) == POP3_STATE_GREETING &&
-                       !net_connection_is_secure(link->connection);
+    const char *hint = "";
+    if (pop3_session_state(link->session) == POP3_STATE_GREETING)
+        hint = net_connection_is_secure(link->connection)
+                   ? "; a POP3 server speaks first: is this its port? (995)"
+                   : "; if this port wants TLS, use pops://";
     return failure_set(ret_failure, FAULT_TIMEOUT, "the server has been silent for %lld seconds%s",
-                       (long long)((now_ms - link->heard_ms) / 1000),
-                       perhaps_tls ? "; if this port wants TLS, use pops://" : "");
+                       (long long)((now_ms - link->heard_ms) / 1000), hint);
 }
 
 static void bind_login(const struct link *link)

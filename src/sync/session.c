@@ -410,6 +410,7 @@ static void explain(const struct sync *sync, struct failure *failure)
     const struct pop3_session *session = link_session(sync->link);
     const struct advice_facts facts = {
         .code = link_failure_code(sync->link),
+        .foreign = pop3_session_foreign(session),
         .refused = pop3_session_refused(session),
         .other_auth = pop3_session_other_auth(session),
         .user = sync->account.user,

@@ -55,8 +55,12 @@ static enum fault account_init(struct account *account, const struct sync_option
         return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
     const char *word = options->auth == NULL ? "auto" : options->auth;
     if (!pop3_auth_from_word(word, &account->auth))
-        return failure_set(ret_failure, FAULT_REFUSED, "auth=%s is not a mechanism that popfs has",
-                           word);
+        return failure_set(
+            ret_failure, FAULT_REFUSED,
+            "auth=%s is not a mechanism that popfs has: auto, user, apop, plain, login, "
+            "cram-md5, scram-sha-1, scram-sha-256, scram-sha-256-plus, xoauth2, "
+            "oauthbearer, external",
+            word);
     account->is_token =
         account->auth == POP3_AUTH_XOAUTH2 || account->auth == POP3_AUTH_OAUTHBEARER;
     if (options->tls == SYNC_TLS_OFF)

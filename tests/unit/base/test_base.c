@@ -93,6 +93,33 @@ static void what_the_user_wrote_is_shown_in_utf_8_without_what_deceives(void **s
     assert_string_equal(text_show(SLICE_LITERAL("ab\u0159"), out, 5), "ab\u0159");
 }
 
+static void a_misspelt_word_is_near(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *a, *b;
+        size_t distance;
+    } rows[] = {
+        {"", "", 0},
+        {"ro", "ro", 0},
+        {"", "ro", 2},
+        {"refersh", "refresh", 1},
+        {"pasfile", "passfile", 1},
+        {"cache-size", "cache_size", 1},
+        {"statsu", "status", 1},
+        {"comit", "commit", 1},
+        {"abc", "cab", 2},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct slice a = slice_from_string(rows[i].a);
+        struct slice b = slice_from_string(rows[i].b);
+        assert_int_equal(text_distance(a, b), rows[i].distance);
+        assert_int_equal(text_distance(b, a), rows[i].distance);
+    }
+    assert_true(text_distance(SLICE_LITERAL("0123456789012345678901234567890123"),
+                              SLICE_LITERAL("ro")) > 100);
+}
+
 static void the_digest_of_rfc_1939_is_right(void **state)
 {
     (void)state;
@@ -186,6 +213,7 @@ int main(void)
         cmocka_unit_test(a_buffer_grows_and_gives_from_its_front),
         cmocka_unit_test(text_of_others_is_shown_without_control_and_8_bit_bytes),
         cmocka_unit_test(what_the_user_wrote_is_shown_in_utf_8_without_what_deceives),
+        cmocka_unit_test(a_misspelt_word_is_near),
         cmocka_unit_test(the_digest_of_rfc_1939_is_right),
         cmocka_unit_test(sha256_of_abc_is_right),
         cmocka_unit_test(missing_evidence_equals_nothing),

@@ -235,10 +235,12 @@ static void an_unknown_option_is_refused_by_name_without_its_value(void **state)
 {
     (void)state;
     expect_list_refused("foo", "unknown option 'foo'");
-    expect_list_refused("ro,password=tanstaaf", "unknown option 'password'");
+    expect_list_refused("ro,password=tanstaaf",
+                        "unknown option 'password'; no option holds a password, which all could "
+                        "see: passfile=, passcmd=");
     expect_list_refused("fsname=x", "unknown option 'fsname'");
     expect_list_refused("subtype=x", "unknown option 'subtype'");
-    expect_list_refused("noexecx", "unknown option 'noexecx'");
+    expect_list_refused("noexecx", "unknown option 'noexecx'; did you mean 'noexec'?");
     expect_list_refused("a\033b", "unknown option 'a\\x1bb'");
     expect_list_refused("=1", "unknown option ''");
     expect_list_refused("remount,ro",

@@ -78,6 +78,15 @@ static void what_was_no_refusal_needs_no_advice(void **state)
     expect(&facts, FAULT_GARBLED, "the server refused the login: no");
 }
 
+static void another_protocol_is_named(void **state)
+{
+    (void)state;
+    const struct advice_facts facts = {.foreign = "an IMAP server", .refused = ""};
+    expect(&facts, FAULT_GARBLED,
+           "an IMAP server answers at this port; POP3 is at 995 for pops:// and 110 for pop3://: "
+           "the server refused the login: no");
+}
+
 static void the_advice_stays_where_the_server_says_much(void **state)
 {
     (void)state;
@@ -101,6 +110,7 @@ int main(void)
         cmocka_unit_test(a_mechanism_that_is_refused_before_the_password_is_not_about_it),
         cmocka_unit_test(a_maildrop_in_use_is_waited_for),
         cmocka_unit_test(what_was_no_refusal_needs_no_advice),
+        cmocka_unit_test(another_protocol_is_named),
         cmocka_unit_test(the_advice_stays_where_the_server_says_much),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
