@@ -240,6 +240,8 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_D
 
 /* Before any thread starts. `ident` is borrowed for the life of the process. */
 void log_start(enum log_sink sink, enum log_level most, const char *ident);
+/* Each line names it from then on, such as "alice@host:995". Before any thread starts. */
+void log_name(const char *what);
 /* One line without a line end. Any thread. */
 void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void log_write_args(enum log_level level, const char *format, va_list args)

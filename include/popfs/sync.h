@@ -154,6 +154,7 @@ enum sync_work {
 
 struct sync_status {
     enum sync_link link;
+    char account[200];        /* "alice@host:995", harmless on a terminal */
     char server[300];         /* "host port 995" */
     char transport[160];      /* address, TLS version and cipher; "" when offline */
     char mechanism[32];       /* how the session logged in */
@@ -181,6 +182,7 @@ struct sync_status {
     char state_folder[300]; /* escaped; "" with state=off */
     uint64_t cache_octets, cache_octets_max;
     size_t cache_body_count;
+    char cache_failure[FAILURE_TEXT_OCTETS]; /* why the last body could not be kept; "": it was */
     size_t verified_count;  /* bodies that SYNC_WANT_VERIFY has looked at in this mount */
     size_t damaged_count;   /* bodies that an open or a verify has found damaged in this mount */
     const char *bin_folder; /* NULL: there is none. Borrowed until sync_free() */

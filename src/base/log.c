@@ -8,6 +8,7 @@
 static enum log_sink log_sink = LOG_SINK_STDERR;
 static enum log_level log_most = LOG_LEVEL_INFO;
 static const char *log_ident = "popfs";
+static char log_named[200]; /* with ": " behind it, or empty */
 
 static int syslog_priority(enum log_level level)
 {
@@ -33,18 +34,24 @@ void log_start(enum log_sink sink, enum log_level most, const char *ident)
         openlog(ident, LOG_PID, LOG_MAIL);
 }
 
+void log_name(const char *what)
+{
+    char shown[sizeof(log_named) - 2];
+    snprintf(log_named, sizeof(log_named),
+             "%s: ", text_show(slice_from_string(what), shown, sizeof(shown)));
+}
+
 void log_write_args(enum log_level level, const char *format, va_list args)
 {
     if (level > log_most)
         return;
-    if (log_sink == LOG_SINK_SYSLOG) {
-        vsyslog(syslog_priority(level), format, args);
-        return;
-    }
-    /* One write a line, so that lines of two threads do not mix. */
     char line[2048];
     vsnprintf(line, sizeof(line), format, args);
-    fprintf(stderr, "%s: %s\n", log_ident, line);
+    /* One write a line, so that lines of two threads do not mix. */
+    if (log_sink == LOG_SINK_SYSLOG)
+        syslog(syslog_priority(level), "%s%s", log_named, line);
+    else
+        fprintf(stderr, "%s: %s%s\n", log_ident, log_named, line);
 }
 
 void log_write(enum log_level level, const char *format, ...)

@@ -468,6 +468,7 @@ int life_run(const struct options *options, const struct account *account, struc
     enum fault fault;
     log_start(options->foreground ? LOG_SINK_STDERR : LOG_SINK_SYSLOG,
               options->debug ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO, "popfs");
+    log_name(account->shown);
     if (stop < 0)
         fault = failure_set(&failure, FAULT_MEMORY, "signalfd: %s", strerror(errno));
     else

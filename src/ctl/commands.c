@@ -18,8 +18,10 @@ int command_status(struct job *job)
     CLEANUP_BUFFER struct buffer content = {0};
     int64_t begun_s = job_now_s();
     int error = status_read(&job->place, job->json ? "status.json" : "status", &content);
-    if (error != 0)
+    if (error != 0) {
+        report_start(&job->report, "status", job->place.path, job->json);
         return job_explain(job, "status", error, begun_s);
+    }
     report_text(buffer_slice(&content), job->json);
     return EXIT_DONE;
 }

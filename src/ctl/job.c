@@ -80,8 +80,10 @@ int job_explain(struct job *job, const char *what, int error, int64_t since_s)
         report_problem(&job->report, "%s: interrupted; the mount goes on", what);
         return EXIT_SIGNAL + interrupt_signal();
     }
+    /* While popfs waits for its next attempt, the failure of the last one is the reason. */
     if (is_about_the_server(error) && status_load(&job->place, &status) == 0 &&
-        status_number(status, "/last_error/at_s") >= since_s &&
+        (status_number(status, "/last_error/at_s") >= since_s ||
+         strcmp(status_text(status, "/state"), "offline") == 0) &&
         status_text(status, "/last_error/text")[0] != '\0')
         reason = status_text(status, "/last_error/text");
     report_problem(&job->report, "%s: %s", what, reason);

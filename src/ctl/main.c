@@ -122,8 +122,8 @@ static int run_umount(struct job *job, const struct arguments *arguments, const 
 static int run_command(struct job *job, const struct command *command, const char *path)
 {
     int error = place_find(path, &job->place);
-    /* status is the mount's own object. */
-    if (command->run != command_status)
+    /* What status prints is the mount's own object. */
+    if (command->run != command_status || error != 0)
         report_start(&job->report, command->word, error == 0 ? job->place.path : path, job->json);
     int code = error == 0 ? command->run(job) : no_mount(job, path, error, EXIT_INCOMPLETE);
     return report_end(&job->report, code);
@@ -131,8 +131,18 @@ static int run_command(struct job *job, const struct command *command, const cha
 
 static int complain(struct job *job, const char *text)
 {
+    report_start(&job->report, "", "", job->json);
     report_problem(&job->report, "%s (%s -h)", text, job->report.program);
-    return EXIT_USAGE;
+    return report_end(&job->report, EXIT_USAGE);
+}
+
+/* The words were not understood, but this one may be among them. */
+static bool has_json(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], "--json") == 0)
+            return true;
+    return false;
 }
 
 static int complain_of_command(struct job *job, const struct arguments *arguments)
@@ -188,6 +198,7 @@ int main(int argc, char **argv)
     struct job job = {.report.program = is_helper ? helper : "popfsctl"};
     struct arguments arguments;
     struct failure failure = {0};
+    job.json = has_json(argc, argv);
     bool good = is_helper ? arguments_parse_helper(argc, argv, &arguments, &failure)
                           : arguments_parse(argc, argv, &arguments, &failure);
     if (!good)

@@ -94,9 +94,13 @@ static bool json_cache(struct buffer *content, const struct sync_status *status)
     const char *folder = status->cache_folder[0] == '\0' ? NULL : status->cache_folder;
     return buffer_append_string(content, "  \"cache\": {\"folder\": ") &&
            json_string_or_null(content, folder) &&
-           buffer_printf(content,
-                         ", \"octets\": %" PRIu64 ", \"limit\": %" PRIu64 ", \"bodies\": %zu},\n",
-                         status->cache_octets, status->cache_octets_max, status->cache_body_count);
+           buffer_printf(
+               content,
+               ", \"octets\": %" PRIu64 ", \"limit\": %" PRIu64 ", \"bodies\": %zu, \"error\": ",
+               status->cache_octets, status->cache_octets_max, status->cache_body_count) &&
+           json_string_or_null(content,
+                               status->cache_failure[0] == '\0' ? NULL : status->cache_failure) &&
+           buffer_append_string(content, "},\n");
 }
 
 static bool json_damage(struct buffer *content, const struct maildrop_message *message)
@@ -202,7 +206,8 @@ static bool json_mount(struct buffer *content, const struct status_view *view)
 
 static bool json_session(struct buffer *content, const struct sync_status *status)
 {
-    return json_text(content, "server", status->server) &&
+    return json_text(content, "account", status->account) &&
+           json_text(content, "server", status->server) &&
            json_text(content, "transport", status->transport) &&
            json_text(content, "login", status->mechanism) &&
            json_text(content, "implementation", status->implementation) &&

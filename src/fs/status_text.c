@@ -210,14 +210,16 @@ static bool line_cache(struct buffer *content, const struct sync_status *status)
     char used[SIZE_OCTETS];
     char limit[SIZE_OCTETS + 8] = "";
     char most[SIZE_OCTETS];
-    char value[sizeof(status->cache_folder) + sizeof(used) + sizeof(limit) + 64];
+    char value[sizeof(status->cache_folder) + sizeof(used) + sizeof(limit) + 64 +
+               sizeof(status->cache_failure)];
     if (status->cache_octets_max > 0)
         snprintf(limit, sizeof(limit), " of %s", size_text(status->cache_octets_max, most));
     bool kept = status->cache_folder[0] != '\0';
-    snprintf(value, sizeof(value), "%s, %s%s in %zu %s",
+    snprintf(value, sizeof(value), "%s, %s%s in %zu %s%s%s",
              kept ? status->cache_folder : "off, for this mount alone",
              size_text(status->cache_octets, used), limit, status->cache_body_count,
-             status->cache_body_count == 1 ? "body" : "bodies");
+             status->cache_body_count == 1 ? "body" : "bodies",
+             status->cache_failure[0] == '\0' ? "" : "; ", status->cache_failure);
     return line(content, "cache", value);
 }
 
@@ -293,7 +295,7 @@ bool status_render_text(const struct status_view *view, struct buffer *content)
 {
     const struct sync_status *status = view->sync;
     return line_state(content, status) && line_mountpoint(content, view) &&
-           line(content, "server", status->server) &&
+           line(content, "account", status->account) && line(content, "server", status->server) &&
            line(content, "transport", status->transport) &&
            line(content, "login", status->mechanism) &&
            line(content, "implementation", status->implementation) &&

@@ -185,6 +185,7 @@ struct note {
 /* The copies of what the options pointed to. */
 struct account {
     char *host, *user;
+    char *shown;           /* "alice@host:995" */
     char *password_source; /* for people; NULL: there is no password */
     const char *password;  /* the caller's, in memory that is not swapped */
     uint16_t port;
@@ -269,8 +270,9 @@ struct sync {
     int64_t start_ms;
     int64_t expire_ms; /* when to look next for requests that waited too long */
     bool status_is_stale;
-    struct failure last_failure;
-    int64_t last_failure_wall_s;
+    struct failure last_failure;  /* of the link */
+    struct failure shown_failure; /* the same, or of a message: for the status */
+    int64_t shown_failure_wall_s;
     int64_t offline_since_s; /* wall; 0: not */
     bool login_failed;       /* the last attempt; a session that was lost is another matter */
     enum refusal refused;
@@ -360,6 +362,8 @@ struct sync {
     uint64_t raw_octets;     /* of this answer, as they were sent */
     struct eol eol;
     bool body_not_kept_said; /* the disk is full, and that has been logged */
+    char cache_failure[FAILURE_TEXT_OCTETS];
+    struct outages told; /* messages that cannot be had, of which the log has told */
     struct sync_stream *streams;
     struct sync_stream *stream; /* that what is arriving belongs to */
     bool top_differs;           /* from RETR: it is not used for content any more */
@@ -463,6 +467,7 @@ enum fault engine_receive_data(struct sync *sync, struct job *job, struct slice 
 void engine_receive_end(struct sync *sync, struct job *job);
 /* sync->body_failure says why what is arriving is no good; the answer is read to its end all the
  * same, and thrown away. */
+void engine_show_failure(struct sync *sync, const struct failure *failure);
 void engine_receive_failed(struct sync *sync);
 /* The link broke while this answer was the next to come; may finish the job. */
 void engine_receive_lost(struct sync *sync, struct job *job, enum fault fault, int64_t now_ms);

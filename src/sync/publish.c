@@ -3,6 +3,8 @@
  * listener. */
 #include "engine.h"
 
+#include <string.h>
+
 #include <stdatomic.h>
 #include <stdio.h>
 
@@ -29,9 +31,11 @@ static void describe(struct sync *sync, struct sync_status *status)
         .message_count = sync->status.message_count,
         .message_octets = sync->status.message_octets,
         .session_count = sync->session_count,
-        .failure = sync->last_failure,
-        .failed_at_s = sync->last_failure_wall_s,
+        .failure = sync->shown_failure,
+        .failed_at_s = sync->shown_failure_wall_s,
     };
+    text_show(slice_from_string(sync->account.shown), status->account, sizeof(status->account));
+    memcpy(status->cache_failure, sync->cache_failure, sizeof(status->cache_failure));
     snprintf(status->server, sizeof(status->server), "%s port %u", sync->account.host,
              (unsigned)sync->account.port);
     if (sync->link != NULL &&

@@ -6,12 +6,15 @@
 #include "popfs/mail.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <unistd.h>
 
 enum {
     LISTED_TIMES_MAX = 4, /* a body may be so many times as large as LIST said */
     TOPS_REFUSED_MAX = 3, /* in a row: then the server has no TOP, whatever CAPA says */
     TOPS_OUT_MAX = 3,     /* sessions in a row: then TOP rests */
+
+    TOLD_MAX = 10, /* messages that cannot be had, in the log of one mount */
 
     LISTING_NEW_MS = 4000, /* what was listed so short a time ago is there still */
 };
@@ -49,9 +52,36 @@ void engine_header_missing(struct sync *sync, struct job *job)
     jobs_finish(&sync->jobs, job, FAULT_REFUSED, EXTENT_NONE);
 }
 
+void engine_show_failure(struct sync *sync, const struct failure *failure)
+{
+    sync->shown_failure = *failure;
+    sync->shown_failure_wall_s = sync->turn_wall_ns / 1000000000;
+    sync->status_is_stale = true;
+}
+
+/* One message is told of once, and a server that refuses thousands does not fill the log. */
+static void tell_once(struct sync *sync, const struct job *job, const struct failure *failure)
+{
+    uint64_t id = job == NULL || job->message == NULL ? 0 : maildrop_message_id(job->message);
+    engine_show_failure(sync, failure);
+    if (outages_of(&sync->told, id) > 0 || sync->told.count >= TOLD_MAX)
+        return;
+    (void)outages_note(&sync->told, id);
+    log_write(LOG_LEVEL_WARNING, "%s%s", failure->text,
+              sync->told.count < TOLD_MAX ? ""
+                                          : "; of further messages that cannot be had, only the "
+                                            "status tells");
+}
+
 void engine_receive_failed(struct sync *sync)
 {
-    log_write(LOG_LEVEL_ERROR, "%s", sync->body_failure.text);
+    bool is_disk = sync->body_failure.fault == FAULT_DISK;
+    engine_show_failure(sync, &sync->body_failure);
+    if (is_disk)
+        snprintf(sync->cache_failure, sizeof(sync->cache_failure), "%s", sync->body_failure.text);
+    if (!is_disk || !sync->body_not_kept_said)
+        log_write(LOG_LEVEL_ERROR, "%s", sync->body_failure.text);
+    sync->body_not_kept_said |= is_disk;
     if (sync->stream != NULL)
         engine_stream_fail(sync, sync->body_failure.fault);
     store_body_free(sync->body);
@@ -220,7 +250,10 @@ static void note_kept(struct sync *sync, enum fault fault)
     if (fault != FAULT_NONE && !sync->body_not_kept_said)
         log_write(LOG_LEVEL_ERROR, "%s; messages are fetched again each time they are opened",
                   sync->body_failure.text);
+    sync->status_is_stale |= fault != FAULT_NONE || sync->cache_failure[0] != '\0';
     sync->body_not_kept_said = fault != FAULT_NONE;
+    snprintf(sync->cache_failure, sizeof(sync->cache_failure), "%s",
+             fault == FAULT_NONE ? "" : sync->body_failure.text);
 }
 
 /* Of a stream nothing is lost here: it has been published. What was asked for twice and is short,
@@ -494,8 +527,10 @@ void engine_receive_refused(struct sync *sync, struct job *job, const char *why,
         jobs_requeue(&sync->jobs, job);
         sync->body_waits = true;
     } else {
-        log_write(LOG_LEVEL_WARNING, "the server refuses message %s: %s",
-                  text_escape(maildrop_message_uidl(job->message), uidl, sizeof(uidl)), why);
+        struct failure failure;
+        failure_set(&failure, FAULT_REFUSED, "the server refuses message %s: %s",
+                    text_escape(maildrop_message_uidl(job->message), uidl, sizeof(uidl)), why);
+        tell_once(sync, job, &failure);
         jobs_finish(&sync->jobs, job, FAULT_REFUSED, EXTENT_NONE);
     }
 }

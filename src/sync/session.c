@@ -435,11 +435,11 @@ void engine_link_lost(struct sync *sync, const struct failure *why, int64_t now_
     enum pop3_code code = sync->link == NULL ? POP3_CODE_NONE : link_failure_code(sync->link);
     explain(sync, &explained);
     if (sync->started)
-        log_write(LOG_LEVEL_WARNING, "%s: %s", sync->account.host, failure->text);
+        log_write(LOG_LEVEL_WARNING, "%s", failure->text);
     sync->last_failure = *failure;
-    sync->last_failure_wall_s = sync->turn_wall_ns / 1000000000;
+    engine_show_failure(sync, failure);
     if (sync->offline_since_s == 0)
-        sync->offline_since_s = sync->last_failure_wall_s;
+        sync->offline_since_s = sync->shown_failure_wall_s;
     judge_pipelining(sync, failure->fault);
     engine_commit_note_break(sync, failure);
     judge_prefetch(sync, failure->fault);

@@ -51,7 +51,8 @@ static enum fault account_init(struct account *account, const struct sync_option
     account->thread_begin = options->thread_begin;
     account->thread_context = options->thread_context;
     if (!copy_text(options->host, &account->host) || !copy_text(options->user, &account->user) ||
-        !copy_text(options->password_source, &account->password_source))
+        !copy_text(options->password_source, &account->password_source) ||
+        !copy_text(options->account, &account->shown))
         return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
     const char *word = options->auth == NULL ? "auto" : options->auth;
     if (!pop3_auth_from_word(word, &account->auth))
@@ -532,6 +533,7 @@ void sync_free(struct sync *sync)
     free(sync->account.host);
     free(sync->account.user);
     free(sync->account.password_source);
+    free(sync->account.shown);
     door_done(&sync->door);
     pthread_mutex_destroy(&sync->lock);
     pthread_mutex_destroy(&sync->wish_lock);

@@ -2,6 +2,7 @@
 """What people do wrong, each answered by one line that says what happened and what to do."""
 
 import contextlib
+import json
 import os
 import socket
 import subprocess
@@ -198,6 +199,14 @@ def test_a_mistake_with_popfsctl_is_answered_by_one_line(name):
     words, says, code = CONTROL[name]
     done = subprocess.run([os.environ["POPFSCTL"], *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT_S)
     check_line(done, "popfsctl", code, (says,))
+
+
+@pytest.mark.parametrize("name", CONTROL)
+def test_each_failure_of_popfsctl_is_an_object_with_json(name):
+    words, says, code = CONTROL[name]
+    done = subprocess.run([os.environ["POPFSCTL"], "--json", *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT_S)
+    told = json.loads(done.stdout)
+    assert told["exit_code"] == done.returncode == code and says in told["problems"][0], done.stdout
 
 
 def test_a_user_without_fusermount3_is_told_what_is_missing(place, serve):

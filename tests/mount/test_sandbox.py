@@ -60,14 +60,14 @@ def test_every_thread_is_confined_and_the_log_says_how(serve, place):
     server = serve(Script(messages=three()))
     source = script_source(server).replace("127.0.0.1", "localhost")  # glibc's look-up thread is there as well
     with mounted(place, source, script_options(place, server)) as mount:
-        wait_until("its word", lambda: f"popfs: sandbox: {sandbox_of_this_kernel()}\n" in mount.log())
+        wait_until("its word", lambda: f": sandbox: {sandbox_of_this_kernel()}\n" in mount.log())
         assert thread_states(mount.pid) == {("2", "1")}
 
 
 def test_sandbox_off(serve, on_script):
     server = serve(Script(messages=three()))
     with on_script(server, "sandbox=off") as mount:
-        wait_until("its word", lambda: "popfs: sandbox: off (-o sandbox=off)\n" in mount.log())
+        wait_until("its word", lambda: ": sandbox: off (-o sandbox=off)\n" in mount.log())
         assert thread_states(mount.pid) == {("0", "0")}
         assert helpers_of(mount.pid) == []
         mount.kill(signal.SIGTERM)

@@ -47,6 +47,11 @@ void log_start(enum log_sink sink, enum log_level most, const char *ident)
     (void)ident;
 }
 
+void log_name(const char *what)
+{
+    (void)what;
+}
+
 void log_write_args(enum log_level level, const char *format, va_list args)
 {
     char line[1024];

@@ -222,6 +222,22 @@ static void a_commit_that_failed_in_part_names_each_message(void **state)
     free(text);
 }
 
+static void expect_json(const char *text);
+
+static void a_cache_that_is_full_says_so_until_it_is_not(void **state)
+{
+    (void)state;
+    struct sync_status status = online;
+    snprintf(status.cache_failure, sizeof(status.cache_failure), "cannot write: No space left");
+    char *text = rendered(status_render_text, &status);
+    assert_non_null(strstr(text, " in 210 bodies; cannot write: No space left\n"));
+    free(text);
+    text = rendered(status_render_json, &status);
+    expect_json(text);
+    assert_non_null(strstr(text, "\"error\": \"cannot write: No space left\"},"));
+    free(text);
+}
+
 static void the_largest_numbers_are_printed(void **state)
 {
     (void)state;
@@ -325,6 +341,7 @@ static void json_has_its_keys_in_order(void **state)
                                        "pid",
                                        "mountpoint",
                                        "read_only",
+                                       "account",
                                        "server",
                                        "transport",
                                        "login",
@@ -410,6 +427,7 @@ static void json_says_what_is_unknown_by_null(void **state)
     assert_non_null(strstr(text, "\"next_attempt_s\": 8,"));
     assert_non_null(strstr(text, "\"cache\": {\"folder\": null, \"octets\": 0,"));
     assert_non_null(strstr(text, "\"state_folder\": null,"));
+    assert_non_null(strstr(text, "\"bodies\": 0, \"error\": null},"));
     assert_non_null(strstr(text, "\"last_commit\": null,"));
     assert_non_null(strstr(text, "\"sandbox\": null,"));
     free(text);
@@ -516,6 +534,7 @@ int main(void)
         cmocka_unit_test(who_is_offline_says_since_when_why_and_for_how_long),
         cmocka_unit_test_setup_teardown(a_commit_that_failed_in_part_names_each_message,
                                         set_up_commit, tear_down_commit),
+        cmocka_unit_test(a_cache_that_is_full_says_so_until_it_is_not),
         cmocka_unit_test(the_largest_numbers_are_printed),
         cmocka_unit_test(json_holds_what_sync_says),
         cmocka_unit_test(json_has_its_keys_in_order),
