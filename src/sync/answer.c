@@ -183,6 +183,8 @@ static void note_complete(struct sync *sync, enum pop3_command command, int64_t 
     pace_note_answer(&sync->pace, now_ms);
     if (command == POP3_RETR || command == POP3_TOP)
         note_useful(sync);
+    if (command == POP3_RETR)
+        sync->prefetch_losses = 0;
     if (command != POP3_NOOP)
         agenda_note_useful(&sync->agenda, now_ms);
     if (sync->jobs.in_flight.count > 0)

@@ -32,3 +32,28 @@ int64_t backoff_failed(struct backoff *backoff, enum fault fault, uint32_t dice)
         delay = ACCOUNT_MS;
     return delay - delay / 4 + (int64_t)(dice % (uint32_t)(delay / 4 + 1));
 }
+
+bool backoff_is_outage(enum fault fault)
+{
+    return fault == FAULT_OFFLINE || fault == FAULT_TIMEOUT || fault == FAULT_GARBLED;
+}
+
+void backoff_note_failure(struct backoff *backoff, enum fault fault, int64_t begun_ms)
+{
+    if (!backoff_is_outage(fault)) {
+        backoff->is_away = false;
+    } else if (!backoff->is_away) {
+        backoff->is_away = true;
+        backoff->away_from_ms = begun_ms;
+    }
+}
+
+void backoff_note_session(struct backoff *backoff)
+{
+    backoff->is_away = false;
+}
+
+bool backoff_is_away_since(const struct backoff *backoff, int64_t time_ms)
+{
+    return backoff->is_away && backoff->away_from_ms <= time_ms;
+}

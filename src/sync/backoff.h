@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How long to wait before the next attempt to log in (POP3.md rule 22). Pure: the time and the dice
- * are the caller's.
+ * How long to wait before the next attempt to log in (POP3.md rule 22), and since when no attempt
+ * has worked. Pure: the time and the dice are the caller's.
  */
 #ifndef SYNC_BACKOFF_H
 #define SYNC_BACKOFF_H
@@ -10,6 +10,8 @@
 
 struct backoff {
     unsigned failure_count;
+    bool is_away; /* the server: no session could be had since */
+    int64_t away_from_ms;
 };
 
 void backoff_succeeded(struct backoff *backoff);
@@ -19,5 +21,15 @@ void backoff_succeeded(struct backoff *backoff);
  * random number: a quarter of the delay is jitter.
  */
 int64_t backoff_failed(struct backoff *backoff, enum fault fault, uint32_t dice);
+
+/* True of a failure that may be over the next moment: nobody said why. */
+bool backoff_is_outage(enum fault fault);
+/* A session could not be had, and the attempt began then. What is no outage ends one: the server
+ * answers. */
+void backoff_note_failure(struct backoff *backoff, enum fault fault, int64_t begun_ms);
+/* A session could be had. */
+void backoff_note_session(struct backoff *backoff);
+/* The outage that goes on began so early. */
+bool backoff_is_away_since(const struct backoff *backoff, int64_t time_ms);
 
 #endif

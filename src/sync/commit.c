@@ -15,10 +15,6 @@
  */
 #include "engine.h"
 
-enum {
-    COMMIT_MS = 80000, /* systemd kills a unit after 90 s; what is left stays pending */
-};
-
 enum fault engine_commit_ask(struct sync *sync, enum job_kind kind,
                              struct maildrop_message *message, size_t removal, int64_t now_ms)
 {
@@ -131,8 +127,9 @@ enum fault engine_commit_begin(struct sync *sync, int64_t now_ms)
     commit->last = (struct failure){0};
     isolate_begin(&commit->isolate);
     engine_commit_begin_session(commit);
+    /* One that had to wait for another commit has waited already. */
     if (sync->phase == ENGINE_SERVE)
-        commit->deadline_ms = now_ms + COMMIT_MS;
+        commit->deadline_ms = waiters_oldest_ms(&sync->commit_served, now_ms) + COMMIT_MS;
     engine_commit_may_wait(sync, now_ms);
     return FAULT_NONE;
 }
@@ -213,7 +210,7 @@ int64_t engine_commit_at_ms(const struct sync *sync)
 {
     const struct commit *commit = &sync->commit;
     if (commit->phase == COMMIT_PROVING && sync->session_phase == SESSION_ONLINE &&
-        sync->jobs.in_flight.count == 0)
+        sync->jobs.in_flight.count == 0 && commit->prove_again_ms < commit->deadline_ms)
         return commit->prove_again_ms;
     return commit->phase != COMMIT_NONE ? commit->deadline_ms : -1;
 }

@@ -12,10 +12,21 @@ enum {
 
 /* ---- what came in by the door ---- */
 
+bool engine_is_away_for_long(const struct sync *sync, int64_t now_ms)
+{
+    bool is_due = sync->link == NULL && now_ms >= sync->retry_ms;
+    return sync->session_phase != SESSION_ONLINE && !is_due &&
+           backoff_is_away_since(&sync->backoff, now_ms - sync->account.timeout_ms);
+}
+
 bool engine_is_away(const struct sync *sync, int64_t now_ms)
 {
-    return sync->link == NULL && sync->login_failed && sync->last_failure.fault != FAULT_BUSY &&
-           !sync->fetching && (now_ms < sync->retry_ms || sync->refused == REFUSED_FOR_GOOD);
+    enum fault fault = sync->last_failure.fault;
+    if (engine_is_away_for_long(sync, now_ms))
+        return true;
+    return sync->link == NULL && sync->login_failed && fault != FAULT_BUSY &&
+           !backoff_is_outage(fault) && !sync->fetching &&
+           (now_ms < sync->retry_ms || sync->refused == REFUSED_FOR_GOOD);
 }
 
 static enum fault note_one(struct sync *sync, struct maildrop_message *message,
@@ -100,7 +111,10 @@ static void take_wish(struct sync *sync, struct sync_request *request, struct wa
                       int64_t now_ms)
 {
     try_again(sync);
-    if (engine_is_away(sync, now_ms))
+    /* The user need not wait for the back-off: it may be why he asks. */
+    if (sync->link == NULL && sync->refused == REFUSED_NOT && sync->retry_ms > now_ms)
+        sync->retry_ms = now_ms;
+    if (engine_is_away(sync, now_ms) && !backoff_is_outage(sync->last_failure.fault))
         request->answer(request, sync->last_failure.fault, EXTENT_NONE);
     else
         waiters_add(waiters, request);
@@ -336,12 +350,18 @@ static void expire(struct sync *sync, int64_t now_ms)
         return;
     sync->expire_ms = now_ms + EXPIRE_EVERY_MS;
     int64_t oldest_ms = now_ms - sync->account.timeout_ms;
-    bool heard = sync->link != NULL && link_heard_ms(sync->link) > oldest_ms &&
-                 sync->session_phase == SESSION_ONLINE;
+    /* Also where the link has been lost since: the next one goes on. */
+    bool heard = sync->heard_ms > oldest_ms;
+    if (sync->link == NULL && engine_is_away_for_long(sync, now_ms))
+        jobs_fail_waiting(&sync->jobs, sync->last_failure.fault);
+    waiters_expire(&sync->commit_waiters, now_ms - COMMIT_MS, FAULT_TIMEOUT);
     bool locked = sync->login_failed && sync->last_failure.fault == FAULT_BUSY;
     bool busy = sync->session_phase != SESSION_ONLINE &&
                 (locked || now_ms < agenda_login_from_ms(&sync->agenda));
-    jobs_expire(&sync->jobs, heard ? INT64_MIN : oldest_ms, busy ? FAULT_BUSY : FAULT_TIMEOUT);
+    enum fault fault = busy ? FAULT_BUSY : FAULT_TIMEOUT;
+    if (sync->link == NULL && sync->backoff.is_away)
+        fault = sync->last_failure.fault;
+    jobs_expire(&sync->jobs, heard ? INT64_MIN : oldest_ms, fault);
     /* Any other failure has answered them. */
     if (sync->link != NULL || !busy)
         return;
@@ -364,6 +384,8 @@ static void pump(struct sync *sync, int64_t now_ms)
         uint64_t before = link_received_octets(sync->link);
         enum fault fault = link_next_event(sync->link, now_ms, &event, &failure);
         uint64_t octets = link_received_octets(sync->link) - before;
+        if (octets > 0 && sync->session_phase == SESSION_ONLINE)
+            sync->heard_ms = now_ms;
         if (octets > 0 && sync->jobs.in_flight.count > 0)
             window_note_octets(&sync->window, octets, now_ms);
         if (fault == FAULT_NONE && event.type == POP3_EVENT_NONE)
@@ -437,7 +459,8 @@ static int64_t wait_ms(const struct sync *sync, int64_t link_timeout_ms, int64_t
     /* What was due already in this turn waits for a pause, which wakes the loop by itself. */
     if (sync->phase == ENGINE_SERVE && agenda_ms > turn_ms)
         sooner(&timeout_ms, agenda_ms - now_ms);
-    if (sync->refresh_waiters.count > 0 || (sync->link == NULL && sync->prefetch_waiters.count > 0))
+    if (sync->refresh_waiters.count > 0 || sync->commit_waiters.count > 0 ||
+        (sync->link == NULL && sync->prefetch_waiters.count > 0))
         sooner(&timeout_ms, EXPIRE_EVERY_MS);
     int64_t commit_ms = engine_commit_at_ms(sync);
     if (commit_ms >= 0)

@@ -55,6 +55,7 @@ enum {
     BELIEVED_MAX = 16,
     COMMIT_ATTEMPTS_MAX = 3,
     COMMIT_RETRY_MS = 1000,
+    COMMIT_MS = 80000,     /* systemd kills a unit after 90 s; what is left stays pending */
     ITEM_ATTEMPTS_MAX = 3, /* links that may break under one message (POP3.md 17) */
     OUTAGES_BORNE = 2,     /* by one message, before it is not asked for but by a reader */
     PROOF_BY_TOP = 1,      /* the first of PROOFS_MAX attempts to prove a removal in a session */
@@ -267,6 +268,7 @@ struct sync {
     int64_t session_count;
     struct backoff backoff;
     int64_t retry_ms; /* no new attempt before */
+    int64_t heard_ms; /* when octets came last in a session that was online; 0: never */
     int64_t start_ms;
     int64_t expire_ms; /* when to look next for requests that waited too long */
     bool status_is_stale;
@@ -777,8 +779,14 @@ void engine_publish_size(struct sync *sync, struct maildrop_message *message);
 
 /* ---- engine.c ---- */
 void *engine_run(void *sync);
-/* No session, and none to be had: sync->last_failure says why. A busy maildrop is waited for
- * instead. */
+/*
+ * No session, and none to be had: sync->last_failure says why. A busy maildrop is waited for
+ * instead, and so is a server that cannot be reached, until that has lasted for `timeout`.
+ */
 bool engine_is_away(const struct sync *sync, int64_t now_ms);
+/* Cannot be reached for so long that nobody waits any more, but for the next attempt if that is
+ * due.
+ */
+bool engine_is_away_for_long(const struct sync *sync, int64_t now_ms);
 
 #endif

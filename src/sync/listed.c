@@ -264,6 +264,7 @@ enum fault engine_listed(struct sync *sync, int64_t now_ms, struct failure *ret_
         settle_times(sync);
     sync->status_is_stale = true;
     sync->login_failed = false;
+    backoff_note_session(&sync->backoff);
     sync->wants_listing = false;
     sync->offline_since_s = 0;
     sync->listed_wall_s = sync->turn_wall_ns / 1000000000;

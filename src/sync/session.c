@@ -246,15 +246,21 @@ static bool blame_binding(struct sync *sync, enum fault fault)
 
 /* ---- refusals ---- */
 
-static void fail_waiting(struct sync *sync, enum fault fault)
+/* The attempt was made for those who asked for a session, and not for something in it. */
+static void fail_wishes(struct sync *sync, enum fault fault)
 {
-    jobs_fail_waiting(&sync->jobs, fault);
     waiters_answer(&sync->refresh_waiters, fault);
     waiters_answer(&sync->refresh_served, fault);
-    waiters_answer(&sync->prefetch_waiters, fault);
     /* Those for a commit after the present one, which would begin with a wait for the next attempt.
      */
     waiters_answer(&sync->commit_waiters, fault);
+}
+
+static void fail_waiting(struct sync *sync, enum fault fault)
+{
+    jobs_fail_waiting(&sync->jobs, fault);
+    waiters_answer(&sync->prefetch_waiters, fault);
+    fail_wishes(sync, fault);
 }
 
 static void refuse_for_good(struct sync *sync)
@@ -374,12 +380,13 @@ static void start_failed(struct sync *sync, const struct failure *failure)
     sync->phase = ENGINE_OVER;
 }
 
-/* A session could not be had: while the maildrop is merely busy, or the password is being fetched
- * anew, those who wait go on waiting. */
+/* A session could not be had: while the maildrop is merely busy, the password is being fetched
+ * anew, or the server has been away for a short time only, those who wait go on waiting. */
 static void login_failed(struct sync *sync, const struct failure *failure, enum pop3_code code,
                          int64_t now_ms)
 {
     sync->retry_ms = now_ms + backoff_failed(&sync->backoff, failure->fault, dice());
+    backoff_note_failure(&sync->backoff, failure->fault, sync->session_started_ms);
     if (failure->fault == FAULT_LOGIN)
         note_refusal(sync, code, now_ms);
     bool busy = failure->fault == FAULT_BUSY;
@@ -388,7 +395,11 @@ static void login_failed(struct sync *sync, const struct failure *failure, enum 
     if (!sync->started && (!busy || again_ms > sync->start_ms + sync->account.timeout_ms)) {
         start_failed(sync, failure);
     }
-    if (!busy && !sync->fetching)
+    if (busy || sync->fetching)
+        return;
+    if (backoff_is_outage(failure->fault) && !engine_is_away_for_long(sync, now_ms))
+        fail_wishes(sync, failure->fault);
+    else
         fail_waiting(sync, failure->fault);
 }
 

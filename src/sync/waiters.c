@@ -44,6 +44,15 @@ void waiters_expire(struct waiters *waiters, int64_t expired_ms, enum fault faul
     waiters_answer(&expired, fault);
 }
 
+int64_t waiters_oldest_ms(const struct waiters *waiters, int64_t none_ms)
+{
+    int64_t oldest_ms = none_ms;
+    for (struct sync_request *request = waiters->first; request != NULL; request = request->next)
+        if (request->submitted_ms < oldest_ms)
+            oldest_ms = request->submitted_ms;
+    return oldest_ms;
+}
+
 void waiters_wait_from(struct waiters *waiters, int64_t now_ms)
 {
     for (struct sync_request *request = waiters->first; request != NULL; request = request->next)
