@@ -264,6 +264,8 @@ enum fault pop3_session_issue(struct pop3_session *session, const struct pop3_re
 /* Commands whose answer is not complete, those of the login included; after a failure, those that
  * never will be. */
 size_t pop3_session_outstanding_count(const struct pop3_session *session);
+/* Status lines and rows that have come whole, those of the login among them. */
+uint64_t pop3_session_line_count(const struct pop3_session *session);
 enum pop3_state pop3_session_state(const struct pop3_session *session);
 const struct pop3_capabilities *pop3_session_capabilities(const struct pop3_session *session);
 /* The mechanism that logged in, "SCRAM-SHA-256", "USER", "APOP", …; "" before. */

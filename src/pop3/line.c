@@ -50,6 +50,7 @@ static enum pop3_line_result skip_rest(struct pop3_line_reader *reader, struct p
     reader->clipping = false;
     reader->carry_given = true;
     *ret_line = (struct pop3_line){buffer_slice(&reader->carry), reader->after_cr};
+    reader->whole_count++;
     return POP3_LINE_WHOLE;
 }
 
@@ -99,5 +100,6 @@ enum pop3_line_result pop3_line_take(struct pop3_line_reader *reader, struct pop
         text = buffer_slice(&reader->carry);
     }
     strip_line_end(text, ret_line);
+    reader->whole_count++;
     return POP3_LINE_WHOLE;
 }

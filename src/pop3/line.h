@@ -7,13 +7,14 @@
 #include "popfs/base.h"
 
 struct pop3_line_reader {
-    struct slice input;  /* fed and not taken yet, borrowed */
-    struct buffer carry; /* the start of a line whose end has not been fed */
-    bool carry_given;    /* the last line given lies in the carry */
-    bool clips;          /* a line that is too long is read to its end, and its start given */
-    bool clipping;       /* the carry holds that start */
-    bool after_cr;       /* while clipping: the last octet that was thrown away is a CR */
-    uint64_t fed_octets; /* in all */
+    struct slice input;   /* fed and not taken yet, borrowed */
+    struct buffer carry;  /* the start of a line whose end has not been fed */
+    bool carry_given;     /* the last line given lies in the carry */
+    bool clips;           /* a line that is too long is read to its end, and its start given */
+    bool clipping;        /* the carry holds that start */
+    bool after_cr;        /* while clipping: the last octet that was thrown away is a CR */
+    uint64_t fed_octets;  /* in all */
+    uint64_t whole_count; /* lines given */
 };
 
 struct pop3_line {

@@ -670,6 +670,11 @@ const char *pop3_session_show(struct pop3_session *session, struct slice text, c
 
 /* ---- facts ---- */
 
+uint64_t pop3_session_line_count(const struct pop3_session *session)
+{
+    return session->lines.whole_count;
+}
+
 size_t pop3_session_outstanding_count(const struct pop3_session *session)
 {
     return session->queue.count;

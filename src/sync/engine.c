@@ -7,8 +7,19 @@
 
 enum {
     EXPIRE_EVERY_MS = 500,
-    SLEPT_MS = 5000, /* suspended for so long, the machine finds its connections dead */
+    LOGIN_MS_MAX = 600000, /* with the listing; ten time-outs where those are longer */
+    YIELD_LEAST_MS = 1000, /* what is shorter than a new session by less is not worth one */
+    SLEPT_MS = 5000,       /* suspended for so long, the machine finds its connections dead */
 };
+
+/* When the present login and its listing have taken too long; -1: there is none. */
+static int64_t login_by_ms_of(const struct sync *sync)
+{
+    int64_t most_ms = 10 * sync->account.timeout_ms;
+    if (sync->session_phase != SESSION_LOGIN && sync->session_phase != SESSION_LISTING)
+        return -1;
+    return sync->session_started_ms + (most_ms > LOGIN_MS_MAX ? most_ms : LOGIN_MS_MAX);
+}
 
 /* ---- what came in by the door ---- */
 
@@ -343,12 +354,79 @@ static void take_inbox(struct sync *sync, int64_t now_ms)
         begin_stop(sync, stop_commit, now_ms);
 }
 
+/* Requests that are no jobs, and wait for the session to be free. */
+static int64_t oldest_wish_ms(const struct sync *sync)
+{
+    int64_t refresh_ms = waiters_oldest_ms(&sync->refresh_waiters, INT64_MAX);
+    return waiters_oldest_ms(&sync->commit_served, refresh_ms);
+}
+
+/* Nothing of a commit would be lost with the session. */
+static bool may_yield(const struct sync *sync)
+{
+    const struct commit *commit = &sync->commit;
+    const struct job *first = sync->jobs.in_flight.first;
+    bool has_begun =
+        commit->phase != COMMIT_NONE &&
+        (commit->phase != COMMIT_DELETING || commit->dele_next > 0 || commit->proofs_asked);
+    return sync->session_phase == SESSION_ONLINE && sync->phase == ENGINE_SERVE && !has_begun &&
+           !sync->dele_sent && first != NULL && first->message != NULL &&
+           (first->kind == JOB_BODY || first->kind == JOB_START || first->kind == JOB_HEADER);
+}
+
+/*
+ * The answer that is coming keeps others waiting (POP3.md rule 36). A slow one gives way to whoever
+ * has waited for as long as silence may last; one that nobody waits for any more, as soon as a new
+ * session would be there earlier than its end.
+ */
+static void yield_to_others(struct sync *sync, int64_t now_ms)
+{
+    struct failure failure;
+    if (!may_yield(sync))
+        return;
+    const struct job *first = sync->jobs.in_flight.first;
+    int64_t asked_ms = jobs_oldest_of_others_ms(&sync->jobs, first);
+    int64_t wish_ms = oldest_wish_ms(sync);
+    asked_ms = wish_ms < asked_ms ? wish_ms : asked_ms;
+    if (asked_ms > now_ms)
+        return;
+    int64_t login_ms = agenda_login_from_ms(&sync->agenda);
+    int64_t session_ms = sync->login_took_ms + (login_ms > now_ms ? login_ms - now_ms : 0);
+    bool is_left = first->was_wanted && first->requests == NULL &&
+                   !engine_stream_is_open(sync, first->message);
+    /* A message that is longer than LIST says ends nobody knows when. */
+    bool is_slow = link_is_slow(sync->link, now_ms);
+    int64_t rest_ms = is_slow && first->owed_octets == 0
+                          ? INT64_MAX
+                          : link_rest_ms(sync->link, first->owed_octets, now_ms);
+    bool has_waited = asked_ms <= now_ms - sync->account.timeout_ms;
+    if (rest_ms <= session_ms + YIELD_LEAST_MS || !(is_left || (is_slow && has_waited)))
+        return;
+    failure_set(&failure, FAULT_TIMEOUT, "%s; connecting anew for what else is wanted",
+                is_left ? "nobody waits for what is coming any more"
+                        : "the server sends less than 1 KiB a second");
+    engine_link_yield(sync, &failure, now_ms);
+}
+
+/* Each line of it may have come in time. */
+static void bound_login(struct sync *sync, int64_t now_ms)
+{
+    struct failure failure;
+    int64_t by_ms = login_by_ms_of(sync);
+    if (by_ms < 0 || now_ms < by_ms)
+        return;
+    failure_set(&failure, FAULT_TIMEOUT, "login and listing have taken longer than %lld minutes",
+                (long long)(now_ms - sync->session_started_ms) / 60000);
+    engine_link_lost(sync, &failure, now_ms);
+}
+
 /* Silence is what counts: while bytes come, those who wait go on waiting. */
 static void expire(struct sync *sync, int64_t now_ms)
 {
     if (now_ms < sync->expire_ms)
         return;
     sync->expire_ms = now_ms + EXPIRE_EVERY_MS;
+    yield_to_others(sync, now_ms);
     int64_t oldest_ms = now_ms - sync->account.timeout_ms;
     /* Also where the link has been lost since: the next one goes on. */
     bool heard = sync->heard_ms > oldest_ms;
@@ -450,6 +528,9 @@ static int64_t wait_ms(const struct sync *sync, int64_t link_timeout_ms, int64_t
     /* What was asked or lost after take_rerouted() may have sent some back. */
     if (sync->jobs.rerouted != NULL || sync->looks_on)
         timeout_ms = 0;
+    int64_t by_ms = login_by_ms_of(sync);
+    if (by_ms >= 0)
+        sooner(&timeout_ms, by_ms - now_ms);
     int64_t flush_ms = engine_index_at_ms(sync);
     if (flush_ms >= 0)
         sooner(&timeout_ms, flush_ms - now_ms);
@@ -460,6 +541,7 @@ static int64_t wait_ms(const struct sync *sync, int64_t link_timeout_ms, int64_t
     if (sync->phase == ENGINE_SERVE && agenda_ms > turn_ms)
         sooner(&timeout_ms, agenda_ms - now_ms);
     if (sync->refresh_waiters.count > 0 || sync->commit_waiters.count > 0 ||
+        (sync->commit_served.count > 0 && may_yield(sync)) ||
         (sync->link == NULL && sync->prefetch_waiters.count > 0))
         sooner(&timeout_ms, EXPIRE_EVERY_MS);
     int64_t commit_ms = engine_commit_at_ms(sync);
@@ -521,6 +603,7 @@ static void serve(struct sync *sync)
         note_sleep(sync, now_ms);
         take_inbox(sync, now_ms);
         pump(sync, now_ms);
+        bound_login(sync, now_ms);
         expire(sync, now_ms);
         take_rerouted(sync, now_ms);
         ask(sync, now_ms);

@@ -265,6 +265,7 @@ struct sync {
     struct link *link;
     enum session_phase session_phase;
     int64_t session_started_ms;
+    int64_t login_took_ms; /* the last one, with its listing */
     int64_t session_count;
     struct backoff backoff;
     int64_t retry_ms; /* no new attempt before */
@@ -551,6 +552,8 @@ void engine_stream_complete(struct sync *sync, uint64_t octets);
 void engine_stream_publish(struct sync *sync);
 /* What is arriving belongs to no answer any more. */
 void engine_stream_detach(struct sync *sync);
+/* Somebody has it open, and may read on. */
+bool engine_stream_is_open(const struct sync *sync, const struct maildrop_message *message);
 /* Frees streams that nobody has open; all of them when `all`. */
 void engine_streams_reap(struct sync *sync, bool all);
 
@@ -564,6 +567,10 @@ void engine_anticipate(struct sync *sync);
 void engine_pipelining_is_to_blame(struct sync *sync);
 /* The session is no more. */
 void engine_link_lost(struct sync *sync, const struct failure *failure, int64_t now_ms);
+/* Drops the link for the sake of those who wait for something else than the answer that is coming,
+ * which is asked for again behind them if somebody waits for it. Nothing is blamed on the server.
+ */
+void engine_link_yield(struct sync *sync, const struct failure *failure, int64_t now_ms);
 /* Drops the link without judging it. */
 void engine_link_drop(struct sync *sync);
 /* When engine_connect() will want to be called again; -1: not by itself. */

@@ -116,6 +116,7 @@ void jobs_wait(struct jobs *jobs, struct job *job, struct sync_request *request,
 {
     request->next = job->requests;
     job->requests = request;
+    job->was_wanted = true;
     jobs->waiting_count++;
     if (class >= job->class)
         return;
@@ -151,6 +152,34 @@ void jobs_requeue(struct jobs *jobs, struct job *job)
     job->owed_octets = 0;
     job->in_flight = false;
     list_prepend(list_of(jobs, job), job);
+}
+
+void jobs_yield(struct jobs *jobs, struct job *job)
+{
+    struct job_list *list = list_of(jobs, job);
+    list_remove(list, job);
+    list_append(list, job);
+}
+
+static int64_t oldest_in_ms(const struct job_list *list, const struct job *except)
+{
+    int64_t oldest_ms = INT64_MAX;
+    for (const struct job *job = list->first; job != NULL; job = job->next)
+        for (const struct sync_request *request = job == except ? NULL : job->requests;
+             request != NULL; request = request->next)
+            if (request->submitted_ms < oldest_ms)
+                oldest_ms = request->submitted_ms;
+    return oldest_ms;
+}
+
+int64_t jobs_oldest_of_others_ms(const struct jobs *jobs, const struct job *job)
+{
+    int64_t oldest_ms = oldest_in_ms(&jobs->in_flight, job);
+    for (size_t i = 0; i < SCHEDULE_CLASSES_COUNT; i++) {
+        int64_t other_ms = oldest_in_ms(&jobs->queued[i], job);
+        oldest_ms = other_ms < oldest_ms ? other_ms : oldest_ms;
+    }
+    return oldest_ms;
 }
 
 static void answer(struct jobs *jobs, struct sync_request *request, enum fault fault,

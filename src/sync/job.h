@@ -36,6 +36,7 @@ struct job {
     struct maildrop_message *message; /* one reference; NULL if it is for none */
     size_t removal;                   /* JOB_DELE: which */
     bool proves;          /* JOB_HEADER: asked for as evidence, though the date may be known */
+    bool was_wanted;      /* somebody has waited for it, if nobody does any more */
     bool is_alone;        /* asked for again, with nothing else owed */
     bool is_last_word;    /* JOB_BODY: TOP told nothing of it */
     uint32_t lines;       /* JOB_START */
@@ -84,6 +85,10 @@ void jobs_answer_octets(struct jobs *jobs, const struct maildrop_message *messag
                         const struct sync_stream *stream, uint64_t available, enum fault fault);
 /* Those who wait for `from` wait for `to` from now on. */
 void jobs_hand_over(struct jobs *jobs, struct job *from, struct job *to);
+/* When the first of those asked who wait for another job than this one; INT64_MAX: nobody does. */
+int64_t jobs_oldest_of_others_ms(const struct jobs *jobs, const struct job *job);
+/* Behind the others of its queue: it has kept them waiting. */
+void jobs_yield(struct jobs *jobs, struct job *job);
 /* Back to the front of its queue. */
 void jobs_requeue(struct jobs *jobs, struct job *job);
 /* Answers all who wait (each gets a descriptor of its own of that of `body`, which stays the

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "link.h"
 
+#include "flow.h"
+
 #include <stdlib.h>
 
 enum {
@@ -16,6 +18,8 @@ struct link {
     int64_t timeout_ms;
     int64_t heard_ms;
     int64_t active_ms;
+    struct flow flow;
+    uint64_t lines_seen;
     uint64_t received_octets;
     unsigned reads_left;
     enum pop3_code failure_code;
@@ -32,6 +36,7 @@ enum fault link_new(const struct link_options *options, int64_t now_ms, struct l
     link->timeout_ms = options->timeout_ms;
     link->heard_ms = now_ms;
     link->active_ms = now_ms;
+    flow_line(&link->flow, now_ms);
     link->session = pop3_session_new(&options->pop3);
     enum fault fault =
         link->session == NULL
@@ -121,11 +126,31 @@ static bool is_owed(const struct link *link)
             pop3_session_outstanding_count(link->session) > 0);
 }
 
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* When what has come is too little; INT64_MAX: nothing is owed. */
+static int64_t give_up_ms(const struct link *link)
+{
+    if (!is_owed(link))
+        return INT64_MAX;
+    return earlier(link->heard_ms + patience_ms(link),
+                   earlier(flow_line_by_ms(&link->flow, patience_ms(link)),
+                           flow_answer_by_ms(&link->flow, link->timeout_ms)));
+}
+
 static enum fault check_silence(const struct link *link, int64_t now_ms,
                                 struct failure *ret_failure)
 {
-    if (!is_owed(link) || now_ms - link->heard_ms < patience_ms(link))
+    if (now_ms < give_up_ms(link))
         return FAULT_NONE;
+    if (now_ms - link->heard_ms < patience_ms(link))
+        return failure_set(ret_failure, FAULT_TIMEOUT,
+                           now_ms < flow_line_by_ms(&link->flow, patience_ms(link))
+                               ? "the server sends less than 1 KiB in a minute"
+                               : "the server does not come to the end of a line");
     const char *hint = "";
     if (pop3_session_state(link->session) == POP3_STATE_GREETING)
         hint = net_connection_is_secure(link->connection)
@@ -155,6 +180,7 @@ static enum fault make_ready(struct link *link, int64_t now_ms, bool *ret_ready,
         if (!*ret_ready)
             return FAULT_NONE;
         link->heard_ms = now_ms;
+        flow_line(&link->flow, now_ms);
         bind_login(link);
     }
     if (link->securing) {
@@ -175,6 +201,7 @@ static enum fault read_once(struct link *link, int64_t now_ms, size_t *ret_count
         return fault;
     link->reads_left--;
     link->received_octets += *ret_count;
+    flow_octets(&link->flow, *ret_count, now_ms);
     link->heard_ms = now_ms;
     link->active_ms = now_ms;
     pop3_session_feed(link->session, (struct slice){link->input, *ret_count});
@@ -201,6 +228,19 @@ static enum fault move_bytes(struct link *link, int64_t now_ms, bool *ret_more,
     return fault;
 }
 
+/* What the event, or what led to it, says of how answers come on. */
+static void note_flow(struct link *link, enum pop3_event_type type, int64_t now_ms)
+{
+    uint64_t lines = pop3_session_line_count(link->session);
+    if (lines != link->lines_seen)
+        flow_line(&link->flow, now_ms);
+    link->lines_seen = lines;
+    if (type == POP3_EVENT_DATA || type == POP3_EVENT_ROW || type == POP3_EVENT_BAD_ROW)
+        flow_answer(&link->flow, type == POP3_EVENT_DATA, now_ms);
+    else if (type == POP3_EVENT_END)
+        flow_answer_end(&link->flow, now_ms);
+}
+
 enum fault link_next_event(struct link *link, int64_t now_ms, struct pop3_event *ret_event,
                            struct failure *ret_failure)
 {
@@ -208,6 +248,7 @@ enum fault link_next_event(struct link *link, int64_t now_ms, struct pop3_event 
         enum fault fault = FAULT_NONE;
         bool more = true;
         enum pop3_event_type type = pop3_session_next_event(link->session, ret_event);
+        note_flow(link, type, now_ms);
         if (type == POP3_EVENT_TRACE) {
             trace(ret_event);
         } else if (type == POP3_EVENT_SECURE) {
@@ -257,8 +298,10 @@ enum fault link_issue(struct link *link, const struct pop3_request *request, int
     if (fault != FAULT_NONE)
         return fault;
     link->active_ms = now_ms;
-    if (first)
+    if (first) {
         link->heard_ms = now_ms;
+        flow_line(&link->flow, now_ms);
+    }
     return FAULT_NONE;
 }
 
@@ -287,10 +330,9 @@ size_t link_poll(const struct link *link, int64_t now_ms, struct pollfd fds[NET_
     if (link->reads_left == 0)
         *ret_timeout_ms =
             0; /* the turn ended with bytes unread, which poll() may not see under TLS */
-    if (is_owed(link)) {
-        int64_t left_ms = link->heard_ms + patience_ms(link) - now_ms;
-        if (left_ms < 0)
-            left_ms = 0;
+    int64_t until_ms = give_up_ms(link);
+    if (until_ms < INT64_MAX) {
+        int64_t left_ms = until_ms > now_ms ? until_ms - now_ms : 0;
         if (*ret_timeout_ms < 0 || left_ms < *ret_timeout_ms)
             *ret_timeout_ms = left_ms;
     }
@@ -310,6 +352,16 @@ int64_t link_heard_ms(const struct link *link)
 int64_t link_active_ms(const struct link *link)
 {
     return link->active_ms;
+}
+
+bool link_is_slow(const struct link *link, int64_t now_ms)
+{
+    return flow_is_slow(&link->flow, now_ms);
+}
+
+int64_t link_rest_ms(const struct link *link, uint64_t octets, int64_t now_ms)
+{
+    return flow_rest_ms(&link->flow, octets, now_ms);
 }
 
 uint64_t link_received_octets(const struct link *link)

@@ -60,6 +60,10 @@ int64_t link_heard_ms(const struct link *link);
 /* When any command was last issued or byte heard: what the server's idle clock sees. */
 int64_t link_active_ms(const struct link *link);
 uint64_t link_received_octets(const struct link *link);
+/* The answer that is coming has less than 1 KiB a second, see flow.h. */
+bool link_is_slow(const struct link *link, int64_t now_ms);
+/* How long `octets` more of it take; INT64_MAX where nothing comes. */
+int64_t link_rest_ms(const struct link *link, uint64_t octets, int64_t now_ms);
 struct net_connection *link_connection(struct link *link);
 const struct pop3_session *link_session(const struct link *link);
 /* As pop3_session_show(). */

@@ -265,6 +265,7 @@ enum fault engine_listed(struct sync *sync, int64_t now_ms, struct failure *ret_
     sync->status_is_stale = true;
     sync->login_failed = false;
     backoff_note_session(&sync->backoff);
+    sync->login_took_ms = now_ms - sync->session_started_ms;
     sync->wants_listing = false;
     sync->offline_since_s = 0;
     sync->listed_wall_s = sync->turn_wall_ns / 1000000000;

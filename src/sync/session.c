@@ -413,6 +413,22 @@ static bool was_leaving(struct sync *sync)
     return true;
 }
 
+void engine_link_yield(struct sync *sync, const struct failure *failure, int64_t now_ms)
+{
+    struct job *held_up = sync->jobs.in_flight.first;
+    enum job_kind kind = held_up->kind;
+    struct maildrop_message *message = maildrop_message_ref(held_up->message);
+    log_write(LOG_LEVEL_WARNING, "%s", failure->text);
+    engine_link_drop(sync);
+    recover_jobs(sync, failure->fault, now_ms);
+    waiters_move(&sync->refresh_waiters, &sync->refresh_served);
+    held_up = jobs_find(&sync->jobs, kind, message);
+    if (held_up != NULL)
+        jobs_yield(&sync->jobs, held_up);
+    maildrop_message_unref(message);
+    sync->retry_ms = now_ms;
+}
+
 /* A person reads it, and is to know what to do. */
 static void explain(const struct sync *sync, struct failure *failure)
 {

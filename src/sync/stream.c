@@ -213,6 +213,11 @@ static bool start_will_do(const struct sync *sync, const struct sync_stream *str
            !crawl_is_at(&sync->crawl, position);
 }
 
+bool engine_stream_is_open(const struct sync *sync, const struct maildrop_message *message)
+{
+    return stream_find(sync, message) != NULL;
+}
+
 static struct job *start_job(struct sync *sync, const struct sync_stream *stream, uint64_t upto)
 {
     struct job *job = jobs_find(&sync->jobs, JOB_START, stream->message);

@@ -100,6 +100,7 @@ class Script:
     cut_how: str = "reset"  # 13: close | goodbye (TLS is ended properly) | silence
     cut_times: int = 1  # 6, 13: how often
     hold_retr: dict = field(default_factory=dict)  # 21: UIDL -> octets sent before waiting for Server.release
+    drips: dict = field(default_factory=dict)  # 36: UIDL -> octets that its body has in each twentieth of a second
     top_as: dict = field(default_factory=dict)  # 14: UIDL -> octets that TOP takes for the message
     top_style: str = ""  # 14: whole (with the body) | no-blank (without the line behind the header) | refused
     top_limit: int = 10**9  # 14: octets after which TOP ends
@@ -512,7 +513,19 @@ class Session(threading.Thread):
         if mail.name in script.short_retr and script.short_times > 0:
             script.short_times -= 1
             data = data[: script.short_retr[mail.name]]
+        if mail.name in script.drips:
+            self._say("+OK message follows")
+            self._drip(data, script.drips[mail.name])
+            return
         self._multiline("+OK message follows", b"" if mail.name in script.empty_retr else data)
+
+    def _drip(self, data, octets):
+        """Held messages have no dots at line starts, either."""
+        self._server.held.set()
+        while data and not self._server.release.wait(0.05):
+            self._send(data[:octets])
+            data = data[octets:]
+        self._multiline_rest(data)
 
     def _cut(self):
         how = self._script.cut_how

@@ -216,6 +216,7 @@ ELSEWHERE = {
     "dele_limit_how": "test_commit_isolation.py",
     "dele_s": "test_commit_isolation.py",
     "dele_together": "test_commit_isolation.py",
+    "drips": "test_dripping.py",
     "given_again": "test_evidence.py",
     "retr_limit": "test_bad_server.py",
     "graffiti": "test_terminal.py",

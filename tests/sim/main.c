@@ -33,7 +33,6 @@ static const struct {
     /* clang-format off */
     {"framing", "17"},
     {"garbled-answer", "17"},
-    {"drip", "18"},
     /* clang-format on */
 };
 

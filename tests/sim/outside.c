@@ -122,10 +122,10 @@ static bool is_ready(void *context)
 bool door_wait_ready(const struct door *door, int stop_descriptor)
 {
     struct door copy = *door;
-    /* A day: the first listing is bounded by time-outs, and those add up where a server drips. */
-    int64_t until_ms = world_now_ms() + INT64_C(86400000);
+    /* An hour: login and listing have ten minutes, and some failures lead to another attempt. */
+    int64_t until_ms = world_now_ms() + INT64_C(3600000);
     (void)stop_descriptor;
     if (!world_run(is_ready, &copy, until_ms))
-        world_finding("a wait does not end", "the mount is waited for a day");
+        world_finding("a wait does not end", "the mount is waited for an hour");
     return true;
 }

@@ -90,6 +90,16 @@ static void the_sooner_of_the_two_comes_first(void **state)
     assert_int_equal(agenda_next_ms(&agenda, true), NOW_MS + 300);
 }
 
+static void after_the_end_of_the_mount_sessions_are_short_and_only_for_readers(void **state)
+{
+    (void)state;
+    struct agenda agenda = agenda_at_work(300, 100000, 0);
+    agenda_retire(&agenda);
+    assert_false(agenda_refresh_is_due(&agenda, NOW_MS + 1000000));
+    assert_false(agenda_idle_is_due(&agenda, NOW_MS + 1999));
+    assert_true(agenda_idle_is_due(&agenda, NOW_MS + 2000));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -100,6 +110,7 @@ int main(void)
         cmocka_unit_test(login_delay_holds_a_refresh_back),
         cmocka_unit_test(a_login_delay_beyond_a_day_is_cut),
         cmocka_unit_test(the_sooner_of_the_two_comes_first),
+        cmocka_unit_test(after_the_end_of_the_mount_sessions_are_short_and_only_for_readers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -331,8 +331,7 @@ static void a_busy_maildrop_waits_from_five_seconds_to_two_minutes(void **state)
     assert_delay(&backoff, FAULT_BUSY, 120000);
 }
 
-static void
-an_outage_lasts_from_the_first_attempt_that_failed_until_a_session_or_an_answer(void **state)
+static void an_outage_lasts_until_a_session_or_an_answer(void **state)
 {
     (void)state;
     const enum fault outages[] = {FAULT_OFFLINE, FAULT_TIMEOUT, FAULT_GARBLED};
@@ -592,8 +591,7 @@ int main(void)
         cmocka_unit_test(a_lost_link_waits_from_one_second_to_a_minute),
         cmocka_unit_test(a_busy_maildrop_waits_from_five_seconds_to_two_minutes),
         cmocka_unit_test(a_refused_account_waits_a_minute_at_once),
-        cmocka_unit_test(
-            an_outage_lasts_from_the_first_attempt_that_failed_until_a_session_or_an_answer),
+        cmocka_unit_test(an_outage_lasts_until_a_session_or_an_answer),
         cmocka_unit_test(rows_of_both_lists_are_joined_by_number_in_any_order),
         cmocka_unit_test(a_number_with_two_uidls_is_hidden_and_one_said_twice_is_not),
         cmocka_unit_test(a_row_without_an_id_has_a_name_that_no_other_has),
