@@ -429,7 +429,7 @@ static void expire(struct sync *sync, int64_t now_ms)
     yield_to_others(sync, now_ms);
     int64_t oldest_ms = now_ms - sync->account.timeout_ms;
     /* Also where the link has been lost since: the next one goes on. */
-    bool heard = sync->heard_ms > oldest_ms;
+    bool heard = sync->heard_ms > 0 && sync->heard_ms > oldest_ms;
     if (sync->link == NULL && engine_is_away_for_long(sync, now_ms))
         jobs_fail_waiting(&sync->jobs, sync->last_failure.fault);
     waiters_expire(&sync->commit_waiters, now_ms - COMMIT_MS, FAULT_TIMEOUT);

@@ -420,8 +420,8 @@ void engine_link_yield(struct sync *sync, const struct failure *failure, int64_t
     struct maildrop_message *message = maildrop_message_ref(held_up->message);
     log_write(LOG_LEVEL_WARNING, "%s", failure->text);
     engine_link_drop(sync);
-    recover_jobs(sync, failure->fault, now_ms);
     waiters_move(&sync->refresh_waiters, &sync->refresh_served);
+    recover_jobs(sync, failure->fault, now_ms);
     held_up = jobs_find(&sync->jobs, kind, message);
     if (held_up != NULL)
         jobs_yield(&sync->jobs, held_up);

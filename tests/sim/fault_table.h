@@ -126,7 +126,7 @@ enum sim_verb {
     /* an answer that is bad */                                                                                                       \
     X(SILENCE,             "silence",              LINE,     ANSWER,  SIM_ON_ANY, 10, "nothing comes any more")                       \
     X(SLOW_ANSWER,         "slow-answer",          LINE,     ANSWER,  SIM_ON_ANY, 30, "the answer takes seconds or minutes")          \
-    X(DRIP,                "drip",                 LINE,     ANSWER,  SIM_ON_ANY, 12, "the answer drips, some octets a second")       \
+    X(DRIP,                "drip",                 LINE,     ANSWER,  SIM_ON_ANY, 12, "the answer drips, an octet now and then")      \
     X(HANG_UP,             "hang-up",              LINE,     ANSWER,  SIM_ON_ANY, 15, "it hangs up in place of an answer")            \
     X(CUT,                 "cut",                  LINE,     ANSWER,  SIM_ON_ANY, 20, "it hangs up inside the answer")                \
     X(HANG_UP_AFTER,       "hang-up-after",        LINE,     ANSWER,  SIM_ON_ANY, 12, "it hangs up behind the answer")                \

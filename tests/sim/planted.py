@@ -79,7 +79,11 @@ PLANTED = {  # name: [(file, text, the text that takes its place)]
         ("src/sync/identity.c", "    if (!chance_draw(&drawn, sizeof(drawn)) ||", "    if (sync != NULL || !chance_draw(&drawn, sizeof(drawn)) ||"),
     ],
     "believes half a listing at once": [("src/sync/belief.c", "    if (!doubtful)\n", "    if (!contradicts)\n")],
-    "hears no silence": [("src/sync/link.c", "    if (!is_owed(link) || now_ms - link->heard_ms < patience_ms(link))\n", "    if (link != NULL)\n")],
+    "hears no silence": [("src/sync/link.c", "    if (now_ms < give_up_ms(link))\n", "    if (link != NULL)\n")],
+    "lets answers drip": [
+        ("src/sync/link.c", "earlier(flow_line_by_ms(&link->flow, patience_ms(link)),\n                           flow_answer_by_ms(&link->flow, link->timeout_ms))", "INT64_MAX"),
+        ("src/sync/engine.c", "    LOGIN_MS_MAX = 600000,", "    LOGIN_MS_MAX = 600000000,"),
+    ],
     "loses a CR between two reads": [("src/sync/eol.c", "    bool keep = eol->cr && next != '\\n';", "    bool keep = eol->cr && next != '\\n' && eol->out.len > 0;")],
 }
 

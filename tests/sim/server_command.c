@@ -31,7 +31,7 @@ void answer_begin(struct sim_session *session, enum sim_verb verb)
     if (session_trait(session, SIM_FAULT_SLOW_SERVER))
         session->answer.delay_ms = session->server->style.slow_ms;
     if (session_trait(session, SIM_FAULT_SLOW_LINE))
-        session->answer.rate = session->server->style.line_rate;
+        session->answer.rate = 1000 * session->server->style.line_rate;
     draw_answer_faults(session, verb);
 }
 

@@ -57,7 +57,7 @@ enum phase { PHASE_AUTHORIZATION, PHASE_TRANSACTION, PHASE_UPDATE, PHASE_ENDED }
 
 enum client { CLIENT_THERE, CLIENT_DROPPED, CLIENT_VANISHED };
 
-/* Output up to `end` may be taken from `at_ms` on: at once, or `rate` octets each second. */
+/* Output up to `end` may be taken from `at_ms` on: at once, or `rate` octets in 1000 seconds. */
 struct gate {
     uint64_t begin, end;
     int64_t at_ms;
@@ -193,7 +193,8 @@ struct slice session_eol(const struct sim_session *session);
 struct slice session_made_since(const struct sim_session *session, uint64_t begin);
 /* Takes back what was made from `end` on. */
 void session_truncate(struct sim_session *session, uint64_t end);
-/* Lets out what was made since the last gate: in `delay_ms`, `rate` octets a second (0: at once).
+/* Lets out what was made since the last gate: in `delay_ms`, `rate` octets in 1000 seconds (0: at
+ * once).
  */
 void session_let_out(struct sim_session *session, int64_t delay_ms, uint32_t rate);
 /* The end of the link follows what was made so far. */

@@ -76,7 +76,7 @@ void session_truncate(struct sim_session *session, uint64_t end)
 /* How many octets come at once: a packet, or what a slow line brings in a quarter of a second. */
 static uint64_t gate_packet(const struct gate *gate)
 {
-    uint64_t packet = gate->rate / 4;
+    uint64_t packet = gate->rate / 4000;
     return packet == 0 ? 1 : packet > 1460 ? 1460 : packet;
 }
 
@@ -89,7 +89,7 @@ static int64_t gate_ms(const struct gate *gate, uint64_t octets)
     octets = (octets + packet - 1) / packet * packet;
     if (octets > gate->end - gate->begin)
         octets = gate->end - gate->begin;
-    return gate->at_ms + (int64_t)((octets * 1000 + gate->rate - 1) / gate->rate);
+    return gate->at_ms + (int64_t)((octets * 1000000 + gate->rate - 1) / gate->rate);
 }
 
 static int64_t gate_open_ms(const struct gate *gate)
@@ -103,7 +103,7 @@ static uint64_t gate_open(const struct gate *gate, int64_t now_ms)
     if (now_ms >= gate_open_ms(gate))
         return gate->end;
     uint64_t packet = gate_packet(gate);
-    uint64_t come = (uint64_t)(now_ms - gate->at_ms) * gate->rate / 1000;
+    uint64_t come = (uint64_t)(now_ms - gate->at_ms) * gate->rate / 1000000;
     return gate->begin + come / packet * packet;
 }
 

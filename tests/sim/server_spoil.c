@@ -103,6 +103,14 @@ static void spoil_body(struct sim_session *session)
         leave_out_lf(session);
 }
 
+/* Some octets a second, or one in up to two minutes: before any time-out, or after it. */
+static uint32_t drip_rate(struct sim_random *random)
+{
+    if (sim_random_below(random, 2) == 0)
+        return 1000 * (1 + (uint32_t)sim_random_skewed(random, 300));
+    return 1000 / (1 + (uint32_t)sim_random_below(random, 120));
+}
+
 static void spoil_time(struct sim_session *session)
 {
     struct sim_server *server = session->server;
@@ -110,8 +118,7 @@ static void spoil_time(struct sim_session *session)
         session->answer.delay_ms +=
             500 + (int64_t)sim_random_skewed(fault_random(server, SIM_FAULT_SLOW_ANSWER), 200000);
     else if (answer_fault(session, SIM_FAULT_DRIP))
-        session->answer.rate =
-            1 + (uint32_t)sim_random_skewed(fault_random(server, SIM_FAULT_DRIP), 300);
+        session->answer.rate = drip_rate(fault_random(server, SIM_FAULT_DRIP));
 }
 
 void answer_spoil(struct sim_session *session)

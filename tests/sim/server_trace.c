@@ -51,7 +51,7 @@ static void write_pace(const struct sim_session *session, char *out, size_t capa
     int64_t wait_ms = session->answer.delay_ms;
     out[0] = '\0';
     if (session->answer.rate > 0)
-        snprintf(out, capacity, ", %u octets a second", session->answer.rate);
+        snprintf(out, capacity, ", %.2f octets a second", session->answer.rate / 1000.0);
     else if (wait_ms >= 500)
         snprintf(out, capacity, ", in %lld ms", (long long)wait_ms);
 }
