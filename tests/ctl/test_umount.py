@@ -464,6 +464,18 @@ def test_umount_by_source_reaches_the_helper(unmounted):
     assert in_namespace(unmounted, f"umount {SOURCE}").stdout == "deleted 12 messages\n0\n"
 
 
+@pytest.mark.parametrize("user", [0, NOBODY])
+@pytest.mark.parametrize("flags", ["", "-l", "-f"])
+def test_umount_of_a_popfs_that_hangs_ends_within_seconds(flags, user, unmounted):
+    """Root's umount(8) looks into the file system before it runs the helper, unless there is a flag."""
+    expect_commit(unmounted)
+    program = "umount" if flags or user else "{folder}/sbin/umount.fuse.popfs"
+    script = f"kill -STOP $!; begun=$SECONDS; {program} {flags} {{mountpoint}}; code=$?; " \
+        "((SECONDS - begun < 9)) || code=late; grep -q ' {mountpoint} ' /proc/self/mounts && code=there; kill -CONT $!; (exit $code)"
+    done = in_namespace(unmounted, script, user=user)
+    assert done.stdout.startswith("0") and "does not answer" in done.stderr and "commit" not in unmounted.commands(), done
+
+
 # -- a copy of the mount in another mount namespace
 
 COPY = "exec 9< <(exec unshare --mount sh -c 'echo; exec sleep 30'); copy=$!; read -u 9; "
