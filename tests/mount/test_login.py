@@ -585,6 +585,7 @@ def test_the_commit_at_the_end_of_a_mount_fetches_a_refused_password_anew(said, 
     server = serve(Script(messages=[*ONE, mailbox.plain("two")], wrong_said=said))
     passcmd, fetched = passcmd_that_counts(place, server.script.password)
     with mounted(place, script_source(server), f"tls=off,refresh=0,timeout=10,{passcmd}", expect_exit=None) as mount:
+        os.stat(mount.path / "two.eml")  # waits for the header, which proves the removal in the next session
         server.drop_all()
         server.script.password = "another"
         assert error_of(control, mount, "refresh") == errno.EACCES
