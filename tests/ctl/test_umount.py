@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 from conftest import SOURCE, mount_rows
@@ -176,11 +177,19 @@ def test_by_force_one_of_several_mounts_that_is_busy_leaves_the_others_alive(pen
 # -- a popfs that hangs
 
 
+def halt(process):
+    """Until no thread of it can take a request any more."""
+    process.send_signal(signal.SIGSTOP)
+    states = [path / "stat" for path in Path(f"/proc/{process.pid}/task").iterdir()]
+    while any(state.read_text().rsplit(")", 1)[1].split()[0] != "T" for state in states):
+        time.sleep(0.02)
+
+
 @pytest.fixture(params=["stopped", "in a request"])
 def hanging(request, pending):
     """Stopped it takes no request; otherwise it has taken each one for status.json, and answers none."""
     if request.param == "stopped":
-        pending.process.send_signal(signal.SIGSTOP)
+        halt(pending.process)
         yield pending
         pending.process.send_signal(signal.SIGCONT)
         return
@@ -217,7 +226,7 @@ def test_a_plain_umount_of_a_popfs_that_hangs_answers_within_seconds(hanging):
 
 
 def test_a_popfs_that_wakes_up_after_a_lazy_unmount_is_told_to_keep_what_is_removed(pending):
-    pending.process.send_signal(signal.SIGSTOP)
+    halt(pending.process)
     pending.run("umount", "-l")
     assert not pending.is_mounted() and pending.commands() == []
     pending.process.send_signal(signal.SIGCONT)
@@ -470,7 +479,8 @@ def test_umount_of_a_popfs_that_hangs_ends_within_seconds(flags, user, unmounted
     """Root's umount(8) looks into the file system before it runs the helper, unless there is a flag."""
     expect_commit(unmounted)
     program = "umount" if flags or user else "{folder}/sbin/umount.fuse.popfs"
-    script = f"kill -STOP $!; begun=$SECONDS; {program} {flags} {{mountpoint}}; code=$?; " \
+    script = "kill -STOP $!; while grep -L '^State:.T' /proc/$!/task/*/status | grep -q .; do sleep 0.02; done; "
+    script += f"begun=$SECONDS; {program} {flags} {{mountpoint}}; code=$?; " \
         "((SECONDS - begun < 9)) || code=late; grep -q ' {mountpoint} ' /proc/self/mounts && code=there; kill -CONT $!; (exit $code)"
     done = in_namespace(unmounted, script, user=user)
     assert done.stdout.startswith("0") and "does not answer" in done.stderr and "commit" not in unmounted.commands(), done
