@@ -26,7 +26,7 @@ PLANTED = {  # name: [(file, text, the text that takes its place)]
     ],
     "matches by position": [("src/sync/listed.c", "map[position] = msgnums[i];", "map[i] = msgnums[i];")],
     "does not sync the journal": [
-        ("src/store/removals.c", "    if (journal_is_synced(&store->journal))\n", "    if (fault == FAULT_NONE)\n"),
+        ("src/store/removals.c", "    if (journal_is_synced(&store->journal) && !store->is_name_owed)\n", "    if (fault == FAULT_NONE)\n"),
     ],
     "forgets RSET": [("src/sync/commit.c", "    if (!close_door(sync)) {\n", "    if (close_door(sync), false) {\n")],
     "keeps half a body": [
@@ -66,9 +66,9 @@ PLANTED = {  # name: [(file, text, the text that takes its place)]
     "takes unsynced bodies for whole": [
         ("src/store/store.c", "*ret_opening_max = same_boot ? state->opening : state->synced;", "*ret_opening_max = state->opening;"),
     ],
-    "notes no removal": [("src/sync/sync.c", "    if (!outlives_session(sync, message))\n", "    if (going)\n")],
+    "notes no removal": [("src/sync/sync.c", "    return outlives_session(sync, message) ? note_lines(sync, &line, 1) : FAULT_NONE;", "    return going ? FAULT_NONE : note_lines(sync, &line, 1);")],
     "takes the one that was asked for not back, and says so": [
-        ("src/sync/engine.c", "        fault = request->message != NULL ? restore_one(sync, request->message, &restored)\n", "        fault = request->message != NULL ? FAULT_NONE\n"),
+        ("src/sync/engine.c", "        fault = request->message != NULL ? note_one(sync, request->message, &restored)\n", "        fault = request->message != NULL ? FAULT_NONE\n"),
     ],
     "leaves a message of the listing out": [("src/sync/listing.c", "        if (!same) {\n", "        if (!same || at == 5) {\n")],
     "dates a message by the header before": [("src/sync/receive.c", "    header_clear(&sync->header);\n    sync->body_failure", "    sync->body_failure")],
