@@ -261,6 +261,58 @@ def test_behind_damage_nothing_is_deleted_before_popfsctl_commit(end, serve, on_
     assert {mail.name for mail in server.script.messages} == UIDLS - {"m00003", "m00007"}
 
 
+INDEX_0_1 = """
+CREATE TABLE message(id INTEGER PRIMARY KEY AUTOINCREMENT, uidl BLOB NOT NULL UNIQUE, listed INTEGER NOT NULL, exact INTEGER, time INTEGER,
+    first_seen INTEGER NOT NULL, sender TEXT, subject TEXT, going INTEGER NOT NULL DEFAULT 0, flags INTEGER NOT NULL DEFAULT 0, used INTEGER,
+    pack INTEGER, place INTEGER);
+CREATE INDEX message_going ON message(id) WHERE going = 1;
+CREATE TABLE fact(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE pack(name INTEGER PRIMARY KEY, used INTEGER NOT NULL, erased INTEGER NOT NULL);
+CREATE TABLE state(generation TEXT NOT NULL, boot TEXT NOT NULL, opening INTEGER NOT NULL, synced INTEGER NOT NULL, lf INTEGER NOT NULL);
+INSERT INTO state VALUES('', '', 0, 0, 0);
+PRAGMA application_id = 0x706f7066;
+PRAGMA user_version = 1;
+"""
+
+
+def line_0_1(text):
+    checksum = 2166136261
+    for octet in text.encode():
+        checksum = (checksum ^ octet) * 16777619 % 2**32
+    return f"\n{text} {checksum:08x}"
+
+
+def test_what_popfs_0_1_left_in_the_cache_is_taken_over(serve, on_script, place):
+    """A removal that the index and the journal know, one for each alone, and one that was taken back."""
+    server = serve(Script(MAILS))
+    with on_script(server):
+        pass
+    folder = account_folder(place)
+    for path in [*folder.glob("index.*"), *(place.folder / "state").glob("**/removals")]:
+        path.unlink()
+    with sqlite3.connect(folder / "index.sqlite") as index:
+        index.executescript(INDEX_0_1)
+        index.executemany("INSERT INTO message(uidl, listed, first_seen, going) VALUES(?, ?, ?, ?)",
+                          [(mail.name.encode(), len(mail.data), 1700000000000000000 + at, mail.name in ("m00001", "m00002", "m00004"))
+                           for at, mail in enumerate(MAILS)])
+    index.close()
+    octets = {mail.name: len(mail.data) for mail in MAILS}
+    lines = [f"+ {octets['m00001']} m00001", f"+ {octets['m00003']} m00003", f"- {octets['m00004']} m00004"]
+    (folder / "removals").write_text("".join(map(line_0_1, lines)))
+    with on_script(server, expect_exit=None) as mount:
+        assert set(names(mount.path / ".popfs/trash")) == {"m00001.eml", "m00002.eml", "m00003.eml"}
+        assert status(mount)["held_removal_count"] == 0
+        assert "m00004.eml" in names(mount.path)
+        assert not (folder / "removals").exists()
+        kill(mount)
+    shutil.rmtree(place.folder / "cache")
+    with on_script(server, expect_exit=None) as mount:
+        assert set(names(mount.path / ".popfs/trash")) == {"m00001.eml", "m00002.eml", "m00003.eml"}
+        subprocess.run([os.environ["POPFSCTL"], "rollback", mount.path], check=True)
+        assert mount.unmount() == 0
+    assert {mail.name for mail in server.script.messages} == UIDLS
+
+
 def test_of_two_journals_that_in_the_state_counts(serve, on_script, place):
     server = serve(Script(MAILS))
     for name in ("m00003.eml", "m00004.eml"):
