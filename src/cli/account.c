@@ -193,6 +193,16 @@ static enum fault check_state(const struct account *account, struct failure *ret
     return FAULT_NONE;
 }
 
+/* Where nothing is ever removed, nothing has to be kept. */
+static enum fault no_state(const struct options *options, struct failure *ret_failure)
+{
+    if (options->read_only)
+        return FAULT_NONE;
+    return failure_set(ret_failure, FAULT_REFUSED,
+                       "HOME is not set, and removals need a place until they are carried out: "
+                       "use -o state=FOLDER, or state=off to forget them at the end");
+}
+
 static enum fault resolve_state(const struct options *options, struct account *account,
                                 struct failure *ret_failure)
 {
@@ -202,9 +212,7 @@ static enum fault resolve_state(const struct options *options, struct account *a
     if (options->state != NULL)
         wanted = strdup(options->state);
     else if (!path_state_default(getenv("XDG_STATE_HOME"), getenv("HOME"), getuid(), &wanted))
-        return failure_set(ret_failure, FAULT_REFUSED,
-                           "HOME is not set, and removals need a place until they are carried out: "
-                           "use -o state=FOLDER, or state=off to forget them at the end");
+        return no_state(options, ret_failure);
     if (wanted != NULL)
         account->state = path_resolve(wanted);
     return account->state == NULL ? out_of_memory(ret_failure) : check_state(account, ret_failure);

@@ -379,6 +379,11 @@ static void say_what_is_pending(struct sync *sync, const struct options *options
              status.going_count, status.going_count == 1 ? "" : "s",
              status.going_count == 1 ? "is" : "are",
              options->read_only ? ", but this mount is read-only" : "");
+    size_t len = strlen(notice);
+    if (status.held_count > 0)
+        snprintf(notice + len, capacity - len,
+                 "; %zu wait%s for popfsctl commit, for the journal of removals has lost lines",
+                 status.held_count, status.held_count == 1 ? "s" : "");
     log_write(LOG_LEVEL_INFO, "%s", notice);
 }
 

@@ -349,8 +349,9 @@ enum fault store_flush(struct store *store, struct failure *ret_failure)
     enum fault sync_fault = removals_sync(store, fault == FAULT_NONE ? ret_failure : NULL);
     if (fault == FAULT_NONE)
         fault = sync_fault;
+    /* A journal that could not be replaced is a long one, and nothing worse. */
     if (fault == FAULT_NONE)
-        fault = removals_bound(store, ret_failure);
+        (void)removals_bound(store, NULL);
     if (fault == FAULT_NONE)
         fault = bodies_write_uses(store, ret_failure);
     if (fault == FAULT_NONE)

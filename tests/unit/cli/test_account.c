@@ -236,6 +236,8 @@ static void without_a_home_somebody_who_is_not_root_is_asked_for_a_state(void **
     account_done(&account);
     account = expect_fine(fixture, "pops://a@h", "state=off");
     account_done(&account);
+    account = expect_fine(fixture, "pops://a@h", "ro");
+    account_done(&account);
     setenv("HOME", fixture->home, 1);
 }
 

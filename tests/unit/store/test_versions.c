@@ -175,6 +175,23 @@ static void a_kill_after_the_migration_loses_nothing(void **state)
     check_bodies(f);
 }
 
+static void without_a_state_what_was_going_waits_for_a_mount_with_one(void **state)
+{
+    struct fixture *f = *state;
+    unpack(f, "0.1.1");
+    f->options.state_folder = NULL;
+    for (int i = 0; i < 2; i++) {
+        store_must_open(f);
+        assert_string_equal(f->notice, "");
+        assert_loads(f->store, "one- two- three- four- ");
+        store_must_close(f);
+    }
+    f->options.state_folder = f->state_folder;
+    store_must_open(f);
+    assert_string_equal(f->notice, "");
+    check_messages(f);
+}
+
 static void an_index_of_a_later_version_is_set_aside(void **state)
 {
     struct fixture *f = *state;
@@ -199,6 +216,8 @@ int main(void)
             tear_down),
         cmocka_unit_test_setup_teardown(a_kill_after_the_migration_loses_nothing, set_up_closed,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(without_a_state_what_was_going_waits_for_a_mount_with_one,
+                                        set_up_closed, tear_down),
         cmocka_unit_test_setup_teardown(an_index_of_a_later_version_is_set_aside, set_up_closed,
                                         tear_down),
     };
