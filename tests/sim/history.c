@@ -122,6 +122,14 @@ static void note_start(struct sync *sync)
         ledger_note_start();
 }
 
+/* For the bin; nobody here looks a file up. */
+static bool name_of(struct slice uidl, uint32_t copy, char ret_name[SYNC_NAME_OCTETS])
+{
+    snprintf(ret_name, SYNC_NAME_OCTETS, "%.*s~%u", uidl.len < 200 ? (int)uidl.len : 200, uidl.data,
+             copy);
+    return true;
+}
+
 static enum fault mount_begin(struct history *history, struct failure *ret_failure)
 {
     const struct plan *plan = history->plan;
@@ -139,6 +147,8 @@ static enum fault mount_begin(struct history *history, struct failure *ret_failu
         .cache_off = plan->cache_off,
         .state_folder = plan->state_off ? NULL : SIM_DISK_PATH "/state",
         .cache_octets_max = plan->cache_octets_max,
+        .bin_s = 7 * 86400,
+        .name_of = name_of,
         .timeout_s = plan->timeout_s,
         .keepalive_s = plan->keepalive_s,
         .refresh_s = plan->refresh_s,
