@@ -73,7 +73,7 @@ PLANTED = {  # name: [(file, text, the text that takes its place)]
     "leaves a message of the listing out": [("src/sync/listing.c", "        if (!same) {\n", "        if (!same || at == 5) {\n")],
     "dates a message by the header before": [("src/sync/receive.c", "    header_clear(&sync->header);\n    sync->body_failure", "    sync->body_failure")],
     "stars no secret": [("src/pop3/veil.c", "    if (veil->password.len == 0 || text.len == 0)\n", "    if (veil->password.len < 4096 || text.len == 0)\n")],
-    "deletes what has the UIDL now": [("src/sync/evidence.c", "    if (removal->is_proven || (", "    if (removal || (")],
+    "deletes what has the UIDL now": [("src/sync/evidence.c", "        return EVIDENCE_NEEDED;\n", "        return EVIDENCE_NOT_NEEDED;\n")],
     "shows a kept body for whatever has its UIDL": [
         ("src/sync/identity.c", "    return !maildrop_message_is_proven(message) &&\n           (maildrop_", "    return message == NULL &&\n           (maildrop_"),
         ("src/sync/identity.c", "    if (!chance_draw(&drawn, sizeof(drawn)) ||", "    if (sync != NULL || !chance_draw(&drawn, sizeof(drawn)) ||"),
