@@ -66,6 +66,9 @@ bool store_owner(const struct store_options *options, char ret_owner[STORE_OWNER
  */
 enum fault store_begin(struct store *store, char ret_notice[FAILURE_TEXT_OCTETS],
                        struct failure *ret_failure);
+/* Nothing was ever listed: store_close() removes the folder of the account if this store made it.
+ */
+void store_spare(struct store *store);
 /* Flushes, erases what is dead, closes; removes a temporary store. Descriptors that were given out
  * stay readable, but not for the bytes of bodies that have been removed. NULL is fine. */
 void store_close(struct store *store);

@@ -323,7 +323,7 @@ static enum fault mount_it(const struct options *options, const struct account *
     const struct fs_options wanted = {
         .mountpoint = account->mountpoint,
         .lazy_octets = (uint64_t)options->lazy_octets,
-        .source = account->shown,
+        .source = options->source,
         .mount_options = mount_options,
         .control = control_of(options),
         .sandbox = confinement->sandbox.text,
@@ -387,10 +387,10 @@ static void say_what_is_pending(struct sync *sync, const struct options *options
     log_write(LOG_LEVEL_INFO, "%s", notice);
 }
 
-static void note_for_umount(const struct account *account)
+static void note_for_umount(const struct options *options, const struct account *account)
 {
     if (geteuid() == 0 && path_descriptor(account->mountpoint) < 0 &&
-        !utab_add(account->shown, account->mountpoint))
+        !utab_add(options->source, account->mountpoint))
         log_write(LOG_LEVEL_WARNING, "umount will not wait for the commit: no entry in utab");
 }
 
@@ -441,7 +441,7 @@ static int mount_and_serve(const struct options *options, const struct account *
     else
         fault = mount_it(options, account, words.data, sync, confinement, &fs, &failure);
     if (fault == FAULT_NONE)
-        note_for_umount(account);
+        note_for_umount(options, account);
     if (fault == FAULT_NONE)
         fault = confine(&confinement->sandbox, &failure);
     sandbox_done(&confinement->sandbox); /* other threads inherit it */

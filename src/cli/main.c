@@ -159,6 +159,10 @@ static int run(const struct options *options)
         perror("popfs: cannot protect the password in memory");
         return EXIT_SYSTEM;
     }
+    if (!path_correct_home()) {
+        perror("popfs: HOME");
+        return EXIT_SYSTEM;
+    }
     enum fault fault = account_resolve(options, &account, &failure); /* reads ~/.netrc */
     if (fault == FAULT_NONE)
         fault = obtain_secret(options, &account, &secret, &failure);

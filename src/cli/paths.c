@@ -4,9 +4,11 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static char *join(const char *folder, const char *rest)
@@ -88,6 +90,20 @@ bool path_state_default(const char *xdg_state_home, const char *home, uid_t uid,
     else
         return false;
     return true;
+}
+
+bool path_correct_home(void)
+{
+    struct stat status;
+    const char *home = getenv("HOME");
+    if (geteuid() == 0 || home == NULL || stat(home, &status) != 0 || status.st_uid == geteuid() ||
+        status.st_uid != 0)
+        return true;
+    const struct passwd *user = getpwuid(geteuid());
+    if (user == NULL || !is_usable(user->pw_dir) || stat(user->pw_dir, &status) != 0 ||
+        status.st_uid != geteuid())
+        return true;
+    return setenv("HOME", user->pw_dir, 1) == 0;
 }
 
 int path_descriptor(const char *path)

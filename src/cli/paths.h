@@ -25,6 +25,12 @@ bool path_state_default(const char *xdg_state_home, const char *home, uid_t uid,
 /* Where a mount without a cache keeps its bodies: below TMPDIR or /tmp. */
 char *path_temporary(const char *tmpdir, uid_t uid);
 
+/*
+ * mount(8) and mount.fuse3 may leave HOME=/root to a popfs that runs as another user: then that
+ * user's own home is put in its place. False for want of memory.
+ */
+bool path_correct_home(void);
+
 /* N of "/dev/fd/N", what a shell writes for <(command) and mount.fuse3 for the device; else -1. */
 int path_descriptor(const char *path);
 

@@ -213,6 +213,10 @@ static enum fault copy_host(struct slice host, bool bracketed, char **ret_host,
     if (!host_is_valid(host, bracketed))
         return refuse_host(host, ret_failure);
     *ret_host = strndup(host.data, host.len);
+    /* DNS knows no case, and one account must not have two caches. */
+    for (char *c = *ret_host; c != NULL && *c != '\0'; c++)
+        if (*c >= 'A' && *c <= 'Z')
+            *c = (char)(*c - 'A' + 'a');
     return *ret_host == NULL ? failure_set(ret_failure, FAULT_MEMORY, "out of memory") : FAULT_NONE;
 }
 

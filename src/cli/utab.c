@@ -14,9 +14,11 @@ static struct libmnt_fs *make_row(const char *source, const char *mountpoint)
     struct libmnt_fs *row = mnt_new_fs();
     if (row == NULL)
         return NULL;
-    /* Only mounts with an option for userspace are written down; this one means nothing. */
+    /* Only mounts with an option for userspace are written down; x-popfs means nothing. _netdev has
+     * umount -a -O _netdev find it before the network goes. */
     if (mnt_fs_set_source(row, source) == 0 && mnt_fs_set_target(row, mountpoint) == 0 &&
-        mnt_fs_set_fstype(row, "fuse.popfs") == 0 && mnt_fs_set_options(row, "x-popfs") == 0)
+        mnt_fs_set_fstype(row, "fuse.popfs") == 0 &&
+        mnt_fs_set_options(row, "_netdev,x-popfs") == 0)
         return row;
     mnt_unref_fs(row);
     return NULL;
@@ -35,6 +37,8 @@ static bool update(const char *mountpoint, struct libmnt_fs *row)
 bool utab_add(const char *source, const char *mountpoint)
 {
     struct libmnt_fs *row = make_row(source, mountpoint);
+    /* One that was killed here has left its own. */
+    (void)utab_remove(mountpoint);
     bool good = row != NULL && update(NULL, row);
     mnt_unref_fs(row);
     return good;

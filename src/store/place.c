@@ -99,11 +99,29 @@ static void remove_all(int folder)
     place_sweep(folder, "", NULL);
 }
 
+/* All that is in it has a name that popfs gives: the user may have a folder of that name, too. */
+static bool is_ours(int folder)
+{
+    static const char *const names[] = {"index.", "removals", "bodies-",
+                                        "bin",    "lock",     "CACHEDIR.TAG"};
+    DIR *list = list_open(folder);
+    bool ours = list != NULL;
+    for (struct dirent *entry = list == NULL ? NULL : disk_readdir(list); ours && entry != NULL;
+         entry = disk_readdir(list)) {
+        ours = is_dots(entry->d_name);
+        for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+            ours |= strncmp(entry->d_name, names[i], strlen(names[i])) == 0;
+    }
+    if (list != NULL)
+        disk_closedir(list);
+    return ours;
+}
+
 /* Removes the folder of a mount whose popfs has died; one that lives holds its lock. */
 static void sweep_temporary(int parent, const char *name)
 {
     CLEANUP_CLOSE int folder = inner_open(parent, name);
-    if (folder < 0 || disk_flock(folder, LOCK_EX | LOCK_NB) != 0)
+    if (folder < 0 || disk_flock(folder, LOCK_EX | LOCK_NB) != 0 || !is_ours(folder))
         return;
     remove_all(folder);
     disk_unlinkat(parent, name, AT_REMOVEDIR);
@@ -245,6 +263,38 @@ static char *account_path(const struct place_options *options)
     return NULL;
 }
 
+/* Host names have no case: what popfs 0.1 kept under "Host" is found. The user name has one. */
+static bool is_same_account(const char *a, const char *b)
+{
+    const char *host_a = strrchr(a, '@');
+    const char *host_b = strrchr(b, '@');
+    return host_a != NULL && host_b != NULL && host_a - a == host_b - b &&
+           memcmp(a, b, (size_t)(host_a - a)) == 0 &&
+           slice_equal_nocase(slice_from_string(host_a), slice_from_string(host_b));
+}
+
+/* The folder of the account, be its host written in another case; NULL for want of memory. */
+static char *account_find(const struct place_options *options)
+{
+    struct stat stat;
+    char *path = account_path(options);
+    if (path == NULL || disk_fstatat(AT_FDCWD, path, &stat, AT_SYMLINK_NOFOLLOW) == 0)
+        return path;
+    CLEANUP_CLOSE int parent =
+        disk_openat(AT_FDCWD, options->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    DIR *list = parent < 0 ? NULL : list_open(parent);
+    char *name = path + strlen(options->folder) + 1;
+    for (struct dirent *entry = list == NULL ? NULL : disk_readdir(list); entry != NULL;
+         entry = disk_readdir(list))
+        if (is_same_account(entry->d_name, name)) {
+            memcpy(name, entry->d_name, strlen(name));
+            break;
+        }
+    if (list != NULL)
+        disk_closedir(list);
+    return path;
+}
+
 /* "alice@host:995 is already mounted on /home/a/mail by process 12", in the words of whoever has
  * it. */
 static enum fault busy_failure(int lock, const char *account, struct failure *ret_failure)
@@ -299,7 +349,7 @@ void place_say_owner(const struct place *place, const char *owner)
 
 bool place_owner(const struct place_options *options, char ret_owner[STORE_OWNER_OCTETS])
 {
-    CLEANUP_FREE char *path = account_path(options);
+    CLEANUP_FREE char *path = account_find(options);
     CLEANUP_CLOSE int folder =
         path == NULL
             ? -1
@@ -331,8 +381,8 @@ static enum fault take_over_unsuffixed(const struct place_options *options,
     struct place_options old_options = *options;
     old_options.clear = false;
     struct place old = PLACE_NONE;
-    CLEANUP_FREE char *path = account_path(options);
-    old.path = account_path(&old_options);
+    CLEANUP_FREE char *path = account_find(options);
+    old.path = account_find(&old_options);
     enum fault fault = FAULT_NONE;
     struct stat stat;
     if (path == NULL || old.path == NULL)
@@ -357,11 +407,12 @@ static enum fault account_open(struct place *place, const struct place_options *
         if (taken != FAULT_NONE)
             return taken;
     }
-    place->path = account_path(options);
+    place->path = account_find(options);
     if (place->path == NULL)
         return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
     /* A popfs that made the folder above may have been killed before it synced its name. */
     bool is_new = disk_mkdirat(AT_FDCWD, place->path, 0700) == 0;
+    place->is_new = is_new;
     if (!is_new && errno != EEXIST)
         return disk_failure(ret_failure, "make", place->path);
     if (is_new && !sync_parent(options->folder))
@@ -442,7 +493,7 @@ enum fault place_sync(const struct place *place, struct failure *ret_failure)
 
 void place_close(struct place *place)
 {
-    if (place->folder >= 0 && place->lock < 0) {
+    if (place->folder >= 0 && (place->lock < 0 || (place->is_new && place->is_for_now))) {
         remove_all(place->folder);
         disk_unlinkat(AT_FDCWD, place->path, AT_REMOVEDIR);
     }

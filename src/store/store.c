@@ -391,6 +391,11 @@ void store_say_owner(const struct store *store, const char *owner)
     place_say_owner(&store->state_place, owner);
 }
 
+void store_spare(struct store *store)
+{
+    store->place.is_for_now = store->state_place.is_for_now = true;
+}
+
 void store_close(struct store *store)
 {
     if (store == NULL)

@@ -525,6 +525,9 @@ void sync_free(struct sync *sync)
     engine_streams_reap(sync, true);
     maildrop_snapshot_unref(sync->snapshot);
     maildrop_free(sync->maildrop);
+    /* A host that was mistyped leaves nothing behind. */
+    if (sync->listed_wall_s == 0 && sync->store != NULL)
+        store_spare(sync->store);
     store_close(sync->store);
     header_done(&sync->header);
     eol_done(&sync->eol);

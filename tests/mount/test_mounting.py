@@ -223,7 +223,7 @@ def test_findmnt_and_df_show_the_source(serve, on_script):
     with on_script(server) as mount:
         row = run("findmnt", "-n", "-t", "fuse.popfs", "-o", "SOURCE,OPTIONS", mount.path).stdout.decode()
         source, options = row.split()
-        assert source == f"alice@127.0.0.1:{server.port}"
+        assert source == f"pop3://alice@127.0.0.1:{server.port}"  # as given, so that mount -a and umount SOURCE know it again
         assert {"nosuid", "nodev"} <= set(options.split(","))
         assert f"127.0.0.1:{server.port}" in run("df", mount.path).stdout.decode()
 

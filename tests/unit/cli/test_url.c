@@ -43,6 +43,8 @@ static void both_schemes_are_known_in_any_case(void **state)
     expect("pops://alice@example.org", true, "alice", "example.org", 0);
     expect("pop3://alice@example.org", false, "alice", "example.org", 0);
     expect("POPS://alice@example.org", true, "alice", "example.org", 0);
+    expect("pops://Alice@POP.Example.ORG", true, "Alice", "pop.example.org", 0);
+    expect("pops://[2001:DB8::A]", true, NULL, "2001:db8::a", 0);
 }
 
 static void user_and_port_may_be_missing(void **state)

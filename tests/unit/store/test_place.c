@@ -4,11 +4,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 /* What the kernel would say to a sync of a folder, and of a file; 0: what it says. */
 static int folder_error, file_error;
@@ -239,6 +242,63 @@ static void a_file_must_be_synced_whatever_the_file_system(void **state)
     assert_int_equal(store_flush(f->store, NULL), FAULT_NONE);
 }
 
+/* ---- whose folder it is ---- */
+
+static void a_host_in_another_case_is_the_same_account(void **state)
+{
+    struct fixture *f = *state;
+    f->options.account = "Alice@HOST.Example:995";
+    store_must_open(f);
+    assert_true(add(f->store, 1, "a", 3));
+    store_must_close(f);
+    f->options.account = "Alice@host.example:995";
+    store_must_open(f);
+    assert_loads(f->store, "a- ");
+    store_must_close(f);
+    assert_int_equal(entries_count(f->folder), 1);
+    f->options.account = "alice@host.example:995"; /* but users differ by case */
+    store_must_open(f);
+    store_must_close(f);
+    assert_int_equal(entries_count(f->folder), 2);
+}
+
+static void nothing_is_left_of_an_account_that_was_never_listed(void **state)
+{
+    struct fixture *f = *state;
+    f->options.account = "alice@mistyped.example:995";
+    store_must_open(f);
+    store_spare(f->store);
+    store_must_close(f);
+    assert_int_equal(entries_count(f->folder), 0);
+    store_must_open(f);
+    assert_true(add(f->store, 1, "a", 3));
+    store_must_close(f);
+    store_must_open(f); /* what was there before stays */
+    store_spare(f->store);
+    store_must_close(f);
+    assert_int_equal(entries_count(f->folder), 1);
+}
+
+static void a_folder_that_popfs_did_not_make_is_not_swept(void **state)
+{
+    struct fixture *f = *state;
+    char folder[PATH_MAX], file[PATH_MAX + 20];
+    snprintf(folder, sizeof(folder), "%s/mount~backup", f->folder);
+    snprintf(file, sizeof(file), "%s/letters.txt", folder);
+    store_must_open(f);
+    store_must_close(f);
+    assert_int_equal(mkdir(folder, 0700), 0);
+    int descriptor = open(file, O_WRONLY | O_CREAT, 0600);
+    assert_true(descriptor >= 0);
+    close(descriptor);
+    store_must_open(f);
+    assert_int_equal(access(file, F_OK), 0);
+    store_must_close(f);
+    assert_int_equal(unlink(file), 0);
+    store_must_open(f);
+    assert_int_equal(access(folder, F_OK), -1);
+}
+
 /* ---- mounts that keep nothing ---- */
 
 static void nothing_is_left_of_a_temporary_store(void **state)
@@ -391,6 +451,9 @@ int main(void)
         TEST_CLOSED(a_file_system_that_cannot_sync_a_folder_will_do),
         TEST(an_error_of_a_disk_is_one_of_a_folder_too),
         TEST(a_file_must_be_synced_whatever_the_file_system),
+        TEST_CLOSED(a_host_in_another_case_is_the_same_account),
+        TEST_CLOSED(nothing_is_left_of_an_account_that_was_never_listed),
+        TEST_CLOSED(a_folder_that_popfs_did_not_make_is_not_swept),
         TEST_CLOSED(nothing_is_left_of_a_temporary_store),
         TEST_CLOSED(two_temporary_stores_of_one_account_go_side_by_side),
         TEST_CLOSED(a_temporary_store_of_a_dead_popfs_is_swept_and_that_of_a_living_one_is_not),
