@@ -30,6 +30,8 @@ uint32_t maildrop_message_copy(const struct maildrop_message *message);
 /* True if no other message of its listing has the same UIDL, and the server gave it: then the UIDL
  * proves which message it is. */
 bool maildrop_message_is_unique(const struct maildrop_message *message);
+/* False if the server gave no usable UIDL, and this one was made up in place of it. */
+bool maildrop_message_is_named(const struct maildrop_message *message);
 /* When popfs first saw it, in nanoseconds of the epoch; distinct for each message of a maildrop. */
 int64_t maildrop_message_first_seen_ns(const struct maildrop_message *message);
 

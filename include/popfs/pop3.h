@@ -41,6 +41,7 @@ enum pop3_command {
     POP3_UTF8,
     POP3_STAT,
     POP3_UIDL,
+    POP3_UIDL_ONE, /* `UIDL n`: one line, which names the message */
     POP3_LIST,
     POP3_RETR,
     POP3_TOP,
@@ -134,7 +135,8 @@ enum pop3_event_type {
                            POP3_UIDL_OCTETS_MAX octets) or LIST (msgnum, octets) */
     POP3_EVENT_BAD_ROW, /* a row that makes no sense: skipped, `text` holds it */
     POP3_EVENT_DATA,    /* of RETR or TOP: `text` holds the next bytes, dots unstuffed */
-    POP3_EVENT_END,     /* a multi-line answer is complete */
+    POP3_EVENT_END,     /* a multi-line answer is complete. With octets of RETR or TOP at hand that
+                           answer nothing, POP3_EVENT_FAILED comes instead: its end was none */
     POP3_EVENT_FAILED,  /* the session is over: fault, code, text. Nothing follows */
     POP3_EVENT_TRACE,   /* one line of the dialogue, secrets and challenges starred, not escaped;
                            from_client */
@@ -250,10 +252,12 @@ void pop3_session_sent(struct pop3_session *session, size_t count);
  * outstanding or the server pipelines.
  */
 bool pop3_session_may_issue(const struct pop3_session *session);
+/* Several may be outstanding at once. */
+bool pop3_session_pipelines(const struct pop3_session *session);
 
 struct pop3_request {
-    enum pop3_command command; /* STAT UIDL LIST RETR TOP DELE RSET NOOP QUIT */
-    uint32_t msgnum;           /* RETR TOP DELE */
+    enum pop3_command command; /* STAT UIDL UIDL_ONE LIST RETR TOP DELE RSET NOOP QUIT */
+    uint32_t msgnum;           /* UIDL_ONE RETR TOP DELE */
     uint32_t lines;            /* TOP */
     void *tag;
 };
@@ -283,6 +287,17 @@ const char *pop3_session_refused(const struct pop3_session *session);
 /* The word of auth= for another one that the server offers for a password; NULL if there is none.
  */
 const char *pop3_session_other_auth(const struct pop3_session *session);
+
+/*
+ * The text of +OK to UIDL_ONE names this message. A server may leave out the number (twisted does),
+ * and some repeat the status before it.
+ */
+bool pop3_uidl_names(struct slice text, uint32_t msgnum, struct slice uidl);
+/*
+ * The octets begin as a status line does, or as much of one as there is of them. A message that
+ * begins so, or a listing, may have had an unasked line taken for its own status.
+ */
+bool pop3_begins_as_status(struct slice octets);
 
 /* False for an unknown word. The words are those of the option auth=. */
 bool pop3_auth_from_word(const char *word, enum pop3_auth *ret_auth);

@@ -79,6 +79,11 @@ bool maildrop_message_is_unique(const struct maildrop_message *message)
     return message->copies_count == 1;
 }
 
+bool maildrop_message_is_named(const struct maildrop_message *message)
+{
+    return message->copies_count > 0;
+}
+
 int64_t maildrop_message_first_seen_ns(const struct maildrop_message *message)
 {
     return message->first_seen_ns;

@@ -4,6 +4,8 @@
  * issued, so that no row has to say so. */
 #include "command.h"
 
+#include <stdio.h>
+
 #define AUTHORIZATION POP3_STATE_AUTHORIZATION
 #define TRANSACTION POP3_STATE_TRANSACTION
 
@@ -18,6 +20,7 @@ static const struct pop3_command_row rows[] = {
     [POP3_UTF8] = {"UTF8", .state = AUTHORIZATION},
     [POP3_STAT] = {"STAT", .state = TRANSACTION},
     [POP3_UIDL] = {"UIDL", .answer = POP3_ANSWER_ROWS, .state = TRANSACTION},
+    [POP3_UIDL_ONE] = {"UIDL", .state = TRANSACTION, .arguments = POP3_ARGUMENTS_MSGNUM},
     [POP3_LIST] = {"LIST", .answer = POP3_ANSWER_ROWS, .state = TRANSACTION},
     [POP3_RETR] = {"RETR", .answer = POP3_ANSWER_DATA, .state = TRANSACTION,
                    .arguments = POP3_ARGUMENTS_MSGNUM},
@@ -32,6 +35,23 @@ static const struct pop3_command_row rows[] = {
 const struct pop3_command_row *pop3_command_row(enum pop3_command command)
 {
     return &rows[command];
+}
+
+struct slice pop3_command_write(const struct pop3_request *request, char *out, size_t capacity)
+{
+    const struct pop3_command_row *row = pop3_command_row(request->command);
+    switch (row->arguments) {
+    case POP3_ARGUMENTS_NONE:
+        snprintf(out, capacity, "%s", row->verb);
+        break;
+    case POP3_ARGUMENTS_MSGNUM:
+        snprintf(out, capacity, "%s %u", row->verb, request->msgnum);
+        break;
+    case POP3_ARGUMENTS_MSGNUM_LINES:
+        snprintf(out, capacity, "%s %u %u", row->verb, request->msgnum, request->lines);
+        break;
+    }
+    return slice_from_string(out);
 }
 
 const char *pop3_command_name(enum pop3_command command)

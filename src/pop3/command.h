@@ -24,5 +24,7 @@ struct pop3_command_row {
 };
 
 const struct pop3_command_row *pop3_command_row(enum pop3_command command);
+/* The line of a command that a caller issues, without its end, in `out`, of some 40 octets. */
+struct slice pop3_command_write(const struct pop3_request *request, char *out, size_t capacity);
 
 #endif

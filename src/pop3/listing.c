@@ -61,6 +61,17 @@ bool pop3_listing_parse_uidl(struct slice line, uint32_t *ret_msgnum, struct sli
     return true;
 }
 
+bool pop3_uidl_names(struct slice text, uint32_t msgnum, struct slice uidl)
+{
+    uint32_t said;
+    struct slice rest = text;
+    if (uidl.len == 0)
+        return false;
+    if (slice_equal(slice_trim(text), uidl))
+        return true;
+    return take_msgnum(&rest, &said) && said == msgnum && slice_equal(slice_trim(rest), uidl);
+}
+
 bool pop3_listing_parse_list(struct slice line, uint32_t *ret_msgnum, uint64_t *ret_octets)
 {
     uint32_t msgnum;

@@ -17,6 +17,23 @@ static bool has_status(struct slice line, struct slice status)
     return line.len == status.len || is_blank(line.data[status.len]);
 }
 
+/* Of a status that has been cut off, its start. */
+static bool begins_as(struct slice octets, struct slice status)
+{
+    if (octets.len < status.len)
+        status.len = octets.len;
+    if (!slice_has_prefix_nocase(octets, status))
+        return false;
+    char next = octets.len > status.len ? octets.data[status.len] : ' ';
+    return is_blank(next) || next == '\r' || next == '\n';
+}
+
+bool pop3_begins_as_status(struct slice octets)
+{
+    return octets.len > 0 &&
+           (begins_as(octets, SLICE_LITERAL("+OK")) || begins_as(octets, SLICE_LITERAL("-ERR")));
+}
+
 static const struct {
     struct slice word;
     enum pop3_code code;

@@ -215,12 +215,15 @@ void pop3_session_sent(struct pop3_session *session, size_t count)
 
 /* ---- issuing ---- */
 
+bool pop3_session_pipelines(const struct pop3_session *session)
+{
+    return session->pipeline_wanted && session->login.capabilities.pipelining;
+}
+
 bool pop3_session_may_issue(const struct pop3_session *session)
 {
-    if (session->state != POP3_STATE_TRANSACTION)
-        return false;
-    return session->queue.count == 0 ||
-           (session->pipeline_wanted && session->login.capabilities.pipelining);
+    return session->state == POP3_STATE_TRANSACTION &&
+           (session->queue.count == 0 || pop3_session_pipelines(session));
 }
 
 static bool request_is_valid(const struct pop3_session *session, const struct pop3_request *request)
@@ -232,29 +235,12 @@ static bool request_is_valid(const struct pop3_session *session, const struct po
            (request->msgnum > 0 && request->msgnum <= INT32_MAX);
 }
 
-static struct slice request_write(const struct pop3_request *request, char *out, size_t capacity)
-{
-    const struct pop3_command_row *row = pop3_command_row(request->command);
-    switch (row->arguments) {
-    case POP3_ARGUMENTS_NONE:
-        snprintf(out, capacity, "%s", row->verb);
-        break;
-    case POP3_ARGUMENTS_MSGNUM:
-        snprintf(out, capacity, "%s %u", row->verb, request->msgnum);
-        break;
-    case POP3_ARGUMENTS_MSGNUM_LINES:
-        snprintf(out, capacity, "%s %u %u", row->verb, request->msgnum, request->lines);
-        break;
-    }
-    return slice_from_string(out);
-}
-
 enum fault pop3_session_issue(struct pop3_session *session, const struct pop3_request *request)
 {
     if (!request_is_valid(session, request))
         return FAULT_REFUSED;
     char text[40];
-    struct slice line = request_write(request, text, sizeof(text));
+    struct slice line = pop3_command_write(request, text, sizeof(text));
     /* Both or neither: a command that is sent and not queued would shift every later answer by one.
      */
     if (!pop3_output_reserve(&session->output, line.len + 2))
@@ -520,6 +506,12 @@ static bool session_read_data(struct pop3_session *session, struct pop3_event *e
     if (bytes.len > 0) {
         event_fill(session, event, POP3_EVENT_DATA);
         event->text = bytes;
+    } else if (pop3_dot_is_done(&session->dot) && session->queue.count == 1 &&
+               session->lines.input.len > 0) {
+        /* A dot alone on its line that the server did not stuff looks just so. */
+        session_fail(session, FAULT_GARBLED, POP3_CODE_NONE,
+                     "the server sent octets behind the end of a message that answer nothing");
+        return false;
     } else if (pop3_dot_is_done(&session->dot)) {
         event_fill(session, event, POP3_EVENT_END);
         session_end_answer(session);

@@ -74,14 +74,15 @@ static void check_output(struct run *run)
 static void issue_some(struct run *run)
 {
     static const enum pop3_command commands[] = {
-        POP3_STAT, POP3_UIDL, POP3_LIST, POP3_RETR, POP3_TOP, POP3_DELE, POP3_RSET, POP3_NOOP,
+        POP3_STAT, POP3_UIDL, POP3_LIST, POP3_RETR,     POP3_TOP,
+        POP3_DELE, POP3_RSET, POP3_NOOP, POP3_UIDL_ONE,
     };
     while (run->logged_in && run->issued_count < 40 &&
            pop3_session_outstanding_count(run->session) < 5 &&
            pop3_session_may_issue(run->session)) {
         run->issued_count++;
         struct pop3_request request = {
-            .command = commands[run->issued_count % 8],
+            .command = commands[run->issued_count % 9],
             .msgnum = (uint32_t)run->issued_count,
             .tag = (void *)(uintptr_t)run->issued_count,
         };

@@ -146,6 +146,39 @@ static void what_stat_says_is_taken_or_unknown(void **state)
     }
 }
 
+static void the_answer_to_uidl_with_a_number_names_a_message(void **state)
+{
+    static const struct {
+        const char *text;
+        uint32_t msgnum;
+        const char *uidl;
+        bool names;
+    } rows[] = {
+        {"5 abc", 5, "abc", true},
+        {" 5 \tabc ", 5, "abc", true},
+        {"+OK 5 abc", 5, "abc", true},
+        {"abc", 5, "abc", true}, /* twisted */
+        {"17", 5, "17", true},
+        {"5 17", 5, "17", true},
+        {"5 a b\tc", 5, "a b\tc", true},
+        {"5 abd", 5, "abc", false},
+        {"5 abcd", 5, "abc", false},
+        {"5 ab", 5, "abc", false},
+        {"6 abc", 5, "abc", false},
+        {"5abc", 5, "abc", false},
+        {"5", 5, "abc", false},
+        {"", 5, "abc", false},
+        {"5", 5, "", false},
+        {"", 5, "", false},
+        {"120 octets", 120, "abc", false},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        assert_int_equal(pop3_uidl_names(slice_from_string(rows[i].text), rows[i].msgnum,
+                                         slice_from_string(rows[i].uidl)),
+                         rows[i].names);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -156,6 +189,7 @@ int main(void)
         cmocka_unit_test(a_row_without_an_id_tells_its_number),
         cmocka_unit_test(a_size_that_makes_no_sense_is_unknown),
         cmocka_unit_test(what_stat_says_is_taken_or_unknown),
+        cmocka_unit_test(the_answer_to_uidl_with_a_number_names_a_message),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

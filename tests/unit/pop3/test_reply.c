@@ -111,6 +111,25 @@ static void a_code_stays_in_the_text(void **state)
     assert_true(slice_equal(reply.text, SLICE_LITERAL("[AUTH] no")));
 }
 
+static void octets_that_begin_as_a_status_does_are_told(void **state)
+{
+    static const struct {
+        const char *octets;
+        bool begins;
+    } rows[] = {
+        {"+OK\r\n", true},    {"+OK 120 octets\r\nFrom: a", true},
+        {"-err\tx", true},    {"-ERR\n", true},
+        {"+", true},          {"-ER", true}, /* what follows may be the rest of one */
+        {"+OK", true},        {"", false},
+        {"+OKAY\r\n", false}, {"-ERROR: x", false},
+        {"From: a", false},   {" +OK", false},
+        {"+o:", false},       {".", false},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        assert_int_equal(pop3_begins_as_status(slice_from_string(rows[i].octets)), rows[i].begins);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -119,6 +138,7 @@ int main(void)
         cmocka_unit_test(a_challenge_is_taken_only_where_one_may_come),
         cmocka_unit_test(codes_are_read_and_decide_who_is_at_fault),
         cmocka_unit_test(a_code_stays_in_the_text),
+        cmocka_unit_test(octets_that_begin_as_a_status_does_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -568,6 +568,44 @@ static void a_listing_of_more_than_a_million_rows_is_an_error(void **state)
     assert_failed(session, after(session, "1000001 5\r\n"), FAULT_GARBLED);
 }
 
+/* A server that does not stuff dots. */
+static void a_message_does_not_end_before_octets_that_answer_nothing(void **state)
+{
+    static const char *const rests[] = {"B", "B\r\n.\r\n", "+OK\r\n", "-ERR\r\n", "\r\n", "."};
+    static const enum pop3_command commands[] = {POP3_RETR, POP3_TOP};
+    (void)state;
+    for (size_t i = 0; i < 12; i++) {
+        struct pop3_session *session = logged_in(i % 2 == 0);
+        char text[40];
+        assert_int_equal(issue(session, commands[i / 6], 1), FAULT_NONE);
+        send_all(session);
+        snprintf(text, sizeof(text), "+OK\r\nA\r\n.\r\n%s", rests[i % 6]);
+        assert_int_equal(after(session, text).type, POP3_EVENT_STATUS);
+        assert_int_equal(next(session).type, POP3_EVENT_DATA);
+        assert_failed(session, next(session), FAULT_GARBLED);
+    }
+}
+
+static void octets_behind_a_message_that_answer_the_next_command_do_no_harm(void **state)
+{
+    struct pop3_session *session = logged_in(true);
+    (void)state;
+    assert_int_equal(issue(session, POP3_RETR, 7), FAULT_NONE);
+    assert_int_equal(issue(session, POP3_UIDL_ONE, 7), FAULT_NONE);
+    assert_true(slice_equal(pop3_session_output(session), SLICE_LITERAL("RETR 7\r\nUIDL 7\r\n")));
+    send_all(session);
+    assert_int_equal(after(session, "+OK\r\nA\r\n.\r\n+OK 7 abc\r\n").type, POP3_EVENT_STATUS);
+    assert_int_equal(next(session).type, POP3_EVENT_DATA);
+    assert_int_equal(next(session).type, POP3_EVENT_END);
+    struct pop3_event event = next(session);
+    assert_int_equal(event.type, POP3_EVENT_STATUS);
+    assert_int_equal(event.command, POP3_UIDL_ONE);
+    assert_true(event.ok);
+    assert_true(slice_equal(event.text, SLICE_LITERAL("7 abc")));
+    assert_int_equal(pop3_session_outstanding_count(session), 0);
+    pop3_session_free(session);
+}
+
 static void a_line_of_ten_mebibytes_inside_a_mail_is_data(void **state)
 {
     enum { PIECE = 65536, PIECES = 160 };
@@ -670,6 +708,8 @@ int main(void)
         cmocka_unit_test(what_was_fed_before_a_command_is_not_its_answer),
         cmocka_unit_test(a_listing_of_more_than_a_million_rows_is_an_error),
         cmocka_unit_test(a_line_of_ten_mebibytes_inside_a_mail_is_data),
+        cmocka_unit_test(a_message_does_not_end_before_octets_that_answer_nothing),
+        cmocka_unit_test(octets_behind_a_message_that_answer_the_next_command_do_no_harm),
         cmocka_unit_test(feeding_before_all_is_used_up_is_an_error_not_a_loss),
         cmocka_unit_test(only_what_is_shown_is_looked_through_for_secrets),
         cmocka_unit_test(states_and_commands_have_names),

@@ -440,6 +440,8 @@ static void issue(struct replay *replay, struct slice text)
     uint64_t lines = 0;
     enum pop3_command command = command_of(slice_take_word(&text));
     (void)slice_to_number(slice_take_word(&text), UINT32_MAX, &msgnum);
+    if (command == POP3_UIDL && msgnum > 0)
+        command = POP3_UIDL_ONE;
     (void)slice_to_number(slice_take_word(&text), UINT32_MAX, &lines);
     const struct pop3_request request = {
         .command = command,
