@@ -710,7 +710,8 @@ void ledger_check_nothing_pending(void)
         if (wish->is_unsure && ledger.session == 0)
             continue;
         if (wish->state == WISH_PENDING && is_there(serial) && !wish->is_blurred &&
-            !wish->is_disowned && !was_lied_about(serial) && has_header(serial))
+            !wish->is_disowned && !wish->is_unlisted && !was_lied_about(serial) &&
+            has_header(serial))
             world_finding("6 a commit leaves it pending", "serial %" PRIu64, serial);
     }
 }
