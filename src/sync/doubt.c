@@ -150,7 +150,9 @@ enum fault engine_believe(struct sync *sync, const struct maildrop_row *rows, si
     sync->doubtful_count = 0;
     sync->unshown_count = belief_unshown_count(&said);
     sync->uidls_are_new = are_uidls_new(&comparison);
-    sync->nothing_stays = comparison.kept_count == comparison.going_kept_count;
+    size_t stay_count = comparison.kept_count - comparison.going_kept_count;
+    sync->some_went =
+        stay_count == 0 || stay_count < comparison.known_count - comparison.going_count;
     note_unsure(sync, &said);
     sync->skipped_rows_count = said.uidl_skipped + said.list_skipped;
     *ret_believed = true;

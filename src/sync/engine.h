@@ -350,7 +350,7 @@ struct sync {
     size_t unshown_count;      /* messages that the believed listing told of, and nobody is shown */
     size_t skipped_rows_count; /* of it */
     bool uidls_are_new;   /* it lacks most of what was known, so what it lacks is not deleted */
-    bool nothing_stays;   /* it has none of what nobody removed, so it does not tell either way */
+    bool some_went;       /* it lacks some of what nobody removed, or all that tells is to go */
     size_t unsure_count;  /* messages of it without a UIDL to be known by, but for new mail */
     bool unsure_more;     /* than in the one before */
     uint32_t guess_count; /* numbers whose header is asked for before the listing is complete */

@@ -564,7 +564,7 @@ bool engine_is_listed_anew(const struct sync *sync, const struct maildrop_messag
     struct maildrop_snapshot *snapshot = maildrop_snapshot(sync->maildrop);
     size_t all = maildrop_snapshot_count(snapshot);
     size_t count = newer_count(sync, snapshot);
-    bool found = count > NEWER_ASKED_MAX && sync->nothing_stays;
+    bool found = count > NEWER_ASKED_MAX && sync->some_went;
     for (size_t i = all - count; i < all && !found && count <= NEWER_ASKED_MAX; i++)
         found = may_be_same(sync, message, maildrop_snapshot_at(snapshot, i));
     maildrop_snapshot_unref(snapshot);

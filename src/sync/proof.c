@@ -245,8 +245,7 @@ void engine_commit_listed(struct sync *sync, const struct maildrop_changes *chan
     struct commit *commit = &sync->commit;
     suspect_believed(sync, changes);
     engine_prove_anew(commit);
-    commit->asks_new |=
-        sync->nothing_stays && engine_removals_count(commit, is_wished_and_gone) > 0;
+    commit->asks_new |= sync->some_went && engine_removals_count(commit, is_wished_and_gone) > 0;
     commit->asks_listed = commit->asks_new || (commit->phase == COMMIT_PROVING &&
                                                engine_removals_count(commit, is_listed_again) > 0);
     sync->looks_on |= commit->asks_listed;
