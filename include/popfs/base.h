@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/ioctl.h>
 
 /* ---- slices: borrowed bytes, not terminated, any value ---- */
 
@@ -54,6 +55,18 @@ bool buffer_printf(struct buffer *buffer, const char *format, ...)
 /* Drops `count` octets, at most all, from the front. */
 void buffer_consume(struct buffer *buffer, size_t count);
 struct slice buffer_slice(const struct buffer *buffer);
+
+/* ---- what a mount and popfsctl agree on ---- */
+
+/* A command for .popfs/control by ioctl(2), where nothing can be opened for writing: a line as it
+ * would be written there, behind it NULs. */
+enum { CONTROL_LINE_OCTETS = 512 };
+
+struct control_line {
+    char text[CONTROL_LINE_OCTETS];
+};
+
+#define CONTROL_COMMAND _IOW('p', 0xb0, struct control_line)
 
 /* ---- the heap ---- */
 

@@ -60,7 +60,10 @@ double attributes_of_message(const struct attributes_owner *owner,
 void attributes_of_entry(const struct attributes_owner *owner, const struct tree_entry *entry,
                          uint64_t octets, int64_t changed_ns, struct stat *ret_stat)
 {
-    fill(ret_stat, owner, entry->mode, octets);
+    /* Where nothing can be opened for writing, commands come by ioctl(2) on what is open to read.
+     */
+    bool is_read = owner->read_only && entry->ino == TREE_COMMANDS_INO;
+    fill(ret_stat, owner, entry->mode | (is_read ? 0400 : 0), octets);
     ret_stat->st_ino = entry->ino;
     ret_stat->st_nlink = S_ISDIR(entry->mode) ? 2 : 1;
     ret_stat->st_mtim = timespec_from_ns(changed_ns);

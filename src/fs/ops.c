@@ -23,6 +23,7 @@ const struct fuse_lowlevel_ops operations = {
     .read = ops_read,
     .write = ops_write,
     .release = ops_release,
+    .ioctl = ops_ioctl,
     .fsyncdir = ops_fsyncdir,
     .setattr = ops_setattr,
     .mknod = ops_mknod,

@@ -36,7 +36,10 @@ void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info);
 
 /* ops_control.c */
-void control_open(fuse_req_t req, struct fuse_file_info *info);
+void control_open(fuse_req_t req, struct fs *fs, struct fuse_file_info *info);
+void ops_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int command, void *argument,
+               struct fuse_file_info *info, unsigned flags, const void *in, size_t in_octets,
+               size_t out_octets);
 void ops_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
                struct fuse_file_info *info);
 void ops_fsyncdir(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *info);

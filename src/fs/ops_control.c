@@ -14,13 +14,22 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <unistd.h>
 
 /* ---- .popfs/control ---- */
 
-void control_open(fuse_req_t req, struct fuse_file_info *info)
+/* The kernel looks at the mode only with default_permissions. */
+static bool may_read(fuse_req_t req, struct fs *fs)
 {
-    if ((info->flags & O_ACCMODE) != O_WRONLY) {
+    uid_t uid = fuse_req_ctx(req)->uid;
+    return fs_is_read_only(fs) && (uid == 0 || uid == fs->owner.uid);
+}
+
+void control_open(fuse_req_t req, struct fs *fs, struct fuse_file_info *info)
+{
+    int access = info->flags & O_ACCMODE;
+    if (access != O_WRONLY && (access != O_RDONLY || !may_read(req, fs))) {
         fuse_reply_err(req, EACCES);
         return;
     }
@@ -41,7 +50,9 @@ static int errno_of_command(const struct sync_request *request, enum fault fault
 static void command_answered(struct parked *parked, enum fault fault, struct extent body)
 {
     cleanup_close(&body.descriptor);
-    if (fault == FAULT_NONE)
+    if (fault == FAULT_NONE && parked->by_ioctl)
+        fuse_reply_ioctl(parked->req, 0, NULL, 0);
+    else if (fault == FAULT_NONE)
         fuse_reply_write(parked->req, parked->size);
     else
         fuse_reply_err(parked->req, errno_of_command(&parked->request, fault));
@@ -76,6 +87,7 @@ static struct maildrop_message *message_of(struct fs *fs, const struct command *
     return message;
 }
 
+/* A `size` of 0: it came by ioctl(2). */
 static void submit(fuse_req_t req, struct fs *fs, const struct command *command, size_t size)
 {
     struct maildrop_message *message = NULL;
@@ -89,6 +101,7 @@ static void submit(fuse_req_t req, struct fs *fs, const struct command *command,
         return;
     parked->size = size;
     parked->request.confirms = command->verb == COMMAND_COMMIT;
+    parked->by_ioctl = size == 0;
     parked_submit(parked);
 }
 
@@ -119,6 +132,28 @@ void ops_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, of
         keep(req, fs, size);
     else
         submit(req, fs, &command, size);
+}
+
+/* Only what removes nothing: whoever may only read may have read what the server has. */
+void ops_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int number, void *argument,
+               struct fuse_file_info *info, unsigned flags, const void *in, size_t in_octets,
+               size_t out_octets)
+{
+    (void)argument, (void)info, (void)flags, (void)out_octets;
+    struct fs *fs = fuse_req_userdata(req);
+    struct command command;
+    if (!inode_is_commands(ino) || number != CONTROL_COMMAND ||
+        in_octets != sizeof(struct control_line)) {
+        fuse_reply_err(req, ENOTTY);
+        return;
+    }
+    const char *text = in;
+    if (!command_parse((struct slice){text, strnlen(text, in_octets)}, &command))
+        fuse_reply_err(req, EINVAL);
+    else if (command.verb != COMMAND_REFRESH && command.verb != COMMAND_PREFETCH)
+        fuse_reply_err(req, EROFS);
+    else
+        submit(req, fs, &command, 0);
 }
 
 /* ---- fsync() of a folder ---- */

@@ -88,7 +88,7 @@ void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *info)
 {
     struct fs *fs = fuse_req_userdata(req);
     if (inode_is_commands(ino)) {
-        control_open(req, info);
+        control_open(req, fs, info);
         return;
     }
     if ((info->flags & O_ACCMODE) != O_RDONLY || (info->flags & O_TRUNC) != 0) {

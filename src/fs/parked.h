@@ -24,6 +24,7 @@ struct parked {
     off_t offset;               /* READ alone */
     struct open_message *open;  /* READ of a body that is damaged */
     bool lost_again;            /* the same, for the second time */
+    bool by_ioctl;              /* and not by WRITE */
     bool by_file;               /* GETATTR alone: it came from read() */
     /* parked.c's own */
     bool again;

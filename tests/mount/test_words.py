@@ -4,9 +4,11 @@
 import errno
 import json
 import os
+import stat
 import subprocess
 
 import mailbox
+import pytest
 from mounting import wait_until
 from scripted import Script
 
@@ -91,3 +93,18 @@ def test_refresh_during_a_back_off_gives_the_last_real_reason(serve, on_script):
         reason = status(mount)["last_error"]["text"]
         for _ in range(2):
             assert reason in ctl(mount, "refresh", code=1).stderr
+
+
+@pytest.mark.parametrize("options", ["ro", "ro,allow_other"])
+def test_a_mount_that_is_read_only_can_be_refreshed_and_filled(options, serve, on_script):
+    server = serve(Script(messages=MAILS))
+    with on_script(server, options) as mount:
+        assert stat.S_IMODE(os.stat(mount.path / ".popfs/control").st_mode) == 0o600
+        server.script.messages = [*MAILS, mailbox.plain("new")]
+        assert "1 new message" in ctl(mount, "refresh").stdout
+        assert "31 messages on the local disk" in ctl(mount, "prefetch").stdout
+        assert "mounted read-only" in ctl(mount, "rollback", code=1).stderr
+        assert error_of_reading(mount.path / ".popfs/control") == errno.EACCES
+        if "allow_other" in options:
+            command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", os.environ["POPFSCTL"], "refresh", str(mount.path)]
+            assert subprocess.run(command, capture_output=True, timeout=LIMIT_S).returncode == 1

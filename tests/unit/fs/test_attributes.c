@@ -135,6 +135,9 @@ static void folders_and_virtual_files_have_masked_modes(void **state)
     assert_int_equal(stat.st_size, 321);
     attributes_of_entry(&owner, tree_find(TREE_COMMANDS_INO), 0, 0, &stat);
     assert_int_equal(stat.st_mode, S_IFREG | 0200);
+    struct attributes_owner reader = {.read_only = true};
+    attributes_of_entry(&reader, tree_find(TREE_COMMANDS_INO), 0, 0, &stat);
+    assert_int_equal(stat.st_mode, S_IFREG | 0600);
 }
 
 int main(void)
