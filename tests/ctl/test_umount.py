@@ -498,7 +498,7 @@ def test_a_mount_that_another_namespace_holds_is_named_within_seconds(user, unmo
         "((SECONDS - begun < 8)) || code=late; kill $copy; [[ $(readlink /proc/$copy/exe) != '' ]] && wait $copy; echo $copy >&2; (exit $code)"
     done = in_namespace(unmounted, script, user=user)
     *problems, copy = done.stderr.splitlines()
-    assert done.stdout.startswith("deleted 12 messages\n1\n") and unmounted.commands() == ["commit"], done
+    assert done.stdout.startswith("deleted 12 messages\n1\n") and unmounted.commands() == ["settle"], done
     assert len(problems) == 1 and f"process {copy} (sleep)" in problems[0] and f"on {unmounted.mountpoint} still" in problems[0], done
 
 

@@ -31,7 +31,7 @@ static void a_mount_is_written_down_and_struck_out(void **state)
     assert_true(utab_add("pops://b@example.org", "/mnt/b"));
     content(text, sizeof(text));
     assert_non_null(strstr(text, "SRC=pops://a@example.org TARGET=/mnt/with\\040blank ROOT=/"));
-    assert_non_null(strstr(text, "TARGET=/mnt/b ROOT=/ OPTS=x-popfs"));
+    assert_non_null(strstr(text, "TARGET=/mnt/b ROOT=/ OPTS=_netdev,x-popfs"));
     assert_true(utab_remove("/mnt/with blank"));
     content(text, sizeof(text));
     assert_null(strstr(text, "blank"));
