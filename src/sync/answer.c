@@ -135,11 +135,13 @@ static enum fault status(struct sync *sync, struct job *job, const struct pop3_e
     case JOB_BODY:
     case JOB_HEADER:
     case JOB_START:
-        if (event->ok)
-            engine_receive_start(sync, job);
-        else
-            engine_receive_refused(sync, job, say(event->text, text, sizeof(text)), now_ms);
+        job->has_begun = true;
+        if (!event->ok)
+            return engine_mark_ended(sync, job, say(event->text, text, sizeof(text)), now_ms);
+        engine_receive_start(sync, job);
         return FAULT_NONE;
+    case JOB_MARK:
+        return engine_mark_answered(sync, job, event, now_ms, ret_failure);
     case JOB_NOOP:
         jobs_finish(&sync->jobs, job, FAULT_NONE, EXTENT_NONE);
         return FAULT_NONE;
@@ -164,28 +166,14 @@ static enum fault end(struct sync *sync, struct job *job, int64_t now_ms,
         jobs_finish(&sync->jobs, job, FAULT_NONE, EXTENT_NONE);
         return listing_answered(sync, now_ms, ret_failure);
     }
-    engine_receive_end(sync, job);
-    return FAULT_NONE;
+    return engine_mark_ended(sync, job, NULL, now_ms);
 }
 
-/* An answer about a message is complete: the session is of use. */
-static void note_useful(struct sync *sync)
+static void note_complete(struct sync *sync, bool is_keepalive, bool is_for_message, int64_t now_ms)
 {
-    if (sync->careful_count > 0)
-        sync->careful_count--;
-    if (sync->jobs.in_flight.count > 0)
-        sync->pipelined_count++;
-    backoff_succeeded(&sync->backoff);
-}
-
-static void note_complete(struct sync *sync, enum pop3_command command, int64_t now_ms)
-{
-    pace_note_answer(&sync->pace, now_ms);
-    if (command == POP3_RETR || command == POP3_TOP)
-        note_useful(sync);
-    if (command == POP3_RETR)
-        sync->prefetch_losses = 0;
-    if (command != POP3_NOOP)
+    if (!is_for_message)
+        pace_note_answer(&sync->pace, now_ms);
+    if (!is_keepalive)
         agenda_note_useful(&sync->agenda, now_ms);
     if (sync->jobs.in_flight.count > 0)
         return;
@@ -199,6 +187,8 @@ enum fault engine_event(struct sync *sync, const struct pop3_event *event, int64
     struct job *job = event->tag;
     enum fault fault = FAULT_NONE;
     size_t in_flight = sync->jobs.in_flight.count;
+    bool is_keepalive = job != NULL && job->kind == JOB_NOOP;
+    bool is_for_message = job != NULL && job_is_for_message(job);
     switch (event->type) {
     case POP3_EVENT_LOGGED_IN:
         fault = engine_list(sync, now_ms);
@@ -228,7 +218,7 @@ enum fault engine_event(struct sync *sync, const struct pop3_event *event, int64
         break;
     }
     if (sync->jobs.in_flight.count < in_flight)
-        note_complete(sync, event->command, now_ms);
+        note_complete(sync, is_keepalive, is_for_message, now_ms);
     if (fault == FAULT_MEMORY)
         return failure_set(ret_failure, fault, "out of memory");
     return fault;

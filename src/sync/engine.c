@@ -473,7 +473,7 @@ static void pump(struct sync *sync, int64_t now_ms)
         if (fault != FAULT_NONE)
             engine_link_lost(sync, &failure, now_ms);
     }
-    engine_stream_publish(sync);
+    engine_stream_publish(sync, false);
 }
 
 /* What is to be done besides what readers want. */
@@ -499,9 +499,13 @@ static void ask(struct sync *sync, int64_t now_ms)
     struct failure failure = {.text = "cannot send a command"};
     sync->looks_on = false;
     enum fault fault = sync->phase == ENGINE_OVER ? FAULT_NONE : tend(sync, now_ms);
+    if (fault == FAULT_NONE && sync->link != NULL && sync->phase == ENGINE_SERVE)
+        fault = engine_issue(sync, now_ms, &failure);
+    /* Others than the schedule have asked, too. */
+    if (fault == FAULT_NONE)
+        fault = engine_mark_rest(sync, now_ms);
     if (fault == FAULT_NONE && sync->link != NULL)
-        fault = sync->phase == ENGINE_SERVE ? engine_issue(sync, now_ms, &failure)
-                                            : link_flush(sync->link, now_ms, &failure);
+        fault = link_flush(sync->link, now_ms, &failure);
     if (fault != FAULT_NONE && sync->link != NULL) {
         failure.fault = fault;
         engine_link_lost(sync, &failure, now_ms);

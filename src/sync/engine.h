@@ -6,6 +6,7 @@
  *     job.c      what is to be asked, and who waits for it
  *     issue.c    asks: schedule → command
  *     answer.c   what comes back: which answer it is, and listings
+ *     mark.c     markers, and what they prove of the answers before them
  *     receive.c  bodies and headers as they arrive
  *     session.c  logging in, losing the link, back-off
  *     listed.c   asking for the listing, and taking it in
@@ -37,6 +38,7 @@
 #include "job.h"
 #include "link.h"
 #include "listing.h"
+#include "marker.h"
 #include "outage.h"
 #include "pace.h"
 #include "popfs/store.h"
@@ -60,6 +62,7 @@ enum {
     OUTAGES_BORNE = 2,     /* by one message, before it is not asked for but by a reader */
     PROOF_BY_TOP = 1,      /* the first of PROOFS_MAX attempts to prove a removal in a session */
     PROOFS_MAX = 2,
+    MARK_ANSWER_OCTETS = 40,
 };
 
 /* Which part of the listing is to be asked for next. */
@@ -241,7 +244,7 @@ struct sync {
     atomic_size_t going_count;     /* pending removals; changed under `lock` */
     _Atomic size_t held_count;     /* of these */
     atomic_bool made_up;           /* this session's UIDLs are */
-    atomic_bool list_is_doubted;   /* LIST has been wrong */
+    atomic_bool list_is_doubted;   /* list_is_wrong, below */
     atomic_bool uidl_is_reused;    /* the server has been caught at it */
     atomic_bool journal_has_grown; /* since the last flush */
 
@@ -285,11 +288,14 @@ struct sync {
     int64_t listed_wall_s;
     int64_t slept_ms;     /* as clock_slept_ms() said last */
     size_t careful_count; /* answers to take one at a time, after a link broke with several owed */
-    unsigned pipeline_losses;   /* links in a row that broke with several owed, and few answered */
-    size_t pipelined_count;     /* answers of this session that came while another was owed */
-    bool last_was_pipelined;    /* the last command was issued while another was owed */
-    bool pipeline_off;          /* for the rest of the mount */
-    bool pipelining_known;      /* the last session's CAPA had all that a listing in one go needs */
+    struct marker marker;
+    bool is_in_step;          /* a marker of this session has been answered well */
+    bool is_out_of_step;      /* a marker has failed, and the link is about to be dropped for it */
+    unsigned pipeline_losses; /* links in a row that broke with several owed, and few answered */
+    size_t pipelined_count;   /* answers of this session that came while another was owed */
+    bool last_was_pipelined;  /* the last command was issued while another was owed */
+    bool pipeline_off;        /* for the rest of the mount */
+    bool pipelining_known;    /* the last session's CAPA had all that a listing in one go needs */
     enum pop3_auth login_known; /* that the next session may expect; AUTO: it waits for CAPA */
     size_t login_losses;        /* logins in a row that failed when begun together with CAPA */
     enum binding_use binding_use;
@@ -356,13 +362,14 @@ struct sync {
     uint32_t guess_count; /* numbers whose header is asked for before the listing is complete */
     uint32_t guess_next;  /* of these, up to here have been */
     size_t bad_uidl_rows_count, bad_list_rows_count;
-    size_t lies_count;       /* sizes of LIST that RETR did not bear out */
+    size_t lies_count;       /* sizes of LIST that RETR did not bear out, be it by an octet */
     size_t truths_count;     /* those that it did */
-    bool list_overstates;    /* in this mount: it promises more than twice what there is */
-    uint64_t short_id;       /* the first message that was much shorter, twice; 0: none */
+    bool list_is_wrong;      /* two messages have told so */
+    uint64_t accuser;        /* the first of them in this mount; 0: none */
     struct store_body *body; /* what is arriving; a stream's if `stream` is not NULL */
     uint64_t arrived_octets; /* of it, in this answer, as they are kept */
     uint64_t raw_octets;     /* of this answer, as they were sent */
+    bool begins_as_status;   /* it does: its own status may have been an unasked line */
     struct eol eol;
     bool body_not_kept_said; /* the disk is full, and that has been logged */
     char cache_failure[FAILURE_TEXT_OCTETS];
@@ -435,6 +442,25 @@ bool engine_check(struct sync *sync);
 void engine_check_answer_all(struct sync *sync, enum fault fault);
 void engine_check_answer_canceled(struct sync *sync);
 void engine_check_done(struct sync *sync);
+/* The command is that of one message, and nothing may be asked together with it. */
+bool engine_is_asked_alone(const struct sync *sync, const struct job *job);
+
+/* ---- mark.c ---- */
+/* `job` is about to be asked: the marker that what is in flight needs for it. */
+enum fault engine_mark_before(struct sync *sync, const struct job *job, int64_t now_ms);
+/* It has been: the marker that it needs. */
+enum fault engine_mark_behind(struct sync *sync, const struct job *job, int64_t now_ms);
+/* No other command of this turn follows: the marker of the last few headers, if it is due. */
+enum fault engine_mark_rest(struct sync *sync, int64_t now_ms);
+/* The answer to BODY, HEADER, GUESS or START has come whole, or `refusal` says why there is none.
+ * It is taken once it is proven, or where it needs no proof. */
+enum fault engine_mark_ended(struct sync *sync, struct job *job, const char *refusal,
+                             int64_t now_ms);
+/* The marker has been answered: takes all that it proves. FAULT_GARBLED. */
+enum fault engine_mark_answered(struct sync *sync, struct job *mark, const struct pop3_event *event,
+                                int64_t now_ms, struct failure *ret_failure);
+/* The link broke; what it owes is in flight still. */
+void engine_mark_lost(struct sync *sync, enum fault fault);
 
 /* ---- guess.c ---- */
 /* The listing will have so many rows. */
@@ -463,7 +489,7 @@ void engine_header_missing(struct sync *sync, struct job *job);
 void engine_answer_abandon(struct sync *sync);
 
 /* ---- receive.c ---- */
-/* An answer to BODY, HEADER or START begins, goes on, ends, or is a refusal. */
+/* An answer to BODY, HEADER or START begins, goes on, is taken to its end, or is a refusal. */
 void engine_receive_start(struct sync *sync, struct job *job);
 enum fault engine_receive_data(struct sync *sync, struct job *job, struct slice bytes,
                                struct failure *ret_failure);
@@ -527,14 +553,23 @@ enum fault engine_gather_new(struct sync *sync, int64_t now_ms, bool *ret_done);
 bool engine_is_listed_anew(const struct sync *sync, const struct maildrop_message *message);
 
 /* ---- stream.c ---- */
+/* A small message, but not that one, whose RETR will show whether LIST can be believed; NULL. */
+struct maildrop_message *engine_find_probe(const struct sync *sync,
+                                           const struct maildrop_message *but);
 /* True if the request was answered with a stream, or waits to see whether LIST can be believed. */
 bool engine_stream_open(struct sync *sync, struct sync_request *request);
 /* Asks for what the request waits for; answers it if that is not needed, or of no use. */
 void engine_stream_want(struct sync *sync, struct sync_request *request, int64_t now_ms);
 /* An answer to `job` begins: if the message has a stream, its bytes go there. True if it has. */
 bool engine_stream_begin(struct sync *sync, const struct job *job);
-/* Takes from the front of *bytes what the stream holds already; it must be the same. */
+/* Takes from the front of *bytes what the stream holds already; FAULT_GARBLED if it is not the
+ * same. */
 enum fault engine_stream_skip(struct sync *sync, struct slice *bytes);
+/* And that is proven: the stream ends. */
+void engine_stream_differs(struct sync *sync);
+/* What is arriving can be of no other message: all that was asked before has been proven, and
+ * nothing has been asked since. */
+bool engine_stream_is_of_no_other(const struct sync *sync);
 /* The stream that is arriving cannot go on; who waits for it is answered, and its body freed. */
 void engine_stream_fail(struct sync *sync, enum fault fault);
 /* The link broke too often under it. */
@@ -548,8 +583,17 @@ void engine_stream_start_complete(struct sync *sync, struct job *job);
 void engine_stream_start_out(struct sync *sync, struct job *job);
 /* All has come, and the store has taken the body: was the size right? Answers who waits. */
 void engine_stream_complete(struct sync *sync, uint64_t octets);
-/* Makes what has arrived available; if the disk does not take it, that fails. */
-void engine_stream_publish(struct sync *sync);
+/*
+ * Makes available what has arrived; if the disk does not take it, that fails. Unless `is_proven`,
+ * only what can be of no other message: a marker has proven all that was asked before, and nothing
+ * has been asked since.
+ */
+void engine_stream_publish(struct sync *sync, bool is_proven);
+/* The answers are out of step: what the stream has beyond what was available is forgotten. */
+void engine_stream_forget(struct sync *sync);
+/* The last command that was sent is that of a stream: what is asked behind it keeps its readers
+ * from seeing it before it is whole. */
+bool engine_stream_is_last(const struct sync *sync);
 /* What is arriving belongs to no answer any more. */
 void engine_stream_detach(struct sync *sync);
 /* Somebody has it open, and may read on. */
@@ -634,6 +678,8 @@ void engine_index_forget(struct sync *sync, const struct maildrop_message *messa
                          const struct recent_message *recent);
 /* Whether LIST can be believed. */
 void engine_index_sizes(struct sync *sync);
+/* What `UIDL n` is good for. */
+void engine_index_marker(struct sync *sync);
 void engine_index_top_differs(struct sync *sync);
 /* What was found out about UIDL and TOP. */
 void engine_index_identity(struct sync *sync);

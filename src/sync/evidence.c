@@ -8,7 +8,7 @@ static enum evidence_verdict judge_unlike_proven(const struct evidence_view *vie
         return EVIDENCE_SAYS_NOTHING; /* RETR wins */
     if (!view->has_top)
         return EVIDENCE_IS_NEW;
-    return view->came_alone ? EVIDENCE_TOP_IS_NONE : EVIDENCE_ASK_ONCE;
+    return view->came_alone && view->came_alone_before ? EVIDENCE_TOP_IS_NONE : EVIDENCE_ASK_ONCE;
 }
 
 enum evidence_verdict evidence_judge(const struct evidence_view *view)

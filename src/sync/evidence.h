@@ -10,16 +10,17 @@
 
 /* An answer to TOP or RETR has ended. */
 struct evidence_view {
-    bool is_read;          /* it has a header that is evidence */
-    bool is_known;         /* there was evidence of the message before */
-    bool is_equal;         /* and it is the same */
-    bool known_by_retr;    /* RETR gave what is known, and not TOP */
-    bool is_proven;        /* in this session */
-    bool is_wished_before; /* it is to go, since another session */
-    bool by_retr;          /* RETR gave it, and not TOP */
-    bool has_top;          /* TOP can be asked, and is evidence on this account */
-    bool came_alone;       /* nothing else was owed: it is the answer to its command */
-    bool is_caught;        /* the server has given a UIDL to another message before */
+    bool is_read;           /* it has a header that is evidence */
+    bool is_known;          /* there was evidence of the message before */
+    bool is_equal;          /* and it is the same */
+    bool known_by_retr;     /* RETR gave what is known, and not TOP */
+    bool is_proven;         /* in this session */
+    bool is_wished_before;  /* it is to go, since another session */
+    bool by_retr;           /* RETR gave it, and not TOP */
+    bool has_top;           /* TOP can be asked, and is evidence on this account */
+    bool came_alone;        /* nothing else was owed: it is the answer to its command */
+    bool came_alone_before; /* once before, and differed then, too */
+    bool is_caught;         /* the server has given a UIDL to another message before */
 };
 
 enum evidence_verdict {

@@ -61,7 +61,7 @@ bool engine_wants_evidence(const struct sync *sync, const struct maildrop_messag
         return maildrop_message_is_doubted(message);
     /* Where LIST counts as right, another size is reason enough: ls and rsync may see it before
      * anybody opens the message. */
-    if (maildrop_message_is_doubted(message) && sync->lies_count == 0)
+    if (maildrop_message_is_doubted(message) && !sync->list_is_wrong)
         return true;
     return atomic_load(&sync->uidl_is_reused) && engine_has_body_probably(sync, message);
 }
@@ -250,6 +250,7 @@ enum evidence_verdict engine_read_evidence(struct sync *sync, const struct job *
         .by_retr = by_retr,
         .has_top = top_proves(sync) && !job->is_last_word,
         .came_alone = job->is_alone,
+        .came_alone_before = job->unlike_count > 0,
         .is_caught = atomic_load(&sync->uidl_is_reused),
     };
     enum evidence_verdict verdict = evidence_judge(&view);

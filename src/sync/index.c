@@ -25,8 +25,9 @@ enum {
     MONTH_S = 30 * 86400,      /* then it is tried again: a server may have been repaired */
 };
 
-/* Not "list-lies" any more: popfs 0.1.0 set that for a single empty message. */
-static const char fact_lies[] = "list-is-wrong";
+/* Not "list-lies" or "list-is-wrong" any more: popfs 0.1.0 set these for a single message. */
+static const char fact_lies[] = "list-inexact";
+static const char fact_wrong[] = "list-wrong";
 static const char fact_truths[] = "list-truths";
 static const char fact_top_differs[] = "top-differs";
 static const char fact_top_no_evidence[] = "top-no-evidence";
@@ -35,6 +36,8 @@ static const char fact_pipelining[] = "pipelining";
 static const char fact_login[] = "login";
 static const char fact_unbound[] = "unbound";
 static const char fact_slow_deles[] = "slow-deles";
+static const char fact_marker[] =
+    "uidl-one"; /* 0: untried, 1: it names, else: useless since then */
 
 /* ---- reading ---- */
 
@@ -99,10 +102,20 @@ static bool is_of_this_month(const struct sync *sync, const char *name)
     return store_fact(sync->store, name, &at_s) && at_s <= now_s && at_s >= now_s - MONTH_S;
 }
 
+static void load_marker(struct sync *sync)
+{
+    int64_t value;
+    if (store_fact(sync->store, fact_marker, &value) && value == 1)
+        sync->marker.use = MARKER_NAMES;
+    else if (is_of_this_month(sync, fact_marker))
+        sync->marker.use = MARKER_USELESS;
+}
+
 static void load_facts(struct sync *sync)
 {
     sync->lies_count = load_fact(sync, fact_lies);
     sync->truths_count = load_fact(sync, fact_truths);
+    sync->list_is_wrong = load_fact(sync, fact_wrong) > 0;
     sync->top_differs = load_fact(sync, fact_top_differs) > 0;
     sync->top_is_no_evidence = load_fact(sync, fact_top_no_evidence) > 0;
     atomic_store(&sync->uidl_is_reused, load_fact(sync, fact_uidl_reused) > 0);
@@ -111,7 +124,8 @@ static void load_facts(struct sync *sync)
     if (is_of_this_month(sync, fact_unbound))
         sync->binding_use = BINDING_REFUSED;
     sync->deles_are_slow = is_of_this_month(sync, fact_slow_deles);
-    atomic_store(&sync->list_is_doubted, sync->lies_count > 0);
+    load_marker(sync);
+    atomic_store(&sync->list_is_doubted, sync->list_is_wrong);
 }
 
 enum fault engine_index_load(struct sync *sync, struct failure *ret_failure)
@@ -293,6 +307,13 @@ void engine_index_sizes(struct sync *sync)
 {
     write_fact(sync, fact_lies, sync->lies_count);
     write_fact(sync, fact_truths, sync->truths_count);
+    write_fact(sync, fact_wrong, sync->list_is_wrong);
+}
+
+void engine_index_marker(struct sync *sync)
+{
+    size_t useless = (size_t)(sync->turn_wall_ns / 1000000000);
+    write_fact(sync, fact_marker, sync->marker.use == MARKER_USELESS ? useless : 1);
 }
 
 void engine_index_top_differs(struct sync *sync)

@@ -41,6 +41,7 @@ static uint64_t estimate_octets(const struct sync *sync, const struct job *job)
     case JOB_UIDL:
     case JOB_LIST:
     case JOB_NOOP:
+    case JOB_MARK:
     case JOB_DELE:
     case JOB_RSET:
     case JOB_QUIT:
@@ -65,6 +66,7 @@ static enum pop3_command command_of(enum job_kind kind)
     case JOB_LIST:
         return POP3_LIST;
     case JOB_NOOP:
+    case JOB_MARK:
         return POP3_NOOP;
     case JOB_DELE:
         return POP3_DELE;
@@ -82,21 +84,30 @@ enum fault engine_ask(struct sync *sync, struct job *job, int64_t now_ms)
         .command = command_of(job->kind), .tag = job, .msgnum = job->msgnum, .lines = job->lines};
     if (job->message != NULL)
         request.msgnum = engine_msgnum(sync, job->message);
+    enum fault fault = engine_mark_before(sync, job, now_ms);
     bool sole = link_outstanding_count(sync->link) == 0;
-    enum fault fault = link_issue(sync->link, &request, now_ms);
+    if (fault == FAULT_NONE)
+        fault = link_issue(sync->link, &request, now_ms);
     if (fault != FAULT_NONE)
         return fault;
+    job->msgnum = request.msgnum;
+    job->is_lone =
+        !link_pipelines(sync->link) || sync->careful_count > 0 || engine_is_asked_alone(sync, job);
     jobs_set_in_flight(&sync->jobs, job, estimate_octets(sync, job));
     sync->sole_issued_ms = sole ? now_ms : -1;
     if (sole)
         pace_note_start(&sync->pace, now_ms);
     sync->last_was_pipelined = !sole;
-    return FAULT_NONE;
+    return engine_mark_behind(sync, job, now_ms);
 }
 
 bool engine_has_pipelined(const struct sync *sync)
 {
+    const struct job *first = sync->jobs.in_flight.first;
     size_t owed_count = sync->jobs.in_flight.count;
+    /* A marker that was asked alone came when its answer was here. */
+    if (first != NULL && first->is_lone && owed_count == 2 && first->next->kind == JOB_MARK)
+        return false;
     return owed_count > 1 || (owed_count == 1 && sync->last_was_pipelined);
 }
 
@@ -260,13 +271,21 @@ static bool keepalive_is_due(const struct sync *sync, int64_t now_ms)
 }
 
 /* A session ended under it: what is asked together with it might be lost with the next one. */
-static bool is_asked_alone(const struct sync *sync, const struct job *job)
+bool engine_is_asked_alone(const struct sync *sync, const struct job *job)
 {
     if (job == NULL || job->message == NULL)
         return false;
     uint64_t id = maildrop_message_id(job->message);
-    return job->is_alone || (job->kind == JOB_HEADER && outages_of(&sync->top_outages, id) > 0) ||
+    bool is_doubted = job->was_doubted && !sync->list_is_wrong;
+    return job->is_alone || is_doubted ||
+           (job->kind == JOB_HEADER && outages_of(&sync->top_outages, id) > 0) ||
            (job->kind == JOB_BODY && outages_of(&sync->retr_outages, id) > 0);
+}
+
+static bool is_last_alone(const struct sync *sync)
+{
+    const struct job *last = sync->jobs.in_flight.last;
+    return engine_is_asked_alone(sync, last->kind == JOB_MARK ? last->previous : last);
 }
 
 /* Jobs that nobody waits for are made only when their turn has come, so a million headers are not a
@@ -274,15 +293,16 @@ static bool is_asked_alone(const struct sync *sync, const struct job *job)
 static enum schedule_class next_class(struct sync *sync, int64_t now_ms)
 {
     struct jobs *jobs = &sync->jobs;
-    bool careful = jobs->in_flight.count > 0 &&
-                   (sync->careful_count > 0 || is_asked_alone(sync, jobs->in_flight.last));
+    bool careful = jobs->in_flight.count > 0 && (sync->careful_count > 0 || is_last_alone(sync));
     bool not_at_all;
     bool draining = engine_is_draining(sync, now_ms, &not_at_all);
+    uint64_t window = window_octets(&sync->window);
     struct schedule_view view = {
         .may_issue = link_may_issue(sync->link) && !careful && !not_at_all,
         .outstanding_count = jobs->in_flight.count,
         .outstanding_octets = jobs->owed_octets,
-        .window_octets = window_octets(&sync->window),
+        .window_octets = window,
+        .demand_octets = engine_stream_is_last(sync) ? window : SCHEDULE_DEMAND_OCTETS_MAX,
     };
     view.wanted[SCHEDULE_READ] = jobs->queued[SCHEDULE_READ].first != NULL;
     view.wanted[SCHEDULE_STAT] = jobs->queued[SCHEDULE_STAT].first != NULL;
@@ -331,11 +351,13 @@ enum fault engine_issue(struct sync *sync, int64_t now_ms, struct failure *ret_f
             return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
         if (settle_without_asking(sync, job))
             continue;
-        if (sync->jobs.in_flight.count > 0 && is_asked_alone(sync, job))
+        if (sync->jobs.in_flight.count > 0 && engine_is_asked_alone(sync, job))
             break;
         enum fault fault = engine_ask(sync, job, now_ms);
         if (fault != FAULT_NONE)
             return failure_set(ret_failure, fault, "cannot send a command");
     }
+    if (engine_mark_rest(sync, now_ms) != FAULT_NONE)
+        return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
     return link_flush(sync->link, now_ms, ret_failure);
 }

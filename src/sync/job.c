@@ -108,6 +108,8 @@ static void job_free(struct jobs *jobs, struct job *job)
     if (job->message != NULL)
         unchain(jobs, job);
     maildrop_message_unref(job->message);
+    header_done(&job->header);
+    free(job->refusal);
     free(job);
 }
 
@@ -150,7 +152,18 @@ void jobs_requeue(struct jobs *jobs, struct job *job)
     list_remove(list_of(jobs, job), job);
     jobs->owed_octets -= job->owed_octets;
     job->owed_octets = 0;
-    job->in_flight = false;
+    job->in_flight = job->has_begun = job->has_ended = false;
+    free(job->refusal);
+    job->refusal = NULL;
+    list_prepend(list_of(jobs, job), job);
+}
+
+void jobs_hurry(struct jobs *jobs, struct job *job)
+{
+    if (job->in_flight)
+        return;
+    list_remove(list_of(jobs, job), job);
+    job->class = SCHEDULE_READ;
     list_prepend(list_of(jobs, job), job);
 }
 
@@ -347,4 +360,10 @@ void jobs_drop_queued(struct jobs *jobs, enum schedule_class class)
         if (job->requests == NULL)
             job_free(jobs, job);
     }
+}
+
+bool job_is_for_message(const struct job *job)
+{
+    return job->kind == JOB_BODY || job->kind == JOB_HEADER || job->kind == JOB_GUESS ||
+           job->kind == JOB_START;
 }

@@ -9,6 +9,7 @@
 #ifndef SYNC_JOB_H
 #define SYNC_JOB_H
 
+#include "header.h"
 #include "popfs/sync.h"
 #include "schedule.h"
 
@@ -21,6 +22,7 @@ enum job_kind {
     JOB_UIDL,
     JOB_LIST,
     JOB_NOOP,
+    JOB_MARK, /* see mark.c */
     JOB_DELE,
     JOB_RSET,
     JOB_QUIT,
@@ -31,17 +33,26 @@ struct job {
     enum schedule_class class;
     bool in_flight;
     unsigned attempts;                /* sessions that were lost while it was in flight */
-    unsigned doubts;                  /* answers that could not be believed */
-    uint64_t doubted_octets;          /* of the last of them, as they were sent */
+    bool is_lone;                     /* asked with nothing owed, and no marker behind it */
+    bool has_begun;                   /* the status of its answer has come */
+    bool has_ended;                   /* all of it has come, but it has not been taken yet */
+    struct header header;             /* that came so, of HEADER */
+    char *refusal;                    /* that came so; NULL: it was none */
+    bool came_alone;                  /* MARK: what it is behind had ended when it was asked */
+    bool was_doubted;                 /* its size, so that it was asked for again */
+    bool is_probed;                   /* another message was fetched to see whether LIST is right */
+    bool began_as_status;             /* its first line may be one that answers nothing */
+    uint64_t doubted_octets;          /* that came then, as they were sent */
     struct maildrop_message *message; /* one reference; NULL if it is for none */
     size_t removal;                   /* JOB_DELE: which */
-    bool proves;          /* JOB_HEADER: asked for as evidence, though the date may be known */
-    bool was_wanted;      /* somebody has waited for it, if nobody does any more */
-    bool is_alone;        /* asked for again, with nothing else owed */
-    bool is_last_word;    /* JOB_BODY: TOP told nothing of it */
-    uint32_t lines;       /* JOB_START */
-    uint32_t msgnum;      /* JOB_GUESS */
-    uint64_t owed_octets; /* estimated, of the answer */
+    bool proves;           /* JOB_HEADER: asked for as evidence, though the date may be known */
+    bool was_wanted;       /* somebody has waited for it, if nobody does any more */
+    bool is_alone;         /* asked for again, with nothing else owed */
+    unsigned unlike_count; /* bodies that came so, and their header was not TOP's */
+    bool is_last_word;     /* JOB_BODY: TOP told nothing of it */
+    uint32_t lines;        /* JOB_START */
+    uint32_t msgnum;       /* that was asked for last; MARK: 0: by NOOP */
+    uint64_t owed_octets;  /* estimated, of the answer */
     struct sync_request *requests;
     struct job *previous, *next; /* list */
     struct job *chain;           /* table */
@@ -89,8 +100,12 @@ void jobs_hand_over(struct jobs *jobs, struct job *from, struct job *to);
 int64_t jobs_oldest_of_others_ms(const struct jobs *jobs, const struct job *job);
 /* Behind the others of its queue: it has kept them waiting. */
 void jobs_yield(struct jobs *jobs, struct job *job);
+/* Its answer is about one message: RETR or TOP. */
+bool job_is_for_message(const struct job *job);
 /* Back to the front of its queue. */
 void jobs_requeue(struct jobs *jobs, struct job *job);
+/* To the front of those of SCHEDULE_READ, unless it is in flight. */
+void jobs_hurry(struct jobs *jobs, struct job *job);
 /* Answers all who wait (each gets a descriptor of its own of that of `body`, which stays the
  * caller's) and frees the job. */
 /* A request that waits for no job is looked at anew in the next turn. */

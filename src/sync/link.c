@@ -291,6 +291,11 @@ bool link_may_issue(const struct link *link)
     return pop3_session_may_issue(link->session);
 }
 
+bool link_pipelines(const struct link *link)
+{
+    return pop3_session_pipelines(link->session);
+}
+
 enum fault link_issue(struct link *link, const struct pop3_request *request, int64_t now_ms)
 {
     bool first = pop3_session_outstanding_count(link->session) == 0;

@@ -47,6 +47,8 @@ void link_forgo_binding(struct link *link);
 /* The login was begun together with CAPA, and that part of it has not been taken. */
 bool link_is_anticipating(const struct link *link);
 bool link_may_issue(const struct link *link);
+/* See pop3_session_pipelines(). */
+bool link_pipelines(const struct link *link);
 enum fault link_issue(struct link *link, const struct pop3_request *request, int64_t now_ms);
 /* Sends what the socket takes. */
 enum fault link_flush(struct link *link, int64_t now_ms, struct failure *ret_failure);

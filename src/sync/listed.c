@@ -42,6 +42,7 @@ enum fault engine_list(struct sync *sync, int64_t now_ms)
     sync->stat_known = sync->list_refused = false;
     sync->bad_uidl_rows_count = sync->bad_list_rows_count = 0;
     sync->pipelined_count = 0;
+    sync->is_in_step = false;
     sync->bodies_count = 0;
     sync->tops_refused = 0;
     sync->top_useless = false;

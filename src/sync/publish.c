@@ -105,7 +105,7 @@ static void describe_figures(struct sync *sync, struct sync_status *status, int6
     status->skipped_row_count = sync->skipped_rows_count;
     status->listing_is_doubted = sync->doubtful_count > 0;
     status->sizes = SYNC_SIZES_UNPROVEN;
-    if (sync->lies_count > 0)
+    if (sync->list_is_wrong)
         status->sizes = SYNC_SIZES_WRONG;
     else if (sync->truths_count > 0)
         status->sizes = SYNC_SIZES_TRUSTED;

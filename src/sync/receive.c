@@ -2,6 +2,7 @@
 /* Bodies, headers and starts of bodies as they arrive. One answer at a time, because POP3 answers
  * in order. */
 #include "engine.h"
+#include "size.h"
 
 #include "popfs/mail.h"
 
@@ -94,6 +95,7 @@ void engine_receive_start(struct sync *sync, struct job *job)
     sync->body_failure.fault = FAULT_NONE;
     sync->arrived_octets = 0;
     sync->raw_octets = 0;
+    sync->begins_as_status = false;
     eol_begin(&sync->eol);
     if (job->kind == JOB_HEADER || job->kind == JOB_GUESS || engine_stream_begin(sync, job))
         return;
@@ -130,25 +132,40 @@ static bool is_endless(const struct sync *sync, const struct job *job)
     return sync->raw_octets > (most > BODY_OCTETS_LEAST ? most : BODY_OCTETS_LEAST);
 }
 
+/* From what the stream holds already. Before it is proven that it is of this message, it says
+ * nothing. */
+static bool is_difference(const struct sync *sync)
+{
+    return sync->stream != NULL && sync->body_failure.fault == FAULT_GARBLED;
+}
+
+/* A stream, which would show it, gets nothing of what may have to be asked for again. */
+static bool takes_body(const struct sync *sync)
+{
+    return sync->body != NULL && !is_difference(sync) &&
+           !(sync->begins_as_status && sync->stream != NULL);
+}
+
 enum fault engine_receive_data(struct sync *sync, struct job *job, struct slice bytes,
                                struct failure *ret_failure)
 {
     jobs_note_octets(&sync->jobs, job, bytes.len);
+    if (sync->raw_octets == 0)
+        sync->begins_as_status = !job->began_as_status && pop3_begins_as_status(bytes);
     /* A guess is still one where the listing did not have that number. */
     if (job->kind != JOB_GUESS)
         header_feed(&sync->header, bytes);
     sync->raw_octets += bytes.len;
-    if (sync->body != NULL && take(sync, bytes) != FAULT_NONE)
-        engine_receive_failed(sync);
+    if (takes_body(sync) && take(sync, bytes) != FAULT_NONE) {
+        if (!is_difference(sync))
+            engine_receive_failed(sync);
+        else if (engine_stream_is_of_no_other(sync))
+            engine_stream_differs(sync);
+    }
     if (is_endless(sync, job))
         return failure_set(ret_failure, FAULT_GARBLED,
                            "a message goes on and on, far beyond the size that LIST gave");
     return FAULT_NONE;
-}
-
-static bool is_short(const struct sync *sync, const struct job *job)
-{
-    return sync->raw_octets < maildrop_message_listed_octets(job->message) / 2;
 }
 
 static bool came_before(const struct sync *sync, const struct job *job)
@@ -156,30 +173,6 @@ static bool came_before(const struct sync *sync, const struct job *job)
     bool was_exact;
     uint64_t octets = maildrop_message_octets(job->message, &was_exact);
     return was_exact && octets == sync->arrived_octets;
-}
-
-/*
- * Less than half of what LIST promised: mailutils gives an empty body for a message that vanished,
- * and Dovecot ends a read error of its own with a proper dot. It is asked for again, once.
- */
-static bool is_doubtful(const struct sync *sync, const struct job *job)
-{
-    return job->doubts == 0 && sync->body != NULL && is_short(sync, job) && !came_before(sync, job);
-}
-
-/*
- * Not that the message is cut, but that LIST promises too much: it has not been right once, and
- * another message came short, too, and each the same twice. `came`: this one did before.
- */
-static bool is_short_by_list(struct sync *sync, const struct job *job, bool came)
-{
-    uint64_t id = maildrop_message_id(job->message);
-    bool is_same = came || sync->raw_octets == job->doubted_octets;
-    if (sync->truths_count > 0 || sync->raw_octets == 0 || !is_same)
-        return false;
-    sync->list_overstates |= sync->short_id != 0 && sync->short_id != id;
-    sync->short_id = id;
-    return sync->list_overstates;
 }
 
 /* The kernel believes what LIST said of the others: it is to ask again. */
@@ -207,19 +200,43 @@ static void note_size(struct sync *sync, const struct maildrop_message *message)
     uint64_t listed = maildrop_message_listed_octets(message);
     if (listed == 0)
         return;
-    if (listed == sync->raw_octets) {
-        if (sync->truths_count++ == 0)
-            engine_index_sizes(sync);
+    size_t *count = listed == sync->raw_octets ? &sync->truths_count : &sync->lies_count;
+    if ((*count)++ == 0)
+        engine_index_sizes(sync);
+}
+
+/* Two messages tell that LIST is wrong. */
+static void accuse_list(struct sync *sync, const struct maildrop_message *message)
+{
+    uint64_t id = maildrop_message_id(message);
+    uint64_t accuser = sync->accuser;
+    sync->accuser = id;
+    if (sync->list_is_wrong || accuser == 0 || accuser == id)
         return;
-    }
-    if (sync->lies_count++ > 0)
-        return;
+    sync->list_is_wrong = true;
     engine_index_sizes(sync);
     log_write(LOG_LEVEL_INFO,
               "LIST said %" PRIu64 " octets for a message of %" PRIu64
-              "; from now on stat waits until a message has been fetched",
-              listed, sync->raw_octets);
+              ", and was wrong about another one; from now on stat waits until a message has been "
+              "fetched",
+              maildrop_message_listed_octets(message), sync->raw_octets);
     doubt_sizes(sync);
+}
+
+static enum size_verdict judge_size(struct sync *sync, const struct job *job)
+{
+    struct size_view view = {
+        .listed_octets = maildrop_message_listed_octets(job->message),
+        .octets = sync->raw_octets,
+        .came_before = came_before(sync, job),
+        .list_is_wrong = sync->list_is_wrong,
+        .was_doubted = job->was_doubted,
+        .doubted_octets = job->doubted_octets,
+    };
+    if (size_accuses_list(&view))
+        accuse_list(sync, job->message);
+    view.list_is_wrong = sync->list_is_wrong;
+    return size_judge(&view);
 }
 
 /* A stream that was given more than the whole turned out to have. */
@@ -231,16 +248,13 @@ static void fail_cut(struct sync *sync)
     engine_receive_failed(sync);
 }
 
-/*
- * Nothing, twice, where LIST promised something: Dovecot does not stuff a dot that is the very
- * first octet of a message, and what follows garbles the session. An empty file would be a wrong
- * one.
- */
-static void fail_nothing(struct sync *sync, const struct job *job)
+/* It may be a part of the message, however its end was proven: nobody gets it. */
+static void fail_part(struct sync *sync, const struct job *job)
 {
-    if (job->doubts == 0 || sync->body == NULL || sync->raw_octets > 0)
-        return;
-    failure_set(&sync->body_failure, FAULT_GARBLED, "the server sent nothing for a message, twice");
+    failure_set(&sync->body_failure, FAULT_GARBLED,
+                "the server sent %" PRIu64 " octets of a message, where LIST says %" PRIu64
+                ": it may be a part, and is not shown",
+                sync->raw_octets, maildrop_message_listed_octets(job->message));
     engine_receive_failed(sync);
 }
 
@@ -256,8 +270,7 @@ static void note_kept(struct sync *sync, enum fault fault)
              fault == FAULT_NONE ? "" : sync->body_failure.text);
 }
 
-/* Of a stream nothing is lost here: it has been published. What was asked for twice and is short,
- * whoever waits gets, but the next open asks anew. */
+/* Of a stream nothing is lost here: it has been published. */
 static enum fault keep(struct sync *sync, const struct job *job, struct extent *ret_extent)
 {
     struct maildrop_message *message = job->message;
@@ -280,10 +293,7 @@ static enum fault keep(struct sync *sync, const struct job *job, struct extent *
         engine_index_octets(sync, message);
     if (octets_before != octets)
         engine_publish_size(sync, message);
-    if (!is_short(sync, job) || is_short_by_list(sync, job, came))
-        note_size(sync, message);
-    else
-        store_body_remove(sync->store, maildrop_message_id(message));
+    note_size(sync, message);
     if (sync->stream != NULL)
         engine_stream_complete(sync, octets);
     return FAULT_NONE;
@@ -296,15 +306,21 @@ static void complete_eol(struct sync *sync)
         engine_receive_failed(sync);
 }
 
+static void ask_alone(struct sync *sync, struct job *job)
+{
+    engine_receive_abandon(sync);
+    job->is_alone = true;
+    jobs_requeue(&sync->jobs, job);
+}
+
 /* True if its header says that the body must not be kept, and the job has been seen to. */
 static bool is_no_proof(struct sync *sync, struct job *job)
 {
     enum fault fault;
     switch (engine_read_evidence(sync, job)) {
     case EVIDENCE_ASK_ONCE:
-        engine_receive_abandon(sync);
-        job->is_alone = true;
-        jobs_requeue(&sync->jobs, job);
+        job->unlike_count += job->is_alone;
+        ask_alone(sync, job);
         return true;
     case EVIDENCE_ASK_TOP:
         engine_receive_abandon(sync);
@@ -327,17 +343,26 @@ static bool is_no_proof(struct sync *sync, struct job *job)
     return false;
 }
 
-static void body_complete(struct sync *sync, struct job *job)
+/* What its stream was given before was other octets. */
+static void fail_difference(struct sync *sync)
+{
+    if (is_difference(sync))
+        engine_stream_differs(sync);
+}
+
+static void body_complete(struct sync *sync, struct job *job, bool is_part)
 {
     struct extent body = EXTENT_NONE;
+    fail_difference(sync);
     complete_eol(sync);
-    engine_stream_publish(sync);
-    fail_nothing(sync, job);
+    if (is_part && sync->body != NULL)
+        fail_part(sync, job);
+    engine_stream_publish(sync, true);
     fail_cut(sync);
     enum fault fault = sync->body_failure.fault;
     /* Who opened it after its stream had failed: nothing is held any more that it could differ
      * from. */
-    if (fault == FAULT_GARBLED && sync->raw_octets > 0 && job->requests != NULL) {
+    if (fault == FAULT_GARBLED && !is_part && job->requests != NULL) {
         jobs_requeue(&sync->jobs, job);
         return;
     }
@@ -390,27 +415,72 @@ static void header_complete(struct sync *sync, struct job *job)
     jobs_finish(&sync->jobs, job, FAULT_NONE, EXTENT_NONE);
 }
 
-static void ask_again(struct sync *sync, struct job *job)
+/*
+ * The message came twice with the same size, and shorter than LIST says. No other one has shown yet
+ * whether LIST is right: a small one is fetched to see, and then this one is asked for again. True
+ * if that has been seen to.
+ */
+static bool is_left_to_probe(struct sync *sync, struct job *job)
 {
-    log_write(LOG_LEVEL_WARNING, "a message came much shorter than LIST said; asking again");
+    if (job->is_probed || sync->truths_count > 0 || sync->raw_octets == 0 ||
+        sync->raw_octets != job->doubted_octets)
+        return false;
+    struct maildrop_message *message = engine_find_probe(sync, job->message);
+    struct job *probe = message == NULL ? NULL : engine_body_job(sync, message, SCHEDULE_READ);
+    if (probe == NULL)
+        return false;
+    job->is_probed = true;
     engine_receive_abandon(sync);
-    job->doubts++;
-    job->doubted_octets = sync->raw_octets;
     jobs_requeue(&sync->jobs, job);
+    jobs_hurry(&sync->jobs, probe);
+    return true;
+}
+
+static void body_ended(struct sync *sync, struct job *job)
+{
+    enum size_verdict verdict = sync->body == NULL ? SIZE_KEEP : judge_size(sync, job);
+    if (verdict == SIZE_FAIL && is_left_to_probe(sync, job))
+        return;
+    if (verdict != SIZE_ASK_AGAIN) {
+        body_complete(sync, job, verdict == SIZE_FAIL);
+        return;
+    }
+    log_write(LOG_LEVEL_WARNING,
+              "a message came with %" PRIu64 " octets, where LIST says %" PRIu64
+              "; asking for it once more",
+              sync->raw_octets, maildrop_message_listed_octets(job->message));
+    job->was_doubted = true;
+    job->doubted_octets = sync->raw_octets;
+    engine_receive_abandon(sync);
+    jobs_requeue(&sync->jobs, job);
+}
+
+/* A line that answers nothing, before the status, looks so: the message is asked for once more,
+ * alone. True if that has been seen to. */
+static bool is_asked_again(struct sync *sync, struct job *job)
+{
+    bool begins = sync->begins_as_status;
+    if (job->kind == JOB_HEADER)
+        begins = pop3_begins_as_status(buffer_slice(&sync->header.bytes));
+    if (!begins || job->began_as_status || job->kind == JOB_START)
+        return false;
+    job->began_as_status = true;
+    ask_alone(sync, job);
+    return true;
 }
 
 void engine_receive_end(struct sync *sync, struct job *job)
 {
-    if (job->kind == JOB_HEADER)
-        header_complete(sync, job);
-    else if (job->kind == JOB_GUESS)
+    if (job->kind == JOB_GUESS)
         jobs_finish(&sync->jobs, job, FAULT_NONE, EXTENT_NONE);
+    else if (is_asked_again(sync, job))
+        return;
+    else if (job->kind == JOB_HEADER)
+        header_complete(sync, job);
     else if (job->kind == JOB_START)
         engine_stream_start_complete(sync, job);
-    else if (is_doubtful(sync, job))
-        ask_again(sync, job);
     else
-        body_complete(sync, job);
+        body_ended(sync, job);
 }
 
 static void top_refused(struct sync *sync)

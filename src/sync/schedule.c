@@ -12,7 +12,7 @@ static bool fits(const struct schedule_view *view, enum schedule_class class)
     if (class == SCHEDULE_KEEPALIVE)
         return false;
     bool demand = class == SCHEDULE_READ || class == SCHEDULE_STAT;
-    uint64_t limit = demand ? SCHEDULE_DEMAND_OCTETS_MAX : view->window_octets;
+    uint64_t limit = demand ? view->demand_octets : view->window_octets;
     return view->outstanding_octets < limit;
 }
 

@@ -31,6 +31,7 @@ struct schedule_view {
     size_t outstanding_count;
     uint64_t outstanding_octets; /* estimated, of all answers that are owed */
     uint64_t window_octets;      /* for what nobody waits for */
+    uint64_t demand_octets;      /* for what somebody waits for */
     bool wanted[SCHEDULE_CLASSES_COUNT];
 };
 

@@ -142,11 +142,17 @@ static void judge_pipelining(struct sync *sync, enum fault fault)
     sync->careful_count = 0;
     bool had_session =
         sync->session_phase == SESSION_ONLINE || sync->session_phase == SESSION_QUITTING;
-    if (!had_session || !engine_has_pipelined(sync) || first->kind == JOB_DELE)
+    bool is_out_of_step = sync->is_out_of_step;
+    sync->is_out_of_step = false;
+    if (!had_session || first == NULL || first->kind == JOB_DELE ||
+        !(is_out_of_step || engine_has_pipelined(sync)))
         return; /* of a DELE that is bad in itself the commit judges */
     sync->careful_count = owed_count < CAREFUL_MAX ? owed_count : CAREFUL_MAX;
-    if (fault == FAULT_BUSY)
-        return; /* the server has said why */
+    /* The server has said why, or a marker that was asked alone has failed, or a link broke under a
+     * body whose marker would have been answered. */
+    bool is_of_body = owed_count == 2 && first->has_begun && sync->pipelined_count > 0;
+    if (fault == FAULT_BUSY || !engine_has_pipelined(sync) || is_of_body)
+        return;
     if (sync->pipelined_count >= PIPELINED_WELL)
         sync->pipeline_losses = 0;
     if (++sync->pipeline_losses >= PIPELINE_LOSSES_MAX)
@@ -164,17 +170,29 @@ static void judge_prefetch(struct sync *sync, enum fault fault)
         engine_prefetch_answer(sync, fault);
 }
 
+/* The one whose answer was to come next, or the first of those that a marker did not prove. */
+static struct job *find_suspect(const struct jobs *jobs)
+{
+    struct job *job = jobs->in_flight.first;
+    while (job != NULL && job->has_ended)
+        job = job->next;
+    if (job == NULL || job->kind == JOB_MARK)
+        job = jobs->in_flight.first;
+    return job == NULL || job->kind == JOB_MARK ? NULL : job;
+}
+
 /*
  * What was in flight: bodies and headers that somebody waits for are asked for again, at the front
- * of their queues and in their old order; the rest is dropped. Only the first is suspected of
- * having broken the link.
+ * of their queues and in their old order; the rest is dropped. Only one is suspected of having
+ * broken the link.
  */
 static void recover_jobs(struct sync *sync, enum fault fault, int64_t now_ms)
 {
     struct jobs *jobs = &sync->jobs;
-    if (jobs->in_flight.first != NULL) {
-        jobs->in_flight.first->attempts++;
-        engine_receive_lost(sync, jobs->in_flight.first, fault, now_ms);
+    struct job *suspect = find_suspect(jobs);
+    if (suspect != NULL) {
+        suspect->attempts++;
+        engine_receive_lost(sync, suspect, fault, now_ms);
     }
     while (jobs->in_flight.last != NULL) {
         struct job *job = jobs->in_flight.last;
@@ -467,6 +485,9 @@ void engine_link_lost(struct sync *sync, const struct failure *why, int64_t now_
     engine_show_failure(sync, failure);
     if (sync->offline_since_s == 0)
         sync->offline_since_s = sync->shown_failure_wall_s;
+    engine_mark_lost(sync, failure->fault);
+    if (sync->is_out_of_step)
+        engine_stream_forget(sync);
     judge_pipelining(sync, failure->fault);
     engine_commit_note_break(sync, failure);
     judge_prefetch(sync, failure->fault);

@@ -139,8 +139,8 @@ void engine_streams_reap(struct sync *sync, bool all)
 
 /* ---- opening ---- */
 
-/* A small message whose RETR will show whether LIST can be believed. */
-static struct maildrop_message *find_probe(const struct sync *sync)
+struct maildrop_message *engine_find_probe(const struct sync *sync,
+                                           const struct maildrop_message *but)
 {
     struct maildrop_message *best = NULL;
     uint64_t best_octets = PROBE_OCTETS_MAX + 1;
@@ -149,7 +149,8 @@ static struct maildrop_message *find_probe(const struct sync *sync)
     for (size_t i = 0; i < maildrop_snapshot_count(sync->listed); i++) {
         struct maildrop_message *message = maildrop_snapshot_at(sync->listed, i);
         uint64_t octets = maildrop_message_listed_octets(message);
-        if (octets > 0 && octets < best_octets && !maildrop_message_is_going(message)) {
+        if (message != but && octets > 0 && octets < best_octets &&
+            !maildrop_message_is_going(message)) {
             best = message;
             best_octets = octets;
         }
@@ -160,7 +161,7 @@ static struct maildrop_message *find_probe(const struct sync *sync)
 /* False: there is nothing to see it by, and the reader's last octet must be proof enough. */
 static bool wait_for_probe(struct sync *sync, struct sync_request *request)
 {
-    struct maildrop_message *message = find_probe(sync);
+    struct maildrop_message *message = engine_find_probe(sync, NULL);
     if (message == NULL || message == request->message)
         return false;
     struct job *job = engine_body_job(sync, message, SCHEDULE_READ);
@@ -337,17 +338,43 @@ enum fault engine_stream_skip(struct sync *sync, struct slice *bytes)
     sync->arrived_octets += known.len;
     if (equal)
         return FAULT_NONE;
-    note_difference(sync);
     return failure_set(&sync->body_failure, FAULT_GARBLED,
                        sync->stream->retr_began
                            ? "a message came with other bytes the second time"
                            : "TOP and RETR differ; TOP is no longer used for content");
 }
 
-void engine_stream_publish(struct sync *sync)
+void engine_stream_differs(struct sync *sync)
+{
+    note_difference(sync);
+    engine_receive_failed(sync);
+}
+
+static const struct job *last_asked(const struct sync *sync)
+{
+    const struct job *last = sync->jobs.in_flight.last;
+    return last != NULL && last->kind == JOB_MARK ? last->previous : last;
+}
+
+bool engine_stream_is_last(const struct sync *sync)
+{
+    const struct job *last = last_asked(sync);
+    return last != NULL && (last->kind == JOB_BODY || last->kind == JOB_START) &&
+           stream_find(sync, last->message) != NULL;
+}
+
+bool engine_stream_is_of_no_other(const struct sync *sync)
+{
+    const struct job *first = sync->jobs.in_flight.first;
+    return first != NULL && first == last_asked(sync) && !sync->begins_as_status;
+}
+
+void engine_stream_publish(struct sync *sync, bool is_proven)
 {
     struct sync_stream *stream = sync->stream;
-    if (stream == NULL)
+    bool is_shown =
+        is_proven || (engine_stream_is_of_no_other(sync) && sync->body_failure.fault == FAULT_NONE);
+    if (stream == NULL || !is_shown)
         return;
     if (store_body_flush(sync->body, &sync->body_failure) != FAULT_NONE) {
         engine_receive_failed(sync);
@@ -361,6 +388,13 @@ void engine_stream_publish(struct sync *sync)
         return;
     atomic_store_explicit(&stream->available, available, memory_order_release);
     jobs_answer_octets(&sync->jobs, stream->message, stream, available, FAULT_NONE);
+}
+
+void engine_stream_forget(struct sync *sync)
+{
+    if (sync->stream != NULL &&
+        store_body_octets(sync->body) > sync_stream_available(sync->stream) + 1)
+        engine_stream_fail(sync, FAULT_GARBLED);
 }
 
 /* What the start could not bring, the body will. */
@@ -382,7 +416,9 @@ void engine_stream_start_out(struct sync *sync, struct job *job)
 
 void engine_stream_start_complete(struct sync *sync, struct job *job)
 {
-    engine_stream_publish(sync);
+    if (sync->stream != NULL && sync->body_failure.fault == FAULT_GARBLED)
+        engine_stream_differs(sync);
+    engine_stream_publish(sync, true);
     engine_stream_detach(sync);
     enum fault fault = sync->body_failure.fault;
     if (job->requests != NULL)

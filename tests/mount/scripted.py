@@ -39,6 +39,8 @@ class Script:
     split: int = 0  # 2: octets in one write, and so in one TLS record
     bare_lf: bool = False  # 2: the server's own lines end in LF, and those of its messages
     stuffing: bool = True  # 3: off: dots at line starts are sent as they are
+    uidl_one: str = ""  # 30: how `UIDL n` is answered: bare (without the number) | refused | wrong (another id) | silence | close
+    spoilt: dict = field(default_factory=dict)  # 30: verb -> (count, f(octets)): what becomes of the answer of that count, once
 
     # login and capabilities
     capa: bool = True  # 3.8: off: -ERR
@@ -152,6 +154,8 @@ class Session(threading.Thread):
         self._uidl_asked = False
         self._errors = 0
         self._fetched = set()  # UIDLs
+        self._spoils = None  # what becomes of the answer that is being made
+        self._held = b""
 
     # -- bytes
 
@@ -230,6 +234,9 @@ class Session(threading.Thread):
         return line.rstrip(b"\r").decode("utf-8", "replace")
 
     def _send(self, data):
+        if self._spoils is not None:
+            self._held += data
+            return
         step = self._script.split or len(data)
         for at in range(0, len(data), step or 1):
             self._socket.sendall(data[at : at + step])
@@ -283,7 +290,7 @@ class Session(threading.Thread):
         """What breaks a server that reads what it should not have been sent yet."""
         if verb in BARRIERS and self._pending:
             self.violations.append(f"{self._pending[:40]} behind {verb}")
-        if verb in ("LIST", "UIDL") and self.deleted:
+        if verb in ("LIST", "UIDL") and self.deleted:  # with a number, too
             self.violations.append(f"{verb} behind DELE, where Courier counts anew")
         if verb == "LIST" and "UIDL" not in self.commands and self._script.uidl:
             self.violations.append("LIST before UIDL")
@@ -293,6 +300,7 @@ class Session(threading.Thread):
         self._notice(word.upper())
         self.commands.append(line)
         self._say_unasked(word.upper())
+        self._spoils = self._spoil_of(word.upper())
         keys = {line, word.upper()}
         if keys & self._script.silent:
             self._hang()
@@ -310,6 +318,10 @@ class Session(threading.Thread):
             self._say("-ERR unknown command")
         else:
             handler(rest)
+        if self._spoils is not None:
+            spoils, self._spoils = self._spoils, None
+            held, self._held = self._held, b""
+            self._send(spoils(held))
 
     def _say_unasked(self, verb):
         """What answers nothing, and pushes every later answer one command further."""
@@ -319,6 +331,13 @@ class Session(threading.Thread):
         if sum(line.split(" ")[0].upper() == verb for line in self.commands) == count:
             self._script.unasked = {key: said for key, said in self._script.unasked.items() if key != verb}
             self._send(octets)
+
+    def _spoil_of(self, verb):
+        count, spoils = self._script.spoilt.get(verb, (0, None))
+        if not self.logged_in or count != sum(line.split(" ")[0].upper() == verb for line in self.commands):
+            return None
+        self._script.spoilt = {key: how for key, how in self._script.spoilt.items() if key != verb}
+        return spoils
 
     def _ok(self, _rest):
         self._say("+OK")
@@ -467,7 +486,24 @@ class Session(threading.Thread):
         sizes = {n: len(self._octets(mail)) for n, mail in self._alive().items()}
         self._rows("LIST", self._script.list_extra, [f"{n} {self._script.size_said(size)}" for n, size in sizes.items()])
 
-    def _uidl(self, _rest):
+    def _uidl_one(self, rest):
+        mail, how = self._message(rest), self._script.uidl_one
+        if mail is None:
+            return
+        if how == "silence":
+            self._hang()
+        if how == "close":
+            raise _Over
+        if how == "refused" or not self._script.uidl:
+            self._say("-ERR unknown command")
+            return
+        row = self._script.row(f"{rest} {'wrong' if how == 'wrong' else mail.name}")
+        self._send(self._end_lines(f"+OK {row.partition(' ')[2] if how == 'bare' else row}\r\n".encode("utf-8", "surrogateescape")))
+
+    def _uidl(self, rest):
+        if rest:
+            self._uidl_one(rest)
+            return
         if self._cannot_list():
             return
         if not self._script.uidl or self._script.uidl_refused_times > 0:
@@ -692,7 +728,13 @@ class Server:
     def commands(self, verb=None):
         """All lines of all sessions, or those of one command."""
         lines = [line for session in self.sessions for line in session.commands]
+        if verb == "UIDL":  # with a number it is a marker
+            return [line for line in lines if line.upper() == verb]
         return lines if verb is None else [line for line in lines if line.split(" ")[0].upper() == verb]
+
+    def markers(self):
+        """All that came with a message number."""
+        return [line for session in self.sessions for line in session.commands if line.upper().startswith("UIDL ")]
 
     def logins(self):
         return sum(session.logged_in for session in self.sessions)

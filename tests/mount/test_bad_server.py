@@ -13,7 +13,7 @@ import mailbox
 import pytest
 from conftest import script_options, script_source
 from mounting import wait_until
-from reading import cat, names, run
+from reading import cat, names, read_at_last, run, status
 from scripted import Script
 
 MAILS = mailbox.many(6, octets=3000)
@@ -98,7 +98,7 @@ def test_twenty_openers_of_a_lie_all_get_the_right_octets(serve, on_script):
         for reader in readers:
             assert reader.communicate(timeout=30)[0] == mail.data
             assert reader.returncode == 0
-    assert len(server.commands("RETR")) == 1
+    assert len(server.commands("RETR")) == 2  # once more, because it is larger than LIST says
 
 
 @pytest.mark.parametrize("how", ["reset", "close"])
@@ -343,7 +343,7 @@ def test_what_another_client_deleted_is_not_there_whatever_was_read_before(first
         assert len(server.sessions) == 2
 
 
-def test_a_temporary_error_makes_popfs_ask_again_for_what_came_before_it_in_the_pipe(serve, on_script):
+def test_a_temporary_error_makes_popfs_ask_again_for_what_no_marker_has_proven(serve, on_script):
     mails = mailbox.many(6, octets=3000)
     server = serve(Script(messages=mails, unasked={"RETR": (4, TEMPORARY[0])}))
     with on_script(server, "prefetch") as mount:
@@ -351,8 +351,87 @@ def test_a_temporary_error_makes_popfs_ask_again_for_what_came_before_it_in_the_
         wait_until("the session is over", lambda: not server.sessions[0].is_alive())
         assert read_at_once(mount, mails) == {mail.name: mail.data for mail in mails}
         asked = [line for line in server.sessions[1].commands if line.startswith("RETR")]
-        assert sorted(asked) == [f"RETR {number}" for number in range(1, 7)]
+        assert sorted(asked) == [f"RETR {number}" for number in range(4, 7)]
         assert "one at a time" not in mount.log()
+
+
+def after_the_last_dot(octets):
+    return octets[: -len(b".\r\n")]
+
+
+SPOILT = {
+    "missing": lambda octets: b"",
+    "twice": lambda octets: octets * 2,
+    "torn": lambda octets: octets[: len(octets) // 2],
+    "line-feed-missing": lambda octets: octets[:-1],
+    "status-before-the-dot": lambda octets: after_the_last_dot(octets) + b"-ERR [SYS/TEMP] read error\r\n",
+    "line-before": lambda octets: b"+OK 120 octets\r\n" + octets,
+    "refusal-before": lambda octets: b"-ERR try later\r\n" + octets,
+    "line-behind": lambda octets: octets + b"+OK\r\n",
+    "dot-behind": lambda octets: octets + b".\r\n",
+}
+
+
+@pytest.mark.parametrize("how", SPOILT)
+@pytest.mark.parametrize("count", [1, 4])
+def test_one_answer_out_of_step_gives_nobody_the_octets_of_another_message(how, count, serve, on_script):
+    mails = mailbox.many(12, octets=3000)
+    server = serve(Script(messages=mails, spoilt={"RETR": (count, SPOILT[how])}))
+    truth = {mail.name: mail.data for mail in mails}
+    with on_script(server, "prefetch,timeout=3") as mount:
+        wait_until("the answer is spoilt", lambda: not server.script.spoilt)
+        for _ in range(2):
+            for mail in mails:
+                assert read_at_last(mount.path / f"{mail.name}.eml") == truth[mail.name]
+    with on_script(server) as mount:
+        assert read_at_once(mount, mails) == truth
+    assert not server.violations()
+
+
+@pytest.mark.parametrize("how", SPOILT)
+@pytest.mark.parametrize("count", [1, 4])
+def test_one_answer_out_of_step_gives_no_message_the_date_of_another(how, count, serve, on_script):
+    mails = mailbox.many(12)
+    with on_script(serve(Script(messages=mails))) as mount:
+        truth = seconds_of(mount, mails)
+    server = serve(Script(messages=mails, spoilt={"TOP": (count, SPOILT[how])}))
+    with on_script(server, "timeout=3") as mount:
+        wait_until("the answer is spoilt", lambda: not server.script.spoilt)
+        for name, seconds in seconds_of(mount, mails).items():  # or when it was first seen, where nothing came in time
+            assert seconds == truth[name] or seconds not in truth.values()
+    with on_script(server) as mount:
+        assert seconds_of(mount, mails) == truth
+
+
+@pytest.mark.parametrize("pipelining", [True, False])
+def test_a_dot_that_was_not_stuffed_makes_an_error_of_its_own_message_alone(pipelining, serve, on_script):
+    lone = mailbox.plain("lone", b"A\r\n.\r\nB\r\n")
+    mails = [*mailbox.many(4, octets=3000), lone]
+    server = serve(Script(messages=mails, stuffing=False, pipelining=pipelining))
+    with on_script(server) as mount:
+        for _ in range(2):
+            assert error_of_reading(mount.path / "lone.eml") == errno.EIO
+            for mail in mails[:-1]:
+                assert read_at_last(mount.path / f"{mail.name}.eml") == mail.data
+        assert status(mount)["sizes"] == "trusted"
+
+
+@pytest.mark.parametrize("how, use", [("", "UIDL"), ("bare", "UIDL"), ("refused", "NOOP"), ("wrong", "NOOP"), ("close", "NOOP")])
+def test_how_a_server_answers_uidl_with_a_number_is_found_out_once(how, use, serve, on_script):
+    mails = mailbox.many(12, octets=3000)
+    server = serve(Script(messages=mails, uidl_one=how))
+    truth = {mail.name: mail.data for mail in mails}
+    with on_script(server) as mount:
+        for mail in mails:
+            assert read_at_last(mount.path / f"{mail.name}.eml") == mail.data
+    server.script.messages = [*mails, *(mailbox.plain(f"n{i}", b"new\r\n" * i) for i in range(1, 20))]
+    before = len(server.sessions)
+    with on_script(server) as mount:
+        assert read_at_once(mount, server.script.messages) == truth | {mail.name: mail.data for mail in server.script.messages[12:]}
+    assert len(server.sessions) <= before + 2
+    asked = {line.split(" ")[0] for session in server.sessions[before:] for line in session.commands}
+    assert ("NOOP" in asked) == (use == "NOOP")
+    assert bool([line for session in server.sessions[before:] for line in session.commands if line.startswith("UIDL ")]) == (use == "UIDL")
 
 
 @pytest.mark.slow

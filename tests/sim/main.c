@@ -5,9 +5,9 @@
  *
  *     sim [--first S] [--seeds N] [--seconds T]   many
  *     sim --seed S [--trace] [--shrink]           one
- *         [--with NAME…] [--without NAME…] [--only NAME…] [--list-faults]
+ *         [--without NAME…] [--only NAME…] [--list-faults]
  *
- * --with switches on what waits for another issue, or all of that; --only leaves only these faults.
+ * --only leaves only these faults.
  */
 #include "history.h"
 #include "shrink.h"
@@ -22,26 +22,12 @@
 
 static const char usage[] =
     "usage: sim [--first S] [--seeds N] [--seconds T] [--seed S [--trace] [--shrink]]\n"
-    "           [--keep-going] [--with NAME]... [--without NAME]... [--only NAME]... "
+    "           [--keep-going] [--without NAME]... [--only NAME]... "
     "[--list-faults]\n";
-
-/* What is known to be wrong, until the issue that is about it has been resolved. */
-static const struct {
-    const char *name; /* of a fault or a class */
-    const char *issue;
-} switched_off[] = {
-    /* clang-format off */
-    {"framing", "17"},
-    {"garbled-answer", "17"},
-    /* clang-format on */
-};
-
-enum { SWITCHED_OFF_COUNT = sizeof(switched_off) / sizeof(switched_off[0]) };
 
 struct run {
     uint64_t first, count;
     double seconds;
-    bool with[SWITCHED_OFF_COUNT]; /* and yet on */
     bool is_one, trace, shrink, keeps_going;
     struct plan_edits edits;
 };
@@ -90,25 +76,6 @@ static void only(struct run *run, const char *name, bool *is_first)
     }
 }
 
-static void with(struct run *run, const char *name)
-{
-    bool found = false;
-    for (size_t i = 0; i < SWITCHED_OFF_COUNT; i++)
-        if (strcmp(name, switched_off[i].name) == 0 || strcmp(name, "all") == 0)
-            found = run->with[i] = true;
-    if (!found) {
-        fprintf(stderr, "sim: %s is not switched off\n", name);
-        exit(2);
-    }
-}
-
-static void switch_off(struct run *run)
-{
-    for (size_t i = 0; i < SWITCHED_OFF_COUNT; i++)
-        if (!run->with[i])
-            without(run, switched_off[i].name);
-}
-
 static void parse(struct run *run, int argc, char **argv)
 {
     bool first_only = true;
@@ -135,8 +102,6 @@ static void parse(struct run *run, int argc, char **argv)
             run->seconds = strtod(value, NULL);
         else if (strcmp(word, "--without") == 0)
             without(run, value);
-        else if (strcmp(word, "--with") == 0)
-            with(run, value);
         else if (strcmp(word, "--only") == 0)
             only(run, value, &first_only);
         else {
@@ -172,14 +137,10 @@ static int run_one(struct run *run)
     return shrink(run->first, &run->edits);
 }
 
-static void say_end(const struct run *run, uint64_t done, uint64_t found, double took_s)
+static void say_end(uint64_t done, uint64_t found, double took_s)
 {
-    printf("%" PRIu64 " seeds in %.1f s, %.0f each second: %" PRIu64 " findings; switched off:",
-           done, took_s, (double)done / took_s, found);
-    for (size_t i = 0; i < SWITCHED_OFF_COUNT; i++)
-        if (!run->with[i])
-            printf(" %s (issue %s)", switched_off[i].name, switched_off[i].issue);
-    printf("\n");
+    printf("%" PRIu64 " seeds in %.1f s, %.0f each second: %" PRIu64 " findings\n", done, took_s,
+           (double)done / took_s, found);
 }
 
 /* What one process finds after others is to be found by one of its own as well. */
@@ -212,7 +173,7 @@ static int run_many(const struct run *run)
         done++;
         found++;
     }
-    say_end(run, done, found, now_s() - begun_s);
+    say_end(done, found, now_s() - begun_s);
     return found > 0;
 }
 
@@ -220,7 +181,6 @@ int main(int argc, char **argv)
 {
     struct run run = {.first = 1, .edits = plan_no_edits()};
     parse(&run, argc, argv);
-    switch_off(&run);
     if (!run.is_one && run.count == 0 && run.seconds == 0)
         run.count = 1000;
     seeds_prepare();

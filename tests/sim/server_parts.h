@@ -108,6 +108,7 @@ struct sim_session {
     struct answer answer;
     uint32_t command_count, error_count, login_count, retr_count, dele_count;
     uint32_t retr_limit, dele_limit, command_limit;
+    int shift; /* 1: it has sent an answer too many, -1: one too few */
     enum sim_quit quit;
     enum sim_fault quit_fault; /* how QUIT lies; SIM_FAULT_COUNT: it does not */
 };

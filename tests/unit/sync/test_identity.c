@@ -54,7 +54,9 @@ static void an_answer_proves_what_its_header_says(void **state)
         /* Another one than in this session: RETR wins over TOP. */
         {{TOP, KNOWN, .is_proven = true, .is_caught = true}, EVIDENCE_SAYS_NOTHING},
         {{TOP, RETR, KNOWN, .is_proven = true, .is_caught = true}, EVIDENCE_ASK_ONCE},
-        {{TOP, RETR, KNOWN, .is_proven = true, .came_alone = true}, EVIDENCE_TOP_IS_NONE},
+        {{TOP, RETR, KNOWN, .is_proven = true, .came_alone = true}, EVIDENCE_ASK_ONCE},
+        {{TOP, RETR, KNOWN, .is_proven = true, .came_alone = true, .came_alone_before = true},
+         EVIDENCE_TOP_IS_NONE},
         {{RETR, KNOWN, .is_proven = true}, EVIDENCE_IS_NEW},
     };
     (void)state;

@@ -20,7 +20,7 @@
 static void readers_go_before_stat_before_read_ahead_before_the_sweep(void **state)
 {
     (void)state;
-    struct schedule_view view = {.may_issue = true, .window_octets = 1000};
+    struct schedule_view view = {.may_issue = true, .window_octets = 1000, .demand_octets = 1000};
     for (int i = 0; i < SCHEDULE_CLASSES_COUNT; i++)
         view.wanted[i] = true;
     for (int i = 0; i < SCHEDULE_CLASSES_COUNT; i++) {
@@ -43,6 +43,7 @@ static void what_nobody_waits_for_stays_within_the_window_and_demand_does_not(vo
     (void)state;
     struct schedule_view view = {.may_issue = true,
                                  .window_octets = 1000,
+                                 .demand_octets = 5000,
                                  .outstanding_count = 1,
                                  .outstanding_octets = 1000};
     view.wanted[SCHEDULE_SWEEP] = true;
@@ -52,7 +53,7 @@ static void what_nobody_waits_for_stays_within_the_window_and_demand_does_not(vo
     view.outstanding_octets = 1000;
     view.wanted[SCHEDULE_STAT] = true;
     assert_int_equal(schedule_next(&view), SCHEDULE_STAT);
-    view.outstanding_octets = SCHEDULE_DEMAND_OCTETS_MAX;
+    view.outstanding_octets = 5000;
     assert_int_equal(schedule_next(&view), SCHEDULE_NOTHING);
 }
 
