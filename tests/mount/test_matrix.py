@@ -131,7 +131,7 @@ CASES = {
                                  octets=lambda mail: f"X-UIDL: {mail.name}\r\n".encode() + mail.data),
     # -- rules 13 and 14: data
     "retr-refused": Case("13, 34", switches(retr_refused={"octets"}), fails={"octets"}, says="refuses message", logins=2),
-    "retr-short-once": Case("13", switches(short_retr={"octets": 40}, short_times=1), says="shorter"),
+    "retr-short-once": Case("13", switches(short_retr={"octets": 40}, short_times=1), says="once more"),
     "retr-empty": Case("13, 3.5", switches(empty_retr={"octets"}), fails={"octets"}),
     "retr-reset-once": Case("13, 17", switches(cut_retr=90), logins=3),
     "retr-closed-once": Case("13, 17", switches(cut_retr=90, cut_how="close"), logins=3),

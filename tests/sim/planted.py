@@ -84,6 +84,7 @@ PLANTED = {  # name: [(file, text, the text that takes its place)]
         ("src/sync/link.c", "earlier(flow_line_by_ms(&link->flow, patience_ms(link)),\n                           flow_answer_by_ms(&link->flow, link->timeout_ms))", "INT64_MAX"),
         ("src/sync/engine.c", "    LOGIN_MS_MAX = 600000,", "    LOGIN_MS_MAX = 600000000,"),
     ],
+    "believes every marker": [("src/sync/mark.c", "    if (verdict == MARKER_FAILS) {\n", "    if (verdict == MARKER_FAILS && sync == NULL) {\n")],
     "loses a CR between two reads": [("src/sync/eol.c", "    bool keep = eol->cr && next != '\\n';", "    bool keep = eol->cr && next != '\\n' && eol->out.len > 0;")],
 }
 
