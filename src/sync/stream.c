@@ -127,10 +127,13 @@ void engine_streams_reap(struct sync *sync, bool all)
     struct sync_stream **link = &sync->streams;
     while (*link != NULL) {
         struct sync_stream *stream = *link;
-        /* What is arriving goes on, into the cache: POP3 cannot take a RETR back. */
-        if (!all && (stream == sync->stream || is_open(sync, stream))) {
+        bool is_arriving = stream == sync->stream;
+        /* A body that is arriving goes on, into the cache: POP3 cannot take a RETR back. */
+        if (!all && ((is_arriving && stream->retr) || is_open(sync, stream))) {
             link = &stream->next;
         } else {
+            if (is_arriving)
+                engine_stream_detach(sync);
             *link = stream->next;
             stream_free(stream);
         }
