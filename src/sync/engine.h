@@ -366,6 +366,7 @@ struct sync {
     size_t truths_count;     /* those that it did */
     bool list_is_wrong;      /* two messages have told so */
     uint64_t accuser;        /* the first of them in this mount; 0: none */
+    bool list_is_on_trial;   /* since that one no size has told whether LIST is right */
     struct store_body *body; /* what is arriving; a stream's if `stream` is not NULL */
     uint64_t arrived_octets; /* of it, in this answer, as they are kept */
     uint64_t raw_octets;     /* of this answer, as they were sent */

@@ -270,14 +270,17 @@ static bool keepalive_is_due(const struct sync *sync, int64_t now_ms)
            now_ms - link_active_ms(sync->link) >= sync->account.keepalive_ms;
 }
 
-/* A session ended under it: what is asked together with it might be lost with the next one. */
+/*
+ * A session ended under it: what is asked together with it might be lost with the next one. While
+ * one message alone speaks against LIST, each body might be needed twice.
+ */
 bool engine_is_asked_alone(const struct sync *sync, const struct job *job)
 {
     if (job == NULL || job->message == NULL)
         return false;
     uint64_t id = maildrop_message_id(job->message);
     bool is_doubted = job->was_doubted && !sync->list_is_wrong;
-    return job->is_alone || is_doubted ||
+    return job->is_alone || is_doubted || (job->kind == JOB_BODY && sync->list_is_on_trial) ||
            (job->kind == JOB_HEADER && outages_of(&sync->top_outages, id) > 0) ||
            (job->kind == JOB_BODY && outages_of(&sync->retr_outages, id) > 0);
 }

@@ -200,7 +200,9 @@ static void note_size(struct sync *sync, const struct maildrop_message *message)
     uint64_t listed = maildrop_message_listed_octets(message);
     if (listed == 0)
         return;
-    size_t *count = listed == sync->raw_octets ? &sync->truths_count : &sync->lies_count;
+    bool is_right = listed == sync->raw_octets;
+    size_t *count = is_right ? &sync->truths_count : &sync->lies_count;
+    sync->list_is_on_trial = sync->list_is_on_trial && !is_right;
     if ((*count)++ == 0)
         engine_index_sizes(sync);
 }
@@ -211,7 +213,10 @@ static void accuse_list(struct sync *sync, const struct maildrop_message *messag
     uint64_t id = maildrop_message_id(message);
     uint64_t accuser = sync->accuser;
     sync->accuser = id;
-    if (sync->list_is_wrong || accuser == 0 || accuser == id)
+    if (sync->list_is_wrong)
+        return;
+    sync->list_is_on_trial = accuser == 0 || accuser == id;
+    if (sync->list_is_on_trial)
         return;
     sync->list_is_wrong = true;
     engine_index_sizes(sync);
