@@ -11,10 +11,19 @@ static enum evidence_verdict judge_unlike_proven(const struct evidence_view *vie
     return view->came_alone && view->came_alone_before ? EVIDENCE_TOP_IS_NONE : EVIDENCE_ASK_ONCE;
 }
 
+/* A TOP that ends within the header cannot be compared, but may be that of another message. */
+static enum evidence_verdict judge_unread(const struct evidence_view *view)
+{
+    bool may_be_another = view->is_known && !view->is_proven && !view->by_retr;
+    return may_be_another ? EVIDENCE_ASK_RETR : EVIDENCE_SAYS_NOTHING;
+}
+
 enum evidence_verdict evidence_judge(const struct evidence_view *view)
 {
-    if (!view->is_read || (!view->by_retr && !view->has_top))
+    if (!view->by_retr && !view->has_top)
         return EVIDENCE_SAYS_NOTHING;
+    if (!view->is_read)
+        return judge_unread(view);
     /* What is learnt now would prove a wish of before about whatever has its UIDL now. */
     if (!view->is_known)
         return view->is_wished_before ? EVIDENCE_SAYS_NOTHING : EVIDENCE_IS_NEW;

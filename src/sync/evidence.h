@@ -29,7 +29,7 @@ enum evidence_verdict {
     EVIDENCE_IS_SAME,  /* the message is proven */
     EVIDENCE_ASK_ONCE, /* it may be the answer to another command: the same again, alone */
     EVIDENCE_ASK_TOP,  /* what is known came from TOP, which may differ from RETR */
-    EVIDENCE_ASK_RETR, /* the other way round */
+    EVIDENCE_ASK_RETR, /* the other way round, or TOP ended within the header */
     EVIDENCE_IS_ANOTHER,
     EVIDENCE_TOP_IS_NONE, /* TOP differs from RETR: it proves nothing on this account */
 };

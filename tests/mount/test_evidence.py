@@ -202,6 +202,18 @@ def test_without_top_some_kept_bodies_are_fetched_again_in_each_session(serve, o
         read_other(mount)
 
 
+def test_a_kept_body_is_not_shown_where_top_does_not_reach_the_end_of_the_header(serve, on_script):
+    """What TOP gives of the other message cannot be compared: its body is asked for before anything is shown."""
+    server = serve(Script(SIX))
+    with on_script(server, "refresh=0") as mount:
+        for mail in SIX:
+            assert cat(mount.path / f"{mail.name}.eml") == mail.data
+        server.script.top_style = "no-blank"
+        server.script.messages = [OTHER, *SIX[1:]]
+        refresh(mount)
+        read_other(mount)
+
+
 def test_a_message_without_a_header_is_not_one_with_a_header(serve, on_script):
     """Without a header there is no evidence, but what has none is neither what had one before nor what has one now."""
     bare = mailbox.Mail("m00001", b"\r\n" + b"no header\r\n" * 9)

@@ -23,8 +23,13 @@ static void an_answer_proves_what_its_header_says(void **state)
         enum evidence_verdict verdict;
     } cases[] = {
         {{TOP}, EVIDENCE_SAYS_NOTHING},
-        {{TOP, .is_known = true}, EVIDENCE_SAYS_NOTHING},
         {{RETR}, EVIDENCE_SAYS_NOTHING},
+        /* TOP ended within the header of what may be another message; a body says no more. */
+        {{TOP, .is_known = true}, EVIDENCE_ASK_RETR},
+        {{TOP, .is_known = true, .is_proven = true}, EVIDENCE_SAYS_NOTHING},
+        {{.is_known = true}, EVIDENCE_SAYS_NOTHING},
+        {{TOP, RETR, .is_known = true}, EVIDENCE_SAYS_NOTHING},
+        {{RETR, .is_known = true}, EVIDENCE_SAYS_NOTHING},
         {{TOP, READ}, EVIDENCE_IS_NEW},
         {{RETR, READ}, EVIDENCE_IS_NEW},
         {{TOP, RETR, READ}, EVIDENCE_IS_NEW},
