@@ -6,6 +6,7 @@
  */
 #include "engine.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 
 enum {
@@ -51,6 +52,17 @@ static void count_rows(const struct sync *sync, struct belief_listing *ret_said)
     ret_said->strays &= sync->guess_next > 0;
 }
 
+/* A name that was made up, now or in the last listing, is that of a number of one session (POP3.md
+ * rule 9): only how many messages there are can be compared. */
+static void compare_by_count(size_t count, struct maildrop_comparison *comparison)
+{
+    size_t kept = count < comparison->known_count ? count : comparison->known_count;
+    comparison->kept_count = kept;
+    comparison->going_kept_count = kept < comparison->going_count ? kept : comparison->going_count;
+    comparison->new_count = count - kept;
+    comparison->kept_digest = 0;
+}
+
 /* Of a listing that contradicts itself only what both lists hold is ever shown. */
 static enum fault take_stock(struct sync *sync, const struct maildrop_row *rows, size_t *count,
                              struct belief_listing *ret_said,
@@ -61,6 +73,8 @@ static enum fault take_stock(struct sync *sync, const struct maildrop_row *rows,
         ret_said->usable_count = *count = listing_keep_common(sync->listing);
     if (maildrop_compare(sync->maildrop, rows, *count, ret_comparison) != FAULT_NONE)
         return FAULT_MEMORY;
+    if (sync->made_up_listing || atomic_load(&sync->made_up))
+        compare_by_count(*count, ret_comparison);
     ret_said->known_count = ret_comparison->known_count;
     ret_said->kept_count = ret_comparison->kept_count;
     ret_said->kept_digest = ret_comparison->kept_digest;

@@ -216,3 +216,15 @@ def test_most_that_went_because_it_was_to_go_does_not_mean_new_uidls(serve, on_s
         assert sorted(names(mount.path)) == FILES[6:]
         assert "identified" not in mount.log()
     assert server.commands("DELE") == []
+
+
+def test_without_uidl_other_numbers_in_each_session_are_no_reason_for_doubt(serve, on_script):
+    server = serve(Script(messages=MAILS, uidl=False))
+    with on_script(server) as mount:
+        server.script.number = lambda number: 100 * len(server.sessions) + number
+        refresh(mount)
+        assert sorted(names(mount.path)) == [f"msg-{200 + number}.eml" for number in range(1, 9)]
+        assert len(server.sessions) == 2
+        server.script.messages = MAILS[:2]
+        refresh(mount)
+        assert sorted(names(mount.path)) == ["msg-401.eml", "msg-402.eml"], "fewer are a reason still"
