@@ -162,9 +162,12 @@ uint64_t hash_bytes(struct slice bytes);
 /*
  * Evidence of a message: proves that a UIDL still names the message that it named before. It is a
  * SHA-256 of what the header says. Octets that are all 0 mean that there is no evidence. The last
- * octet may be changed to note where it is from, and is not compared.
+ * octet tells where it is from, and is not compared.
  */
-enum { EVIDENCE_OCTETS_COMPARED = DIGEST_SHA256_OCTETS - 1 };
+enum {
+    EVIDENCE_OCTETS_COMPARED = DIGEST_SHA256_OCTETS - 1,
+    EVIDENCE_BY_RETR = 1, /* in the last octet: RETR gave it, and not TOP */
+};
 
 struct evidence {
     unsigned char octets[DIGEST_SHA256_OCTETS];
@@ -173,6 +176,10 @@ struct evidence {
 bool evidence_is_known(const struct evidence *evidence);
 /* False unless both are known. */
 bool evidence_is_equal(const struct evidence *a, const struct evidence *b);
+bool evidence_is_by_retr(const struct evidence *evidence);
+/* It is of two messages. A server may give other headers by TOP than by RETR, so evidence from
+ * both, unless it is equal, tells nothing; nor does evidence that is not known. */
+bool evidence_is_of_two(const struct evidence *a, const struct evidence *b);
 
 /* ---- mounts: the rows of /proc/self/mountinfo, see proc(5) ---- */
 

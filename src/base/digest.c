@@ -54,3 +54,14 @@ bool evidence_is_equal(const struct evidence *a, const struct evidence *b)
     return evidence_is_known(a) && evidence_is_known(b) &&
            memcmp(a, b, EVIDENCE_OCTETS_COMPARED) == 0;
 }
+
+bool evidence_is_by_retr(const struct evidence *evidence)
+{
+    return (evidence->octets[EVIDENCE_OCTETS_COMPARED] & EVIDENCE_BY_RETR) != 0;
+}
+
+bool evidence_is_of_two(const struct evidence *a, const struct evidence *b)
+{
+    return evidence_is_known(a) && evidence_is_known(b) && !evidence_is_equal(a, b) &&
+           evidence_is_by_retr(a) == evidence_is_by_retr(b);
+}

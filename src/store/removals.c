@@ -236,7 +236,7 @@ const struct going *removals_find(const struct store *store, uint64_t id)
 static enum fault learn_evidence(struct store *store, uint64_t id, const struct store_removal *row,
                                  const struct store_removal *wish, struct failure *ret_failure)
 {
-    if (evidence_is_known(&row->evidence) || !evidence_is_known(&wish->evidence))
+    if (!evidence_is_known(&wish->evidence) || evidence_is_equal(&row->evidence, &wish->evidence))
         return FAULT_NONE;
     return store_learn_evidence(store, id, &wish->evidence, ret_failure);
 }

@@ -96,6 +96,16 @@ static bool is_same(const struct wishes_line *line, const struct evidence *evide
     return line->listed_octets == listed_octets || line->listed_octets == 0 || listed_octets == 0;
 }
 
+/* The same of the index, which may be older than the line and have evidence by TOP where the line
+ * has some by RETR. */
+static bool is_of_row(const struct wishes_line *line, const struct store_removal *row)
+{
+    struct evidence known = row->evidence;
+    if (!evidence_is_equal(&line->evidence, &known) && !evidence_is_of_two(&line->evidence, &known))
+        known = (struct evidence){0};
+    return is_same(line, &known, row->listed_octets);
+}
+
 /* The end of the lines that have the UIDL of the one at `begin`. */
 static size_t group_end(const struct wishes *wishes, size_t begin)
 {
@@ -167,7 +177,7 @@ bool wishes_match(struct wishes *wishes, const struct store_removal *row, size_t
         struct wishes_line *line = &wishes->lines[low];
         if (compare_uidls(uidl_of(wishes, line), row->uidl) != 0)
             break;
-        bool same = is_same(line, &row->evidence, row->listed_octets);
+        bool same = is_of_row(line, row);
         line->row = same ? WISHES_ROW_SAME : WISHES_ROW_OTHER;
         if (same)
             *ret_position = low;

@@ -124,18 +124,10 @@ void engine_sample(struct sync *sync)
 
 /* ---- what an answer proves ---- */
 
-/* Evidence tells in its last bit whether RETR gave it. A server's TOP may differ from its RETR. */
-static const unsigned char by_retr_bit = 1;
-
-static bool is_by_retr(const struct evidence *evidence)
-{
-    return (evidence->octets[sizeof(evidence->octets) - 1] & by_retr_bit) != 0;
-}
-
 static void set_by_retr(struct evidence *evidence, bool by_retr)
 {
     if (by_retr && evidence_is_known(evidence))
-        evidence->octets[sizeof(evidence->octets) - 1] |= by_retr_bit;
+        evidence->octets[EVIDENCE_OCTETS_COMPARED] |= EVIDENCE_BY_RETR;
 }
 
 /* TOP proves nothing on this account, so neither does what it told before. */
@@ -243,7 +235,7 @@ enum evidence_verdict engine_read_evidence(struct sync *sync, const struct job *
         .is_read = evidence_is_known(&read) || (is_none && is_known),
         .is_known = is_known,
         .is_equal = is_none ? !evidence_is_known(&known) : evidence_is_equal(&known, &read),
-        .known_by_retr = by_body || is_by_retr(&known),
+        .known_by_retr = by_body || evidence_is_by_retr(&known),
         .is_proven = maildrop_message_is_proven(job->message),
         .is_wished_before = maildrop_message_is_going(job->message) &&
                             !maildrop_message_is_wished_here(job->message),
@@ -553,7 +545,7 @@ static bool may_be_same(const struct sync *sync, const struct maildrop_message *
     bool are_known = maildrop_message_evidence(a, &of_a) && maildrop_message_evidence(b, &of_b);
     if (are_known && evidence_is_equal(&of_a, &of_b))
         return true;
-    if (are_known && is_by_retr(&of_a) == is_by_retr(&of_b))
+    if (are_known && evidence_is_of_two(&of_a, &of_b))
         return false;
     uint64_t octets_a = maildrop_message_listed_octets(a);
     uint64_t octets_b = maildrop_message_listed_octets(b);

@@ -146,6 +146,9 @@ static void missing_evidence_equals_nothing(void **state)
     assert_false(evidence_is_known(&none) || evidence_is_equal(&none, &none));
     assert_true(evidence_is_known(&last) && evidence_is_equal(&one, &one));
     assert_false(evidence_is_equal(&one, &last) || evidence_is_equal(&one, &none));
+    assert_false(evidence_is_of_two(&one, &none) || evidence_is_of_two(&one, &last));
+    assert_false(evidence_is_of_two(&one, &one_by_other_means));
+    assert_true(evidence_is_of_two(&one_by_other_means, &last) && !evidence_is_by_retr(&one));
 }
 
 static void hashes_depend_on_every_octet_and_the_length(void **state)
