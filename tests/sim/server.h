@@ -167,6 +167,7 @@ struct sim_session_truth {
     uint32_t number;                          /* from 1 */
     int64_t accepted_ms, listed_ms, ended_ms; /* -1: not (yet) */
     bool is_logged_in;                        /* PASS or its like was taken: the view is fixed */
+    bool is_left;                             /* by its client, which the server may not know yet */
     enum sim_quit quit;
     const struct sim_row *rows;
     size_t row_count;

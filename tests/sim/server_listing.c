@@ -120,9 +120,11 @@ static void spoil_uidls(struct sim_session *session)
         some_row(session, SIM_FAULT_UIDL_OVERLONG)->uidl = overlong(session);
     if (session->row_count > 1 && session_fault(session, SIM_FAULT_NUMBER_TWICE)) {
         struct sim_row *row = some_row(session, SIM_FAULT_NUMBER_TWICE);
-        /* Besides a row without an id it would be a number with one UIDL. */
-        if (sim_row_has_id(row))
-            row->twice = other_row(session, SIM_FAULT_NUMBER_TWICE, row)->serial;
+        uint64_t other = other_row(session, SIM_FAULT_NUMBER_TWICE, row)->serial;
+        struct slice uidl = server_message(session->server, other)->truth.uidl;
+        /* Besides a row without an id, or with the same one, it would be a number with one UIDL. */
+        if (sim_row_has_id(row) && !slice_equal(row->uidl, uidl))
+            row->twice = other;
     }
 }
 

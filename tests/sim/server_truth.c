@@ -33,6 +33,7 @@ struct sim_session_truth sim_server_session(const struct sim_server *server, uin
                                       .listed_ms = session->listed_ms,
                                       .ended_ms = session->ended_ms,
                                       .is_logged_in = session->listed_ms >= 0,
+                                      .is_left = session->client != CLIENT_THERE,
                                       .quit = session->quit,
                                       .rows = session->rows,
                                       .row_count = session->row_count,

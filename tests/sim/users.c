@@ -159,7 +159,7 @@ static void answered(struct sync_request *request, enum fault fault, struct exte
     if (request->want == SYNC_WANT_RESTORE && request->message != NULL && fault == FAULT_NONE)
         ledger_check_restored(user->serial, request->message);
     if (request->want == SYNC_WANT_TIME && user->serial != 0)
-        shown_check_time(user->serial, request->message);
+        shown_check_time(serial_of(user), request->message);
     if (body.descriptor >= 0)
         check_body(user, body);
 }
