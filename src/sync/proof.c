@@ -156,9 +156,9 @@ void engine_check_believed(struct sync *sync, const struct maildrop_message *mes
         const struct believed *believed = &sync->believed[i];
         if (believed->suspect != message || !maildrop_message_evidence(message, &new))
             continue;
-        bool was_known = maildrop_message_evidence(believed->message, &old);
-        if (!was_known || evidence_is_equal(&old, &new))
-            say_listed_again(sync, believed->message, was_known);
+        (void)maildrop_message_evidence(believed->message, &old);
+        if (!evidence_is_of_two(&old, &new))
+            say_listed_again(sync, believed->message, evidence_is_equal(&old, &new));
         forget_believed(sync, i);
     }
 }

@@ -41,7 +41,6 @@ static struct {
     uint32_t session; /* whose listing popfs has */
     uint32_t looked_at;
     bool state_off, lf;
-    bool said_again; /* "lists it again", since the last report */
 } ledger;
 
 void ledger_begin(struct sim_server *server, bool state_off, bool lf)
@@ -449,7 +448,7 @@ static bool names(const char *line, const char *uidl)
 {
     size_t len = strlen(uidl);
     for (const char *at = strstr(line, uidl); len > 0 && at != NULL; at = strstr(at + 1, uidl))
-        if ((at == line || at[-1] == ' ') && (at[len] == ' ' || at[len] == ':'))
+        if ((at == line || at[-1] == ' ') && (at[len] == ' ' || at[len] == ':' || at[len] == ','))
             return true;
     return false;
 }
@@ -466,6 +465,17 @@ static void disown(const char *line)
     }
 }
 
+/* It names what it had reported as deleted. */
+static void announce(const char *line)
+{
+    char uidl[600];
+    for (uint64_t serial = 1; serial <= serial_count(); serial++) {
+        struct wish *wish = wish_of(serial);
+        text_escape(wish->uidl, uidl, sizeof(uidl));
+        wish->is_announced |= wish->is_reported && names(line, uidl);
+    }
+}
+
 void ledger_heard(void *context, const char *line)
 {
     (void)context;
@@ -476,7 +486,7 @@ void ledger_heard(void *context, const char *line)
         if (strstr(line, ends[i]) != NULL)
             disown(line);
     if (strstr(line, "lists it again") != NULL)
-        ledger.said_again = true;
+        announce(line);
 }
 
 /* popfs tells once the header has come: what is listed may be another message by its UIDL. */
@@ -487,9 +497,7 @@ static void check_listed(uint64_t serial, const struct maildrop_message *message
     if (!wish->is_reported || wish->is_announced || !is_there(serial) ||
         !maildrop_message_evidence(message, &evidence))
         return;
-    wish->is_announced = true;
-    if (!ledger.said_again)
-        world_finding("2 reported as deleted, and listed again", "serial %" PRIu64, serial);
+    world_finding("2 reported as deleted, and listed again", "serial %" PRIu64, serial);
 }
 
 /* What has been taken back since the last listing is deleted all the same. */
@@ -537,7 +545,6 @@ void ledger_check_commit(void)
                               serial);
         }
     }
-    ledger.said_again = false;
 }
 
 void ledger_check_report(const struct sync_report *report, bool commit)
