@@ -285,6 +285,13 @@ static size_t next_octets(const struct listing *listing, size_t at)
     return at;
 }
 
+/* As many in both lists as STAT says, and the same: a row that is none of this would be one more. */
+static bool is_of_one_mind(const struct belief_listing *counts, uint64_t stat_count)
+{
+    return counts->uidl_count == stat_count && counts->list_count == stat_count &&
+           counts->uidl_only + counts->list_older + counts->list_newer == 0;
+}
+
 void listing_count(const struct listing *listing, uint64_t stat_count,
                    struct belief_listing *ret_counts)
 {
@@ -293,6 +300,7 @@ void listing_count(const struct listing *listing, uint64_t stat_count,
     for (size_t i = 0; i < listing->row_count; i++)
         counts.nameless_count += (listing->rows[i].octets & MAILDROP_MADE_UP) != 0;
     size_t u = 0, l = 0;
+    bool has_gaps = false;
     while (u < listing->uidl_count || l < listing->octets_count) {
         bool has_u = u < listing->uidl_count, has_l = l < listing->octets_count;
         uint32_t uidl = has_u ? listing->uidls[u].msgnum : UINT32_MAX;
@@ -302,14 +310,14 @@ void listing_count(const struct listing *listing, uint64_t stat_count,
         counts.uidl_only += uidl < octets;
         counts.list_older += octets < uidl && has_u;
         counts.list_newer += octets < uidl && !has_u;
-        if ((uidl < octets ? uidl : octets) > stat_count)
-            counts.strays = true;
+        has_gaps |= (uidl < octets ? uidl : octets) > stat_count;
         size_t past_u = uidl <= octets ? next_uidl(listing, u) : u;
         size_t past_l = octets <= uidl ? next_octets(listing, l) : l;
         counts.strays |= past_u > u + 1 || past_l > l + 1;
         u = past_u;
         l = past_l;
     }
+    counts.strays |= has_gaps && !is_of_one_mind(&counts, stat_count);
     *ret_counts = counts;
 }
 

@@ -228,3 +228,11 @@ def test_without_uidl_other_numbers_in_each_session_are_no_reason_for_doubt(serv
         server.script.messages = MAILS[:2]
         refresh(mount)
         assert sorted(names(mount.path)) == ["msg-401.eml", "msg-402.eml"], "fewer are a reason still"
+
+
+def test_numbers_with_gaps_that_both_lists_have_are_believed_at_once(serve, on_script):
+    server = serve(Script(messages=MAILS, number=lambda number: 3 * number, login_delay=3600))
+    with on_script(server) as mount:
+        assert sorted(names(mount.path)) == FILES
+        assert [cat(mount.path / f"{mail.name}.eml") for mail in MAILS] == [mail.data for mail in MAILS]
+        assert len(server.sessions) == 1

@@ -443,6 +443,26 @@ static void without_uidl_the_numbers_of_list_are_names(void **state)
     listing_free(listing);
 }
 
+/* Numbers above what STAT said are no answers to TOP where each list has as many as it said. */
+static void gaps_in_the_numbers_are_no_strays_where_both_lists_have_them(void **state)
+{
+    (void)state;
+    struct belief_listing counts;
+    struct listing *listing = listing_new();
+    listing_add_uidl(listing, 3, SLICE_LITERAL("three"));
+    listing_add_uidl(listing, 6, SLICE_LITERAL("six"));
+    listing_add_octets(listing, 3, 30);
+    listing_add_octets(listing, 6, 60);
+    (void)join(listing, false);
+    listing_count(listing, 2, &counts);
+    assert_false(counts.strays);
+    listing_count(listing, 3, &counts);
+    assert_true(counts.strays);
+    listing_count(listing, 1, &counts);
+    assert_true(counts.strays);
+    listing_free(listing);
+}
+
 /* ---- header ---- */
 
 static void a_header_ends_at_the_empty_line_at_every_split(void **state)
@@ -597,6 +617,7 @@ int main(void)
         cmocka_unit_test(a_number_with_two_uidls_is_hidden_and_one_said_twice_is_not),
         cmocka_unit_test(a_row_without_an_id_has_a_name_that_no_other_has),
         cmocka_unit_test(without_uidl_the_numbers_of_list_are_names),
+        cmocka_unit_test(gaps_in_the_numbers_are_no_strays_where_both_lists_have_them),
         cmocka_unit_test(a_header_ends_at_the_empty_line_at_every_split),
         cmocka_unit_test(a_header_without_end_is_cut),
         cmocka_unit_test(the_fields_that_are_read_come_though_they_lie_behind_the_bound),
