@@ -171,7 +171,7 @@ static void resume(int number)
 #endif
     world.running = -1;
     if (world.end != WORLD_GOES_ON)
-        longjmp(world.process, world.end);
+        longjmp(world.process, (int)world.end);
 }
 
 static void enter(void)

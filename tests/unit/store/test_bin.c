@@ -125,7 +125,7 @@ static enum fault add_body(struct place_of_test *t, const char *name, size_t oct
 {
     struct store_deleted deleted = deleted_of(name, deleted_s);
     int file = file_of(t, name, octets);
-    const struct bin_source source = {.body = {file, 0, octets}};
+    const struct bin_source source = {.body = {.descriptor = file, .octets = octets}};
     enum fault fault = bin_add(&t->opened, &deleted, &source, ret_failure);
     close(file);
     return fault;
@@ -146,7 +146,8 @@ static void must_add_file(struct place_of_test *t, const char *name, size_t octe
     struct store_deleted deleted = deleted_of(name, deleted_s);
     int file = file_of(t, name, octets);
     snprintf(own, sizeof(own), "body-%s", name);
-    const struct bin_source source = {.body = {file, 0, octets}, .folder = t->folder, .name = own};
+    const struct bin_source source = {
+        .body = {.descriptor = file, .octets = octets}, .folder = t->folder, .name = own};
     assert_int_equal(bin_add(&t->opened, &deleted, &source, NULL), FAULT_NONE);
     close(file);
 }
@@ -257,7 +258,7 @@ static void what_is_not_known_is_empty(void **state)
     const struct store_deleted deleted = {
         .name = SLICE_LITERAL("a.eml"), .deleted_s = -5, .time_s = STORE_TIME_UNKNOWN, .lf = true};
     int file = file_of(t, "a.eml", 7);
-    const struct bin_source source = {.body = {file, 0, 7}};
+    const struct bin_source source = {.body = {.descriptor = file, .octets = 7}};
     assert_int_equal(bin_add(&t->opened, &deleted, &source, NULL), FAULT_NONE);
     close(file);
     assert_int_equal(bin_settle(&t->opened, NULL), FAULT_NONE);
@@ -270,7 +271,7 @@ static void no_text_ends_its_field_or_its_line(void **state)
     struct store_deleted deleted = deleted_of("a\tb\n.eml", 5);
     deleted.subject = SLICE_LITERAL("one\ttwo\nthree");
     int file = file_of(t, "x", 7);
-    const struct bin_source source = {.body = {file, 0, 7}};
+    const struct bin_source source = {.body = {.descriptor = file, .octets = 7}};
     assert_int_equal(bin_add(&t->opened, &deleted, &source, NULL), FAULT_NONE);
     close(file);
     assert_int_equal(bin_settle(&t->opened, NULL), FAULT_NONE);
@@ -709,7 +710,7 @@ static void ten_thousand_are_listed_and_counted(void **state)
     struct place_of_test *t = *state;
     char name[32];
     int file = file_of(t, "x", 4096);
-    const struct bin_source source = {.body = {file, 0, 4096}};
+    const struct bin_source source = {.body = {.descriptor = file, .octets = 4096}};
     for (int i = 0; i < 10000; i++) {
         snprintf(name, sizeof(name), "%d.eml", i);
         struct store_deleted deleted = deleted_of(name, 5000);
