@@ -38,8 +38,10 @@ int64_t maildrop_message_first_seen_ns(const struct maildrop_message *message);
 /* The size to show; *ret_exact (may be NULL) says whether it is what RETR gave or only what LIST
  * said. */
 uint64_t maildrop_message_octets(const struct maildrop_message *message, bool *ret_exact);
-/* What LIST said last; 0 if it said nothing usable. */
+/* What LIST said last; 0 if it has said nothing usable yet. */
 uint64_t maildrop_message_listed_octets(const struct maildrop_message *message);
+/* What the newest listing said; 0 if it said nothing usable, whatever an earlier one did. */
+uint64_t maildrop_message_said_octets(const struct maildrop_message *message);
 void maildrop_message_learn_octets(struct maildrop_message *message, uint64_t exact_octets);
 /* The server may have sent them for another message. */
 void maildrop_message_forget_octets(struct maildrop_message *message);

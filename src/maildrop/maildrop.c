@@ -352,6 +352,7 @@ static void take_rows(const struct plan *plan, uint32_t listing, struct maildrop
         atomic_store_explicit(&message->listed_in, listing, memory_order_relaxed);
         if (message->copies_count > 1)
             maildrop_message_doubt(message);
+        atomic_store_explicit(&message->unsized, octets == 0, memory_order_relaxed);
         /* A size that the server did not say contradicts nothing. */
         if (octets == 0 || octets == maildrop_message_listed_octets(message))
             continue;
@@ -443,7 +444,7 @@ enum fault maildrop_replace(struct maildrop *maildrop, struct maildrop_message *
                                     .copies_count = message->copies_count,
                                     .listed_in = atomic_load(&message->listed_in),
                                     .place = message->place,
-                                    .octets = maildrop_message_listed_octets(message)};
+                                    .octets = maildrop_message_said_octets(message)};
     struct maildrop_snapshot *snapshot = snapshot_new(known->count + 1);
     struct maildrop_message **vanished = calloc(1, sizeof(vanished[0]));
     struct maildrop_message *another = message_new(&row, maildrop->last_id + 1, seen_ns);

@@ -25,6 +25,7 @@ struct maildrop_message *message_new(const struct message_row *row, uint64_t id,
     atomic_init(&message->listed_octets, row->octets);
     atomic_init(&message->exact_octets, MESSAGE_OCTETS_UNKNOWN);
     atomic_init(&message->time_s, MESSAGE_TIME_UNKNOWN);
+    atomic_init(&message->unsized, row->octets == 0);
     atomic_init(&message->going, false);
     atomic_init(&message->held, false);
     atomic_init(&message->leaving, false);
@@ -101,6 +102,13 @@ uint64_t maildrop_message_octets(const struct maildrop_message *message, bool *r
 uint64_t maildrop_message_listed_octets(const struct maildrop_message *message)
 {
     return atomic_load_explicit(&message->listed_octets, memory_order_relaxed);
+}
+
+uint64_t maildrop_message_said_octets(const struct maildrop_message *message)
+{
+    return atomic_load_explicit(&message->unsized, memory_order_relaxed)
+               ? 0
+               : maildrop_message_listed_octets(message);
 }
 
 void maildrop_message_learn_octets(struct maildrop_message *message, uint64_t exact_octets)

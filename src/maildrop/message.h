@@ -17,6 +17,7 @@ struct maildrop_message {
     _Atomic uint64_t listed_octets;
     _Atomic uint64_t exact_octets; /* MESSAGE_OCTETS_UNKNOWN until RETR has told */
     _Atomic int64_t time_s;        /* MESSAGE_TIME_UNKNOWN until a header has told */
+    atomic_bool unsized;           /* the newest listing that had it said no size */
     atomic_bool going, held;
     atomic_bool leaving;
     atomic_bool gone;

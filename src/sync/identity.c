@@ -195,7 +195,7 @@ static void learn(struct sync *sync, struct maildrop_message *message,
 /* A message without a body, as long as LIST says; where LIST says nothing it may have been cut. */
 static bool is_all_header(const struct sync *sync, const struct job *job)
 {
-    uint64_t listed_octets = maildrop_message_listed_octets(job->message);
+    uint64_t listed_octets = maildrop_message_said_octets(job->message);
     return job->kind == JOB_BODY && listed_octets > 0 && sync->raw_octets >= listed_octets;
 }
 

@@ -158,7 +158,7 @@ static bool needs_proof(const struct sync *sync, const struct job *job)
     if (job->is_alone || !sync->is_in_step || link_pipelines(sync->link))
         return true;
     return job->kind == JOB_BODY && job->refusal == NULL &&
-           sync->raw_octets != maildrop_message_listed_octets(job->message);
+           sync->raw_octets != maildrop_message_said_octets(job->message);
 }
 
 enum fault engine_mark_ended(struct sync *sync, struct job *job, const char *refusal,

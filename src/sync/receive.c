@@ -197,7 +197,7 @@ static void doubt_sizes(struct sync *sync)
  */
 static void note_size(struct sync *sync, const struct maildrop_message *message)
 {
-    uint64_t listed = maildrop_message_listed_octets(message);
+    uint64_t listed = maildrop_message_said_octets(message);
     if (listed == 0)
         return;
     bool is_right = listed == sync->raw_octets;
@@ -224,14 +224,14 @@ static void accuse_list(struct sync *sync, const struct maildrop_message *messag
               "LIST said %" PRIu64 " octets for a message of %" PRIu64
               ", and was wrong about another one; from now on stat waits until a message has been "
               "fetched",
-              maildrop_message_listed_octets(message), sync->raw_octets);
+              maildrop_message_said_octets(message), sync->raw_octets);
     doubt_sizes(sync);
 }
 
 static enum size_verdict judge_size(struct sync *sync, const struct job *job)
 {
     struct size_view view = {
-        .listed_octets = maildrop_message_listed_octets(job->message),
+        .listed_octets = maildrop_message_said_octets(job->message),
         .octets = sync->raw_octets,
         .came_before = came_before(sync, job),
         .list_is_wrong = sync->list_is_wrong,
@@ -259,7 +259,7 @@ static void fail_part(struct sync *sync, const struct job *job)
     failure_set(&sync->body_failure, FAULT_GARBLED,
                 "the server sent %" PRIu64 " octets of a message, where LIST says %" PRIu64
                 ": it may be a part, and is not shown",
-                sync->raw_octets, maildrop_message_listed_octets(job->message));
+                sync->raw_octets, maildrop_message_said_octets(job->message));
     engine_receive_failed(sync);
 }
 
@@ -453,7 +453,7 @@ static void body_ended(struct sync *sync, struct job *job)
     log_write(LOG_LEVEL_WARNING,
               "a message came with %" PRIu64 " octets, where LIST says %" PRIu64
               "; asking for it once more",
-              sync->raw_octets, maildrop_message_listed_octets(job->message));
+              sync->raw_octets, maildrop_message_said_octets(job->message));
     job->was_doubted = true;
     job->doubted_octets = sync->raw_octets;
     engine_receive_abandon(sync);

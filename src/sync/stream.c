@@ -151,7 +151,7 @@ struct maildrop_message *engine_find_probe(const struct sync *sync,
         return NULL;
     for (size_t i = 0; i < maildrop_snapshot_count(sync->listed); i++) {
         struct maildrop_message *message = maildrop_snapshot_at(sync->listed, i);
-        uint64_t octets = maildrop_message_listed_octets(message);
+        uint64_t octets = maildrop_message_said_octets(message);
         if (message != but && octets > 0 && octets < best_octets &&
             !maildrop_message_is_going(message)) {
             best = message;
@@ -179,6 +179,8 @@ bool engine_stream_open(struct sync *sync, struct sync_request *request)
 {
     bool exact;
     uint64_t octets = maildrop_message_octets(request->message, &exact);
+    if (!exact)
+        octets = maildrop_message_said_octets(request->message);
     if (sync->account.lazy_octets == 0 || octets <= sync->account.lazy_octets ||
         (!exact && (sync->lies_count > 0 || sync->account.lf || sync->account.strict)))
         return false;

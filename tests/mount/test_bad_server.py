@@ -619,6 +619,20 @@ def test_a_row_of_list_without_a_size_makes_no_other_size_doubtful(kind, serve, 
             assert "sizes are waited for" not in cat(mount.path / ".popfs/status").decode()
 
 
+@pytest.mark.parametrize("later", ["0", "-2"])
+def test_a_size_of_an_earlier_listing_judges_no_body_where_the_newest_says_none(later, serve, on_script):
+    small = mailbox.plain("small")
+    said = ["4000"]
+    server = serve(Script(messages=[small, *MAILS[1:]], size_said=lambda octets: said[0] if octets == len(small.data) else str(octets)))
+    with on_script(server) as mount:
+        assert os.stat(mount.path / "small.eml").st_size == 4000
+    said[0] = later
+    with on_script(server) as mount:
+        assert [cat(mount.path / f"{mail.name}.eml") for mail in MAILS[1:]] == [mail.data for mail in MAILS[1:]]
+        assert cat(mount.path / "small.eml") == small.data
+        assert status(mount)["sizes"] == "trusted"
+
+
 def test_equal_uidls_are_two_files(serve, on_script):
     twins = [mailbox.plain("twin", b"first\r\n"), mailbox.plain("single"), mailbox.plain("twin", b"the second one\r\n")]
     server = serve(Script(messages=twins))

@@ -381,6 +381,24 @@ static void what_a_commit_deleted_is_forgotten(void **state)
     maildrop_message_unref(a);
 }
 
+/* What LIST said before may have been about another message. */
+static void a_listing_that_says_no_size_leaves_the_old_one_to_be_shown_only(void **state)
+{
+    struct fixture *f = *state;
+    APPLY(f, ROW("a", 10));
+    struct maildrop_message *a = f->by_row[0];
+    assert_int_equal(maildrop_message_said_octets(a), 10);
+    APPLY(f, ROW("a", 0));
+    assert_ptr_equal(f->by_row[0], a);
+    assert_int_equal(maildrop_message_octets(a, NULL), 10);
+    assert_int_equal(maildrop_message_listed_octets(a), 10);
+    assert_int_equal(maildrop_message_said_octets(a), 0);
+    assert_false(maildrop_message_is_doubted(a));
+    APPLY(f, ROW("a", 10));
+    assert_int_equal(maildrop_message_said_octets(a), 10);
+    assert_int_equal(f->changes.relisted_count, 0);
+}
+
 static void facts_are_learnt_once(void **state)
 {
     struct fixture *f = *state;
@@ -534,6 +552,7 @@ int main(void)
         TEST(an_old_snapshot_does_not_change),
         TEST(what_a_commit_deleted_is_forgotten),
         TEST(facts_are_learnt_once),
+        TEST(a_listing_that_says_no_size_leaves_the_old_one_to_be_shown_only),
         TEST(first_seen_is_distinct_even_when_the_clock_stands_still),
         TEST(a_hundred_thousand_rows_in_reverse_are_matched),
         TEST(what_an_earlier_mount_knew_is_confirmed_by_the_listing),
