@@ -329,6 +329,7 @@ struct sync {
     uint64_t top_suspect; /* the message whose TOP was owed when the link broke; 0: none */
     unsigned top_losses;  /* links in a row that broke under it */
     bool top_given_up;    /* for one message, and no header has come since */
+    unsigned top_breaks;  /* links that broke after TOP had been refused, no header since */
     bool top_off;         /* for the rest of the mount */
     unsigned tops_out; /* sessions in a row that ended under TOP with [SYS/TEMP], no header since */
     bool top_rests;    /* because of them: not asked for until a session from `top_again_ms` on */
@@ -501,6 +502,8 @@ void engine_show_failure(struct sync *sync, const struct failure *failure);
 void engine_receive_failed(struct sync *sync);
 /* The link broke while this answer was the next to come; may finish the job. */
 void engine_receive_lost(struct sync *sync, struct job *job, enum fault fault, int64_t now_ms);
+/* A session broke; TOP may have been what the server took amiss. */
+void engine_receive_note_break(struct sync *sync);
 /* The server says [SYS/TEMP] to TOP, for this message or for any: its date is not asked for, and
  * stays unknown, so that nobody keeps the one that stands in for it. */
 bool engine_header_waits(const struct sync *sync, const struct maildrop_message *message);

@@ -395,6 +395,7 @@ static void header_complete(struct sync *sync, struct job *job)
     sync->tops_out = 0;
     sync->top_given_up = false;
     sync->top_suspect = 0;
+    sync->top_breaks = 0;
     if (maildrop_message_is_gone(job->message)) {
         jobs_finish(&sync->jobs, job, FAULT_GONE, EXTENT_NONE);
         return;
@@ -554,6 +555,16 @@ static void header_is_lost(struct sync *sync, const struct job *job)
         return;
     log_write(LOG_LEVEL_WARNING, "the server does not answer TOP and breaks off; from now on dates "
                                  "are when popfs first saw a message");
+}
+
+/* A server that hangs up after a few -ERR costs a session for each TOP that it refuses. */
+void engine_receive_note_break(struct sync *sync)
+{
+    if (sync->tops_refused == 0 || sync->top_off || ++sync->top_breaks < ITEM_ATTEMPTS_MAX)
+        return;
+    sync->top_off = true;
+    log_write(LOG_LEVEL_WARNING, "the server refuses TOP and breaks off; from now on dates are "
+                                 "when popfs first saw a message");
 }
 
 void engine_receive_lost(struct sync *sync, struct job *job, enum fault fault, int64_t now_ms)

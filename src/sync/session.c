@@ -491,8 +491,10 @@ void engine_link_lost(struct sync *sync, const struct failure *why, int64_t now_
     judge_pipelining(sync, failure->fault);
     engine_commit_note_break(sync, failure);
     judge_prefetch(sync, failure->fault);
-    if (had_session)
+    if (had_session) {
+        engine_receive_note_break(sync);
         waiters_wait_from(&sync->prefetch_waiters, now_ms);
+    }
     engine_link_drop(sync);
     recover_jobs(sync, failure->fault, now_ms);
     waiters_move(&sync->refresh_waiters, &sync->refresh_served);

@@ -18,7 +18,7 @@ import pytest
 from conftest import script_options, script_source
 from faultproxy import FaultProxy, everywhere
 from mounting import mount_or_refusal, wait_until
-from reading import NETWORK, control, error_of, read_at_last, read_or_errno, status
+from reading import NETWORK, control, error_of, outcome_of, read_at_last, read_or_errno, status
 from scripted import Script, Server
 
 LONG = "POPFS_LONG" in os.environ  # contrib/check.sh --long: for longer
@@ -267,6 +267,21 @@ def test_a_top_that_is_never_answered_holds_nothing_up_for_good(silent, dated, s
     with on_script(server, "refresh=0") as mount:
         for mail in mails:
             assert time.gmtime((mount.path / f"{mail.name}.eml").stat().st_mtime).tm_mon == 6, "asked again by the next mount"
+
+
+@pytest.mark.slow
+def test_a_server_that_hangs_up_when_it_has_refused_a_top_is_soon_asked_for_no_more(serve, on_script):
+    """Each session ends with the first TOP, so that no removal would ever be compared with anything."""
+    mails = mailbox.many(8, octets=300)
+    server = serve(Script(messages=mails, top=False, capa=False, errors_limit=3))
+    with on_script(server, "refresh=0") as mount:
+        for mail in mails:
+            assert read_at_last(mount.path / f"{mail.name}.eml") == mail.data
+        os.unlink(mount.path / "m00001.eml")
+        wait_until("the commit", lambda: outcome_of(control, mount, "commit") == 0)
+        wait_until("a listing", lambda: outcome_of(control, mount, "refresh") == 0)
+    assert [mail.name for mail in server.script.messages] == [mail.name for mail in mails[1:]]
+    assert len(server.commands("TOP")) == 3
 
 
 @pytest.mark.slow
