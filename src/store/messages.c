@@ -175,19 +175,39 @@ static void note_last_id(struct store *store, uint64_t id)
         store->last_id = id;
 }
 
+static enum fault find_uidl(struct store *store, struct slice uidl, struct leaving *ret_leaving,
+                            bool *ret_found, struct failure *ret_failure)
+{
+    sqlite3_stmt *statement = index_use(&store->index, INDEX_FIND_UIDL);
+    int bad = index_bind_uidl(statement, 1, uidl);
+    enum fault fault = index_row(&store->index, INDEX_FIND_UIDL, bad, ret_found, ret_failure);
+    if (fault != FAULT_NONE || !*ret_found)
+        return fault;
+    read_leaving(statement, ret_leaving);
+    index_end(&store->index, INDEX_FIND_UIDL);
+    return FAULT_NONE;
+}
+
 static enum fault make_way(struct store *store, const struct store_message *message,
                            struct failure *ret_failure)
 {
-    sqlite3_stmt *statement = index_use(&store->index, INDEX_FIND_UIDL);
     struct leaving leaving;
-    bool row;
-    int bad = index_bind_uidl(statement, 1, message->uidl);
-    enum fault fault = index_row(&store->index, INDEX_FIND_UIDL, bad, &row, ret_failure);
-    if (fault != FAULT_NONE || !row)
+    bool found;
+    enum fault fault = find_uidl(store, message->uidl, &leaving, &found, ret_failure);
+    return fault == FAULT_NONE && found ? leave(store, &leaving, message->uidl, ret_failure)
+                                        : fault;
+}
+
+enum fault messages_make_way(struct store *store, struct slice uidl, struct failure *ret_failure)
+{
+    struct leaving leaving;
+    bool found;
+    enum fault fault = find_uidl(store, uidl, &leaving, &found, ret_failure);
+    if (fault != FAULT_NONE || !found)
         return fault;
-    read_leaving(statement, &leaving);
-    index_end(&store->index, INDEX_FIND_UIDL);
-    return leave(store, &leaving, message->uidl, ret_failure);
+    fault = delete_row(store, leaving.id, ret_failure);
+    drop_body(store, leaving.id, fault == FAULT_NONE);
+    return fault;
 }
 
 enum fault store_add(struct store *store, const struct store_message *message,

@@ -314,7 +314,9 @@ static enum fault make_rows(struct fold *fold, struct failure *ret_failure)
         enum wishes_row row = wishes_row_of(wishes, i);
         bool conflict = false;
         enum fault fault = FAULT_NONE;
-        if (row == WISHES_ROW_NONE)
+        if (row == WISHES_ROW_OLDER)
+            fault = messages_make_way(fold->store, wish.uidl, ret_failure);
+        if (fault == FAULT_NONE && (row == WISHES_ROW_NONE || row == WISHES_ROW_OLDER))
             fault = make_row(fold, &wish, &conflict, ret_failure);
         if (fault != FAULT_NONE)
             return fault;

@@ -91,8 +91,10 @@ void body_name(uint64_t id, uint32_t opening, char ret_name[BODY_NAME_OCTETS]);
  */
 enum fault removals_migrate(struct store *store, struct failure *ret_failure);
 /* Reads the journal, which is open, and finds the messages, within the transaction: those that the
- * index does not know get a row. */
+ * index does not know, or only another one of the same UIDL, get a row. */
 enum fault removals_fold(struct store *store, struct notice *notice, struct failure *ret_failure);
+/* Drops the row of a UIDL and its body, and leaves the wishes for the UIDL alone. */
+enum fault messages_make_way(struct store *store, struct slice uidl, struct failure *ret_failure);
 /* NULL: it was not going when the store was opened. */
 const struct going *removals_find(const struct store *store, uint64_t id);
 /* Takes back the wishes for messages that have left; what finds no room is owed. */

@@ -173,6 +173,7 @@ bool wishes_match(struct wishes *wishes, const struct store_removal *row, size_t
         else
             high = middle;
     }
+    struct wishes_line *provable = NULL;
     for (; low < wishes->count; low++) {
         struct wishes_line *line = &wishes->lines[low];
         if (compare_uidls(uidl_of(wishes, line), row->uidl) != 0)
@@ -182,7 +183,11 @@ bool wishes_match(struct wishes *wishes, const struct store_removal *row, size_t
         if (same)
             *ret_position = low;
         found |= same;
+        if (evidence_is_known(&line->evidence))
+            provable = line;
     }
+    if (!found && provable != NULL)
+        provable->row = WISHES_ROW_OLDER;
     return found;
 }
 

@@ -18,6 +18,7 @@ struct wishes {
 enum wishes_row {
     WISHES_ROW_NONE,
     WISHES_ROW_OTHER, /* another message has it */
+    WISHES_ROW_OLDER, /* another message had it, before the wish; see wishes_match() */
     WISHES_ROW_SAME,
 };
 
@@ -36,8 +37,12 @@ struct store_removal wishes_at(const struct wishes *wishes, size_t position);
 /* By UIDL, for wishes_match(); wishes_settle() has put them by age. */
 void wishes_sort_by_uidl(struct wishes *wishes);
 void wishes_sort_by_age(struct wishes *wishes);
-/* The index has a message of this UIDL: notes what it is to each of the wishes for the UIDL.
- * *ret_position is the one for this very message; false if there is none. */
+/*
+ * The index has a message of this UIDL: notes what it is to each of the wishes for the UIDL.
+ * *ret_position is the one for this very message; false if there is none. The last wish with
+ * evidence stands then: a power cut may leave an index that is older than the journal, and the
+ * message is asked for its evidence before it is deleted.
+ */
 bool wishes_match(struct wishes *wishes, const struct store_removal *row, size_t *ret_position);
 /* Another message got the UIDL meanwhile. */
 void wishes_note_other(struct wishes *wishes, size_t position);

@@ -175,16 +175,45 @@ static void the_same_evidence_with_another_size_is_the_same_message(void **state
     assert_string_equal(f->notice, "");
 }
 
-static void other_evidence_with_the_same_size_is_another_message(void **state)
+/* As a power cut leaves it, which takes what was written to the index and not what was to the
+ * journal. */
+static void an_index_that_is_older_than_a_wish_with_evidence_takes_nothing_from_it(void **state)
 {
     struct fixture *f = *state;
-    struct store_message message = message_of(1, "a", 3);
-    message.evidence = some_evidence;
+    struct loaded loaded;
+    size_t count = 0;
+    struct store_message message = message_of(1, "a b", 3);
+    message.evidence = other_evidence;
     assert_int_equal(store_add(f->store, &message, NULL), FAULT_NONE);
-    note_proven(f, "a", 3, &other_evidence, true);
+    assert_true(keep(f->store, 1, "abc"));
+    note_proven(f, "a b", 3, &some_evidence, true);
     store_must_reopen(f);
-    assert_loads(f->store, "a- ");
+    assert_loads(f->store, "a b+ ");
+    assert_string_equal(f->notice, "");
+    assert_int_equal(store_load_removals(f->store, check_proof, &count, NULL), FAULT_NONE);
+    assert_int_equal(count, 1);
+    /* Nothing of the other message is its. */
+    load(f->store, &loaded);
+    assert_true(loaded.last.id > 1 && loaded.last.exact_octets == STORE_OCTETS_UNKNOWN);
+    assert_true(evidence_is_equal(&loaded.last.evidence, &some_evidence));
+    assert_false(is_kept(f->store, 1, 3));
+}
+
+static void of_wishes_for_several_messages_of_a_uidl_the_last_stands(void **state)
+{
+    struct fixture *f = *state;
+    size_t count = 0;
+    struct evidence third = {"a third one, which the index has"};
+    struct store_message message = message_of(1, "a b", 3);
+    message.evidence = third;
+    assert_int_equal(store_add(f->store, &message, NULL), FAULT_NONE);
+    note_proven(f, "a b", 3, &other_evidence, true);
+    note_proven(f, "a b", 3, &some_evidence, true);
+    store_must_reopen(f);
+    assert_loads(f->store, "a b+ ");
     assert_non_null(strstr(f->notice, "1 pending removal dropped"));
+    assert_int_equal(store_load_removals(f->store, check_proof, &count, NULL), FAULT_NONE);
+    assert_int_equal(count, 1);
 }
 
 static void where_evidence_is_from_makes_no_other_message(void **state)
@@ -1010,7 +1039,8 @@ int main(void)
         TEST(a_wish_for_another_message_of_the_same_uidl_is_dropped),
         TEST(a_wish_needs_no_index_to_show_and_prove_its_message),
         TEST(the_same_evidence_with_another_size_is_the_same_message),
-        TEST(other_evidence_with_the_same_size_is_another_message),
+        TEST(an_index_that_is_older_than_a_wish_with_evidence_takes_nothing_from_it),
+        TEST(of_wishes_for_several_messages_of_a_uidl_the_last_stands),
         TEST(where_evidence_is_from_makes_no_other_message),
         TEST(evidence_by_retr_is_no_other_message_than_evidence_by_top),
         TEST(a_wish_taken_back_names_no_evidence_and_proves_none),
