@@ -778,6 +778,7 @@ void engine_commit_done(struct sync *sync);
 /* ---- removals.c ---- */
 /* Why nothing is deleted that may be another message, and what the user can do. */
 extern const char removal_not_proven[];
+extern const char removal_listed_anew[];
 bool removal_is_going(const struct removal *removal);
 /* Neither gone nor failed, and going. */
 bool removal_is_pending(const struct removal *removal);
@@ -800,6 +801,9 @@ void engine_removals_fail_pending(struct sync *sync, const char *why);
 /* The UIDL of this message names another one: after a QUIT that was to delete it, it has gone. */
 void engine_removal_is_another(struct sync *sync, const struct maildrop_message *message,
                                const char *why);
+/* This message has got a UIDL that was another one's: what has the same evidence, and counts as
+ * gone, is not. */
+void engine_commit_found(struct sync *sync, const struct maildrop_message *found);
 /* These have gone, as far as can be known. */
 enum fault engine_removals_settle(struct sync *sync, bool (*is_due)(const struct removal *removal));
 /* The commit is over. `fault`: what the whole of it failed with, or FAULT_NONE if each removal

@@ -345,6 +345,7 @@ enum fault engine_replace(struct sync *sync, struct maildrop_message *message, b
     mail_evidence(buffer_slice(&sync->header.bytes), &evidence);
     set_by_retr(&evidence, by_retr);
     learn(sync, another, &evidence);
+    engine_commit_found(sync, another);
     engine_learn_header(sync, another);
     engine_publish_snapshot(sync, &changes);
     maildrop_changes_done(&changes);

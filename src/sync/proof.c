@@ -27,9 +27,7 @@ static void judge(struct sync *sync, struct removal *removal)
         return;
     }
     if (sync->commit.asks_new && engine_is_listed_anew(sync, removal->message))
-        engine_removal_failed(sync, removal,
-                              "its UIDL is not listed any more, but what may be this message is, "
-                              "under another one");
+        engine_removal_failed(sync, removal, removal_listed_anew);
     else if (removal->given_away)
         removal->removed = true;
     else if (removal->made_up)

@@ -10,6 +10,9 @@ const char removal_not_proven[] =
     "its header cannot be compared with what it was when it was removed, so it stays; to remove "
     "what is there now, move it out of .popfs/trash and rm it again";
 
+const char removal_listed_anew[] =
+    "its UIDL is not listed any more, but what may be this message is, under another one";
+
 /* ---- one removal ---- */
 
 bool removal_is_going(const struct removal *removal)
@@ -178,6 +181,21 @@ void engine_removal_is_another(struct sync *sync, const struct maildrop_message 
         removal->given_away = true;
     else if (removal_is_going(removal))
         engine_removal_failed(sync, removal, why);
+}
+
+void engine_commit_found(struct sync *sync, const struct maildrop_message *found)
+{
+    struct evidence evidence, gone;
+    if (!maildrop_message_evidence(found, &evidence))
+        return;
+    for (size_t i = 0; i < sync->commit.removals_count; i++) {
+        struct removal *removal = &sync->commit.removals[i];
+        if (!removal->removed || !maildrop_message_evidence(removal->message, &gone) ||
+            !evidence_is_equal(&evidence, &gone))
+            continue;
+        removal->removed = false;
+        engine_removal_failed(sync, removal, removal_listed_anew);
+    }
 }
 
 void engine_outcome_done(struct commit_outcome *outcome)

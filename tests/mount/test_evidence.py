@@ -78,6 +78,22 @@ def test_what_is_listed_under_another_uidl_is_not_said_to_be_deleted(serve, on_s
     assert [mail.name for mail in server.script.messages] == ["new-m00001", "new-m00002"]
 
 
+def test_what_moved_to_the_uidl_of_another_message_is_not_said_to_be_deleted(serve, on_script):
+    """The first of six has gone and the others moved up: the UIDL of the last is not listed, but the one before it is its own now."""
+    server = serve(Script(SIX))
+    with on_script(server, "refresh=0", expect_exit=None) as mount:
+        for mail in SIX:
+            os.stat(mount.path / f"{mail.name}.eml")
+        for mail in SIX[4:]:
+            os.unlink(mount.path / f"{mail.name}.eml")
+        server.script.messages = [mailbox.Mail(old.name, new.data) for old, new in zip(SIX, SIX[1:])]
+        server.drop_all()
+        assert outcome_of(control, mount, "commit") == errno.EIO
+        assert status(mount)["last_commit"]["deleted"] == 0
+        assert mount.log().count("under another one") == 1
+    assert server.commands("DELE") == []
+
+
 def test_new_mail_is_not_what_was_deleted_before_it_came(serve, on_script):
     """The same number of messages and octets as before, but other headers."""
     new = [mailbox.Mail(f"new-{mail.name}", like(mail, "Invoices").data) for mail in SIX]

@@ -30,6 +30,7 @@ struct wish {
     bool is_renamed;           /* it ended because the server gave its UIDL to others */
     bool is_unlisted;          /* a listing since then that is to be believed lacked it */
     struct slice uidl;         /* by which it was wished; of the server's memory */
+    struct slice uidl_before;  /* by which it is wished still, though its UIDL of now was taken back */
     uint32_t restored_session; /* whose listing popfs had when it was taken back */
     struct maildrop_message *message; /* of this process; one reference */
 };
@@ -41,6 +42,7 @@ static struct {
     uint32_t session; /* whose listing popfs has */
     uint32_t looked_at;
     bool state_off, lf;
+    size_t commit_number; /* of the last one that was looked at */
 } ledger;
 
 void ledger_begin(struct sim_server *server, bool state_off, bool lf)
@@ -325,6 +327,9 @@ void ledger_restored(uint64_t serial, const struct maildrop_message *message, en
     if (fault != FAULT_NONE)
         return;
     ledger_check_restored(serial, message);
+    /* What was taken back is the wish of who had its UIDL before. */
+    if (wish->state == WISH_PENDING && !slice_equal(wish->uidl, maildrop_message_uidl(message)))
+        wish->uidl_before = wish->uidl;
     take_back(wish);
 }
 
@@ -526,15 +531,26 @@ static bool is_proven(uint64_t serial)
     return number > message->gone_session;
 }
 
-void ledger_check_commit(void)
+/* The last commit said that something was deleted; a commit of nothing says nothing. */
+static bool has_said_deleted(struct sync *sync)
 {
+    struct sync_status status;
+    sync_status(sync, &status);
+    bool is_new = status.commit_number != ledger.commit_number;
+    ledger.commit_number = status.commit_number;
+    return is_new && status.commit_removed_count > 0;
+}
+
+void ledger_check_commit(struct sync *sync)
+{
+    bool has_said = has_said_deleted(sync);
     bool delays = sim_server_has_trait(ledger.server, SIM_FAULT_LOGIN_DELAY);
     look_at_sessions();
     for (uint64_t serial = 1; serial <= serial_count(); serial++) {
         struct wish *wish = wish_of(serial);
         if (wish->state == WISH_PENDING && wish->message != NULL &&
             maildrop_message_is_gone(wish->message) && !wish->is_blurred && !wish->is_unlisted &&
-            !wish->is_disowned) {
+            !wish->is_disowned && (has_said || !is_renamed(serial, wish))) {
             wish->is_reported = true;
             /* Another session can prove it, unless the server will not have one so soon. */
             if (is_there(serial) && !delays)
@@ -569,7 +585,8 @@ static bool inherits_wish(uint64_t serial, const struct maildrop_message *messag
 {
     for (uint64_t other = 1; other <= serial_count(); other++) {
         const struct wish *wish = wish_of(other);
-        bool stands = wish->state == WISH_PENDING || wish->is_unsure || wish->is_renamed;
+        bool stands = wish->state == WISH_PENDING || wish->is_unsure || wish->is_renamed ||
+                      slice_equal(wish->uidl_before, maildrop_message_uidl(message));
         if (other != serial && stands && !maildrop_message_is_proven(message) &&
             sim_server_has_listed(ledger.server, other, maildrop_message_uidl(message)))
             return true;
@@ -627,6 +644,7 @@ void ledger_check_snapshot(struct sync *sync)
 
 void ledger_process_began(void)
 {
+    ledger.commit_number = 0;
     for (uint64_t serial = 1; serial <= serial_count(); serial++)
         wish_of(serial)->is_unsynced = false;
 }

@@ -48,7 +48,7 @@ void ledger_check_octets(uint64_t serial, uint64_t offset, struct slice octets, 
 /* The mount has ended in an orderly way. */
 void ledger_check_report(const struct sync_report *report, bool commit);
 /* A commit that was answered well, while mounted. */
-void ledger_check_commit(void);
+void ledger_check_commit(struct sync *sync);
 /* The server behaves, and a commit was answered well: nothing is left. */
 void ledger_check_nothing_pending(void);
 /* Nothing is left but what no other session can prove, because it has no header. */

@@ -250,7 +250,7 @@ static void user_goes_on(struct user *user)
     if (user->stream != NULL && !stream_goes_on(user))
         return;
     if (user->request.want == SYNC_WANT_COMMIT && user->fault == FAULT_NONE)
-        ledger_check_commit();
+        ledger_check_commit(users.sync);
     if (user->request.want == SYNC_WANT_RESTORE)
         ledger_restored_all(users.sync, user->request.message == NULL, user->fault);
     if (user->is_final_commit) {
