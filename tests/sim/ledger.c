@@ -30,7 +30,7 @@ struct wish {
     bool is_renamed;           /* it ended because the server gave its UIDL to others */
     bool is_unlisted;          /* a listing since then that is to be believed lacked it */
     struct slice uidl;         /* by which it was wished; of the server's memory */
-    struct slice uidl_before;  /* by which it is wished still, though its UIDL of now was taken back */
+    struct slice uidl_before;  /* of a wish that stays, when that of its UIDL of now goes */
     uint32_t restored_session; /* whose listing popfs had when it was taken back */
     struct maildrop_message *message; /* of this process; one reference */
 };
@@ -41,8 +41,8 @@ static struct {
     size_t room;
     uint32_t session; /* whose listing popfs has */
     uint32_t looked_at;
-    bool state_off, lf;
     size_t commit_number; /* of the last one that was looked at */
+    bool state_off, lf;
 } ledger;
 
 void ledger_begin(struct sim_server *server, bool state_off, bool lf)
@@ -753,8 +753,8 @@ void ledger_check_nothing_pending(void)
         if (wish->is_unsure && ledger.session == 0)
             continue;
         if (wish->state == WISH_PENDING && is_there(serial) && !wish->is_blurred &&
-            !wish->is_disowned && !wish->is_unlisted && !was_lied_about(serial) &&
-            has_header(serial))
+            !wish->is_disowned && !wish->is_unlisted && !is_renamed(serial, wish) &&
+            !was_lied_about(serial) && has_header(serial))
             world_finding("6 a commit leaves it pending", "serial %" PRIu64, serial);
     }
 }
