@@ -286,6 +286,9 @@ void journal_go_on(struct journal *journal, const struct journal_state *state)
     pthread_mutex_lock(&journal->lock);
     journal->chain = state->chain;
     pthread_mutex_unlock(&journal->lock);
+    /* Whoever noted these wishes may have been killed before they were synced. */
+    if (state->chain.going_count > 0)
+        atomic_fetch_add(&journal->notes_count, 1);
 }
 
 /* ---- replacing ---- */

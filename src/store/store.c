@@ -331,9 +331,11 @@ enum fault store_begin(struct store *store, char ret_notice[FAILURE_TEXT_OCTETS]
                        struct failure *ret_failure)
 {
     enum fault fault = open_repairing(store, ret_notice, ret_failure);
-    /* The popfs that noted these wishes may have been killed before it synced the names. */
-    if (fault == FAULT_NONE && store->going_count > 0)
-        store->is_named = place_sync(&store->state_place, NULL) == FAULT_NONE;
+    /* The popfs that noted these wishes may have been killed before it synced them, or the names. */
+    if (fault == FAULT_NONE && store->going_count > 0) {
+        store->is_name_owed = true;
+        (void)removals_sync(store, NULL);
+    }
     /* What is no longer wanted goes before anybody asks. */
     if (fault == FAULT_NONE && store->bin_path == NULL)
         bin_expire(&store->bin, 0);

@@ -561,6 +561,28 @@ static void wherever_the_disk_begins_to_fail_no_wish_is_lost(void **state)
     fail_each(SIM_DISK_WRITE | SIM_DISK_NAME, 10, ENOSPC);
 }
 
+/* However soon the power is cut then, and though nothing was noted since. */
+static void the_wishes_of_a_killed_popfs_are_synced_by_the_next_one(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        struct world w;
+        begin(&w, seed);
+        snprintf(w.what, sizeof(w.what), "seed %llu", (unsigned long long)seed);
+        must_open(&w, false);
+        add(&w, 0);
+        flush(&w);
+        note(&w, 0, true);
+        end_life(&w, KILLED);
+        must_open(&w, false);
+        w.messages[0].if_cut = GOING;
+        end_life(&w, CUT);
+        must_open(&w, true);
+        end(&w);
+    }
+    assert_no_complaints();
+}
+
 /* ---- whatever may come ---- */
 
 static void note_fault(void *context, enum sim_disk_fault fault, const char *line)
@@ -609,6 +631,7 @@ int main(void)
         cmocka_unit_test(whatever_sync_fails_no_wish_is_lost),
         cmocka_unit_test(whatever_read_fails_no_wish_is_lost),
         cmocka_unit_test(wherever_the_disk_begins_to_fail_no_wish_is_lost),
+        cmocka_unit_test(the_wishes_of_a_killed_popfs_are_synced_by_the_next_one),
         cmocka_unit_test(whatever_may_come_no_wish_is_lost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
