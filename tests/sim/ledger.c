@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "ledger.h"
 
+#include "mail.h"
 #include "shown.h"
 
 #include <inttypes.h>
@@ -39,7 +40,8 @@ static struct {
     struct sim_server *server;
     struct wish *wishes; /* [serial] */
     size_t room;
-    uint32_t session; /* whose listing popfs has */
+    uint32_t session;        /* whose listing popfs has */
+    uint32_t session_before; /* and had when the last process ended that had one */
     uint32_t looked_at;
     size_t commit_number; /* of the last one that was looked at */
     bool state_off, lf;
@@ -215,12 +217,26 @@ static uint32_t login_before(uint32_t session)
     return session;
 }
 
+/* Some session between `known` and this one lacked it as well. One in between that refused UIDL or
+ * LIST told popfs nothing. */
+static bool was_lacked(uint32_t known, uint32_t session, uint64_t serial)
+{
+    while (--session > known) {
+        struct sim_session_truth truth = sim_server_session(ledger.server, session);
+        if (truth.is_logged_in && row_of(&truth, serial) == NULL)
+            return true;
+    }
+    return false;
+}
+
 static bool lacks(const struct sim_session_truth *truth, uint64_t serial)
 {
     uint32_t before = login_before(truth->number);
+    uint32_t known = ledger.session != 0 ? ledger.session : ledger.session_before;
     return row_of(truth, serial) == NULL && before != 0 &&
            (is_to_be_believed(truth, before, serial) ||
-            (ledger.session != 0 && is_to_be_believed(truth, ledger.session, serial)));
+            was_lacked(known, truth->number, serial) ||
+            (known != 0 && is_to_be_believed(truth, known, serial)));
 }
 
 static void note_rows(uint32_t session)
@@ -366,6 +382,26 @@ void ledger_unsure(uint64_t serial)
             wish_of(other)->is_unsure |= wish_of(other)->state == WISH_PENDING;
 }
 
+/* Their headers are alike to the octet, so no evidence tells which is which (POP3.md rule 29). */
+static bool are_alike(uint64_t serial, uint64_t other)
+{
+    struct slice one = sim_server_message(ledger.server, serial)->octets;
+    struct slice two = sim_server_message(ledger.server, other)->octets;
+    size_t octets = sim_mail_header_octets(one);
+    return octets == sim_mail_header_octets(two) &&
+           memcmp(one.data, two.data, octets) == 0;
+}
+
+/* A copy of what the user removed that has its UIDL as well. */
+static bool is_copy_of_wished(const struct sim_row *row)
+{
+    for (uint64_t serial = 1; serial <= serial_count(); serial++)
+        if (serial != row->serial && wish_of(serial)->state == WISH_PENDING &&
+            slice_equal(wish_of(serial)->uidl, row->uidl) && are_alike(serial, row->serial))
+            return true;
+    return false;
+}
+
 /* ---- 1 and 5: what is deleted was to be ---- */
 
 static bool somebody_wished(struct slice uidl)
@@ -385,7 +421,7 @@ void ledger_quit_heard(void *context, uint32_t session)
         const struct sim_row *row = &truth.rows[i];
         bool asked = was_asked(row);
         const struct wish *wish = wish_of(row->serial);
-        if (!asked || wish->state == WISH_PENDING || wish->is_unsure)
+        if (!asked || wish->state == WISH_PENDING || wish->is_unsure || is_copy_of_wished(row))
             continue;
         if (wish->state == WISH_TAKEN_BACK)
             world_finding("1 deletes what was taken back", "session %u, serial %" PRIu64, session,
@@ -587,7 +623,8 @@ static bool inherits_wish(uint64_t serial, const struct maildrop_message *messag
         const struct wish *wish = wish_of(other);
         bool stands = wish->state == WISH_PENDING || wish->is_unsure || wish->is_renamed ||
                       slice_equal(wish->uidl_before, maildrop_message_uidl(message));
-        if (other != serial && stands && !maildrop_message_is_proven(message) &&
+        if (other != serial && stands &&
+            (!maildrop_message_is_proven(message) || are_alike(serial, other)) &&
             sim_server_has_listed(ledger.server, other, maildrop_message_uidl(message)))
             return true;
     }
@@ -666,6 +703,8 @@ void ledger_process_ended(enum world_end end)
         if (lasts && end == WORLD_POWER_CUT && wish->is_unsynced)
             wish->is_unsure = true;
     }
+    if (ledger.session != 0)
+        ledger.session_before = ledger.session;
     ledger.session = 0;
 }
 
