@@ -95,15 +95,16 @@ void engine_prove_by_body(struct sync *sync, struct job *job)
     jobs_hand_over(&sync->jobs, job, body);
 }
 
-/* One of each eighth of those that have a body; without TOP of those whose body is short. */
+/* One of each eighth of those that have a body; without TOP of those whose body is short. Where
+ * `refresh` is short and each answer takes seconds, a session has no time for more than these: they
+ * come behind what somebody waits for. */
 void engine_sample(struct sync *sync)
 {
     size_t count = maildrop_snapshot_count(sync->listed);
     size_t step = count / SAMPLES_COUNT + 1;
     uint32_t drawn = 0;
     bool by_top = top_proves(sync);
-    /* Whole bodies come behind what somebody waits for. */
-    if (!chance_draw(&drawn, sizeof(drawn)) || (!by_top && sync->prefetch_waiters.count > 0))
+    if (!chance_draw(&drawn, sizeof(drawn)) || sync->prefetch_waiters.count > 0)
         return;
     for (size_t begin = 0; begin < count; begin += step) {
         for (size_t i = 0; i < step && begin + i < count; i++) {
