@@ -65,10 +65,16 @@ static bool keeps_the_same(const struct belief_listing *a, const struct belief_l
            a->kept_digest == b->kept_digest;
 }
 
+/* Other UIDLs for all that was known, and nothing at all, are two stories. */
+static bool are_both_empty(const struct belief_listing *a, const struct belief_listing *b)
+{
+    return (a->usable_count == 0) == (b->usable_count == 0);
+}
+
 /* Mail that came between the two sessions changes none of these, unless nothing was known. */
 static bool is_same(const struct belief_listing *a, const struct belief_listing *b)
 {
-    return missing_in_uidl(a) == missing_in_uidl(b) && missing_in_list(a) == missing_in_list(b) &&
+    return are_both_empty(a, b) && missing_in_uidl(a) == missing_in_uidl(b) && missing_in_list(a) == missing_in_list(b) &&
            is_unusable(a) == is_unusable(b) && has_shrunk(a) == has_shrunk(b) &&
            hides_known(a) == hides_known(b) && keeps_the_same(a, b);
 }

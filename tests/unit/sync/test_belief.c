@@ -54,6 +54,8 @@ static const struct {
      {ALL(3, 3, 3), .usable_count = 3, .known_count = 8, .kept_count = 3, .kept_digest = 9}, {BELIEF_AGAIN, BELIEF_AGAIN}},
     {"new UIDLs for all", {ALL(8, 8, 8), .usable_count = 8, .known_count = 8}, {ALL(8, 8, 8), .usable_count = 8, .known_count = 8},
      {BELIEF_AGAIN, BELIEF_WHOLE}},
+    {"new UIDLs for all, and nothing then", {ALL(3, 3, 3), .usable_count = 3, .known_count = 1}, {.said_count = 0, .known_count = 1},
+     {BELIEF_AGAIN, BELIEF_AGAIN}},
     {"a row without an id in place of one that was known", {ALL(8, 8, 8), .usable_count = 8, .nameless_count = 1, .known_count = 8, .kept_count = 7},
      {ALL(8, 8, 8), .usable_count = 8, .nameless_count = 1, .known_count = 8, .kept_count = 7}, {BELIEF_AGAIN, BELIEF_WHOLE}},
     {"the same once", {ALL(8, 8, 8), .usable_count = 8, .nameless_count = 1, .known_count = 8, .kept_count = 7},
