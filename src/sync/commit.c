@@ -82,6 +82,9 @@ static enum fault delete_all(struct sync *sync, int64_t now_ms)
     if (sync->jobs.in_flight.count > 0 ||
         engine_removals_count(&sync->commit, removal_is_asked) > 0)
         return leave(sync, now_ms);
+    /* What it had taken before an RSET may be all that it takes. */
+    if (sync->commit.put_off_first != SIZE_MAX)
+        return engine_end_session(sync, now_ms);
     /* All were refused that this session was asked for. */
     sync->looks_on = engine_commit_goes_on(&sync->commit);
     engine_commit_begin_session(&sync->commit);

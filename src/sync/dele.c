@@ -195,6 +195,7 @@ static void dele_taken(struct sync *sync, struct removal *removal, size_t place)
 {
     struct commit *commit = &sync->commit;
     commit->taken_count++;
+    sync->dele_was_taken = true;
     fail_put_off(sync, place);
     if (removal->broke_early && isolate_acquit(&commit->isolate))
         engine_pipelining_is_to_blame(sync);
@@ -206,7 +207,7 @@ static void dele_taken(struct sync *sync, struct removal *removal, size_t place)
 static void dele_refused(struct sync *sync, struct removal *removal, size_t place, const char *why)
 {
     struct commit *commit = &sync->commit;
-    if (commit->taken_count == 0) {
+    if (!sync->dele_was_taken) {
         engine_removal_failed(sync, removal, why);
         return;
     }

@@ -396,6 +396,7 @@ struct sync {
     } believed[BELIEVED_MAX];             /* see proof.c */
     size_t believed_count;
     bool dele_sent;      /* in this session: it must not just be closed */
+    bool dele_was_taken; /* in this session, if only before an RSET */
     bool deles_are_slow; /* a commit ended while some were owed: few at first, until the pace shows
                           */
     bool stop_commits, stop_committed;

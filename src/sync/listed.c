@@ -34,7 +34,7 @@ enum fault engine_list(struct sync *sync, int64_t now_ms)
     sync->refused = REFUSED_NOT;
     sync->session_phase = SESSION_LISTING;
     sync->session_count++;
-    sync->dele_sent = false;
+    sync->dele_sent = sync->dele_was_taken = false;
     engine_headers_again(sync, sync->refresh_waiters.count > 0, now_ms);
     waiters_move(&sync->refresh_served, &sync->refresh_waiters);
     sync->listing_total = 0;

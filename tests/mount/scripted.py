@@ -146,6 +146,7 @@ class Session(threading.Thread):
         self.violations = []  # what no client may do, whatever the server offers
         self.logged_in = False
         self.deleted = set()  # UIDLs
+        self._deles_taken = 0  # those that RSET took back as well
         self.committed = False
         self._pending = b""
         self._user = None
@@ -606,7 +607,7 @@ class Session(threading.Thread):
             self._say("-ERR [SYS/PERM] you may not delete this")
             return
         how = self._script.dele_how.get(mail.name)
-        if len(self.deleted) >= self._script.dele_limit:
+        if self._deles_taken >= self._script.dele_limit:
             how = self._script.dele_limit_how
         if how in ("refused", "bare"):
             self._say("-ERR" if how == "bare" else "-ERR enough for today")
@@ -623,6 +624,7 @@ class Session(threading.Thread):
             self._server.release.wait(60)
         time.sleep(self._script.dele_s)
         self.deleted.add(mail.name)
+        self._deles_taken += 1
         if len(self.deleted) == self._script.dele_together:
             self._send(b"+OK\r\n" * (len(self.deleted) - 1))
         if len(self.deleted) >= self._script.dele_together:

@@ -250,6 +250,22 @@ def test_taken_back_while_it_is_being_deleted_it_stays(serve, on_script):
     assert words[-1] == "QUIT"
 
 
+def test_a_limit_of_the_session_that_rset_does_not_lift_is_met_by_another_session(serve, on_script):
+    server = serve(Script(SIX, hold_dele={"m00006"}, dele_limit=2))
+    with on_script(server, "refresh=0") as mount:
+        run("rm", mount.path / "m00001.eml", mount.path / "m00006.eml")
+        committer = threading.Thread(target=outcome_of, args=(control, mount, "commit"))
+        committer.start()
+        assert server.held.wait(10)
+        os.rename(mount.path / ".popfs/trash/m00001.eml", mount.path / "m00001.eml")
+        server.release.set()
+        committer.join(20)
+        assert not committer.is_alive()
+        assert status(mount)["last_commit"]["deleted"] == 1
+        assert left(server) == UIDLS - {"m00006"}
+    assert server.commands("DELE") == ["DELE 1", "DELE 6", "DELE 6", "DELE 6"]
+
+
 @pytest.fixture
 def commit_of_one(serve, on_script):
     """Begins a commit of m00001 whose QUIT takes a while, and gives server, mount, and a function that waits for its end and
