@@ -331,7 +331,8 @@ enum fault store_begin(struct store *store, char ret_notice[FAILURE_TEXT_OCTETS]
                        struct failure *ret_failure)
 {
     enum fault fault = open_repairing(store, ret_notice, ret_failure);
-    /* The popfs that noted these wishes may have been killed before it synced them, or the names. */
+    /* The popfs that noted these wishes may have been killed before it synced them, or the names.
+     */
     if (fault == FAULT_NONE && store->going_count > 0) {
         store->is_name_owed = true;
         (void)removals_sync(store, NULL);

@@ -74,9 +74,10 @@ static bool are_both_empty(const struct belief_listing *a, const struct belief_l
 /* Mail that came between the two sessions changes none of these, unless nothing was known. */
 static bool is_same(const struct belief_listing *a, const struct belief_listing *b)
 {
-    return are_both_empty(a, b) && missing_in_uidl(a) == missing_in_uidl(b) && missing_in_list(a) == missing_in_list(b) &&
-           is_unusable(a) == is_unusable(b) && has_shrunk(a) == has_shrunk(b) &&
-           hides_known(a) == hides_known(b) && keeps_the_same(a, b);
+    return are_both_empty(a, b) && missing_in_uidl(a) == missing_in_uidl(b) &&
+           missing_in_list(a) == missing_in_list(b) && is_unusable(a) == is_unusable(b) &&
+           has_shrunk(a) == has_shrunk(b) && hides_known(a) == hides_known(b) &&
+           keeps_the_same(a, b);
 }
 
 enum belief_verdict belief_judge(struct belief_doubt *doubt, const struct belief_listing *listing)

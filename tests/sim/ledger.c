@@ -45,6 +45,7 @@ static struct {
     uint32_t looked_at;
     size_t commit_number; /* of the last one that was looked at */
     bool state_off, lf;
+    bool is_caught; /* this process has said that UIDLs go to other messages */
 } ledger;
 
 void ledger_begin(struct sim_server *server, bool state_off, bool lf)
@@ -234,8 +235,7 @@ static bool lacks(const struct sim_session_truth *truth, uint64_t serial)
     uint32_t before = login_before(truth->number);
     uint32_t known = ledger.session != 0 ? ledger.session : ledger.session_before;
     return row_of(truth, serial) == NULL && before != 0 &&
-           (is_to_be_believed(truth, before, serial) ||
-            was_lacked(known, truth->number, serial) ||
+           (is_to_be_believed(truth, before, serial) || was_lacked(known, truth->number, serial) ||
             (known != 0 && is_to_be_believed(truth, known, serial)));
 }
 
@@ -388,8 +388,7 @@ static bool are_alike(uint64_t serial, uint64_t other)
     struct slice one = sim_server_message(ledger.server, serial)->octets;
     struct slice two = sim_server_message(ledger.server, other)->octets;
     size_t octets = sim_mail_header_octets(one);
-    return octets == sim_mail_header_octets(two) &&
-           memcmp(one.data, two.data, octets) == 0;
+    return octets == sim_mail_header_octets(two) && memcmp(one.data, two.data, octets) == 0;
 }
 
 /* A copy of what the user removed that has its UIDL as well. */
@@ -526,6 +525,7 @@ void ledger_heard(void *context, const char *line)
     for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
         if (strstr(line, ends[i]) != NULL)
             disown(line);
+    ledger.is_caught |= strstr(line, "gives UIDLs to other messages") != NULL;
     if (strstr(line, "lists it again") != NULL)
         announce(line);
 }
@@ -703,6 +703,7 @@ void ledger_process_ended(enum world_end end)
         if (lasts && end == WORLD_POWER_CUT && wish->is_unsynced)
             wish->is_unsure = true;
     }
+    ledger.is_caught = false;
     if (ledger.session != 0)
         ledger.session_before = ledger.session;
     ledger.session = 0;
@@ -746,13 +747,38 @@ static bool are_its_own(uint64_t serial, uint64_t offset, struct slice octets, b
            (octets.len == 0 || memcmp(own.data, octets.data, octets.len) == 0);
 }
 
-void ledger_check_octets(uint64_t serial, uint64_t offset, struct slice octets, bool is_all)
+static bool are_right(uint64_t serial, uint64_t offset, struct slice octets, bool is_all)
 {
-    bool right = are_its_own(serial, offset, octets, is_all);
-    if (!right && ledger.lf)
-        right = !is_all || was_sent_as_lf(serial, octets);
-    else if (!right)
-        right = sim_server_has_sent(ledger.server, serial, offset, octets, is_all, !is_all);
+    if (are_its_own(serial, offset, octets, is_all))
+        return true;
+    if (ledger.lf)
+        return !is_all || was_sent_as_lf(serial, octets);
+    return sim_server_has_sent(ledger.server, serial, offset, octets, is_all, !is_all);
+}
+
+/*
+ * The kept body of `other`, which had the UIDL before, may be shown for the message: where their
+ * headers are alike, nothing tells them apart; and where the row of LIST is the same, too, the body
+ * is shown until the sample of the session has come to it, unless the server has been caught
+ * (POP3.md rule 29).
+ */
+static bool stands_for(uint64_t other, uint64_t serial, const struct maildrop_message *message)
+{
+    const struct sim_message *before = sim_server_message(ledger.server, other);
+    const struct sim_message *now = sim_server_message(ledger.server, serial);
+    if (other == serial ||
+        !sim_server_has_listed(ledger.server, other, maildrop_message_uidl(message)))
+        return false;
+    return are_alike(serial, other) || (!ledger.is_caught && !maildrop_message_is_proven(message) &&
+                                        before->stored_octets == now->stored_octets);
+}
+
+void ledger_check_octets(uint64_t serial, const struct maildrop_message *message, uint64_t offset,
+                         struct slice octets, bool is_all)
+{
+    bool right = are_right(serial, offset, octets, is_all);
+    for (uint64_t other = 1; other <= serial_count() && !right; other++)
+        right = stands_for(other, serial, message) && are_right(other, offset, octets, is_all);
     if (!right)
         world_finding(is_all ? "4 a body that the server did not send"
                              : "4 part of a body that the server did not send",

@@ -44,7 +44,8 @@ void ledger_heard(void *context, const char *line);
 /* At any time while popfs is mounted. */
 void ledger_check_snapshot(struct sync *sync);
 /* What a reader was given of the message. */
-void ledger_check_octets(uint64_t serial, uint64_t offset, struct slice octets, bool is_all);
+void ledger_check_octets(uint64_t serial, const struct maildrop_message *message, uint64_t offset,
+                         struct slice octets, bool is_all);
 /* The mount has ended in an orderly way. */
 void ledger_check_report(const struct sync_report *report, bool commit);
 /* A commit that was answered well, while mounted. */

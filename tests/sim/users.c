@@ -127,7 +127,8 @@ static void check_body(const struct user *user, struct extent body)
     if (octets == NULL)
         return; /* EIO, or ESTALE: the bytes may have been erased meanwhile */
     if (user->serial != 0)
-        ledger_check_octets(serial_of(user), 0, (struct slice){octets, (size_t)body.octets}, true);
+        ledger_check_octets(serial_of(user), user->request.message, 0,
+                            (struct slice){octets, (size_t)body.octets}, true);
     uint64_t shown = maildrop_message_octets(user->request.message, &exact);
     if (!exact || shown != body.octets)
         world_finding("4 another size than is shown",
@@ -214,7 +215,7 @@ static void read_stream(struct user *user)
         return;
     sync_stream_note_read(user->stream);
     if (user->serial != 0)
-        ledger_check_octets(serial_of(user), user->have,
+        ledger_check_octets(serial_of(user), user->request.message, user->have,
                             (struct slice){user->octets + user->have, (size_t)count}, false);
     user->have += (uint64_t)count;
 }
@@ -230,8 +231,8 @@ static bool stream_goes_on(struct user *user)
     read_stream(user);
     if (user->have >= user->wanted) {
         if (user->have == all && user->serial != 0)
-            ledger_check_octets(serial_of(user), 0, (struct slice){user->octets, (size_t)all},
-                                true);
+            ledger_check_octets(serial_of(user), user->request.message, 0,
+                                (struct slice){user->octets, (size_t)all}, true);
         return true;
     }
     user->request.want = SYNC_WANT_OCTETS;
