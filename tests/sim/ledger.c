@@ -471,6 +471,30 @@ static bool was_of_another(uint64_t serial)
     return false;
 }
 
+/* LIST has told no size, or wrong ones. */
+static bool was_size_unknown(void)
+{
+    static const enum sim_fault reasons[] = {SIM_FAULT_ROWS_REFUSED, SIM_FAULT_LIST_NONSENSE,
+                                             SIM_FAULT_LIST_OFF, SIM_FAULT_LIST_WRONG};
+    for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
+        if (sim_server_fired_count(ledger.server, reasons[i]) > 0)
+            return true;
+    return false;
+}
+
+/* A body was sent that ended in a valid dot within the header. Where the size is not known, nothing
+ * tells that it is not the whole, and its header is evidence. */
+static bool was_cut_in_header(uint64_t serial)
+{
+    struct slice own = sim_server_message(ledger.server, serial)->octets;
+    for (const struct sim_sent *sent = sim_server_last_sent(ledger.server, serial); sent != NULL;
+         sent = sent->previous)
+        if (sent->verb == SIM_VERB_RETR && sent->is_ended &&
+            sent->octets.len < sim_mail_header_octets(own))
+            return true;
+    return false;
+}
+
 /* Only where the server gave a reason: another message or another header by that name, or two
  * messages. */
 static bool may_be_disowned(uint64_t serial)
@@ -480,7 +504,8 @@ static bool may_be_disowned(uint64_t serial)
     for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
         if (sim_server_fired_count(ledger.server, reasons[i]) > 0)
             return true;
-    return was_of_another(serial) || is_renamed(serial, wish_of(serial));
+    return was_of_another(serial) || is_renamed(serial, wish_of(serial)) ||
+           (was_size_unknown() && was_cut_in_header(serial));
 }
 
 /* As a word of its own. */
