@@ -104,6 +104,7 @@ enum fault {
     FAULT_UNTRUSTED, /* certificate, name, pin, or TLS stripped: no secret was sent */
     /* the machine */
     FAULT_DISK,
+    FAULT_FULL, /* no room for what is to be read */
     FAULT_MEMORY,
 };
 

@@ -22,6 +22,7 @@ enum {
     STORE_NAME_OCTETS_MAX = 255,   /* of the name that a message is shown by */
 };
 
+#define STORE_FREE_OCTETS_MIN (UINT64_C(64) << 20) /* what a mount leaves free */
 #define STORE_OCTETS_UNKNOWN UINT64_MAX
 #define STORE_TIME_UNKNOWN INT64_MIN
 
@@ -41,7 +42,10 @@ struct store_options {
     bool lf;        /* bodies are kept with LF line ends: others, and their sizes, are dropped */
     bool doubts_old; /* an index of version 1 may hold what came without TLS: no more of it is taken
                         over than which messages and wishes there are */
-    uint64_t octets_max; /* of all bodies together; 0: no limit */
+    uint64_t octets_max; /* of all bodies together, also those that are arriving; 0: no limit */
+    /* Bodies leave so much of their disk free, or a hundredth of it if that is more, but never more
+     * than half of it; 0: they may fill it. */
+    uint64_t free_octets_min;
     int64_t bin_s; /* so long the bin, in the state folder, keeps what was deleted; nothing new with
                       a cache that is temporary. 0: nothing, and what is there is removed */
 };
@@ -195,14 +199,17 @@ enum fault store_clear_removals(struct store *store, uint64_t mark, struct failu
 struct store_body;
 
 /* A body that is being written: a killed popfs leaves nothing of one that is not whole. A full or
- * broken disk is no fault as long as memory or another disk can take the bytes: such a body is then
- * not kept. Once nothing takes them, that is FAULT_DISK of every later call for this body, too.
- * FAULT_MEMORY. */
+ * broken disk is no fault as long as memory can take the bytes, which is up to 64 MiB of one body:
+ * it is then not kept. Once nothing takes them, that is a fault of every later call for this body,
+ * too: FAULT_FULL for want of room, otherwise FAULT_DISK. FAULT_MEMORY. */
 enum fault store_body_new(struct store *store, struct store_body **ret_body,
                           struct failure *ret_failure);
 enum fault store_body_append(struct store_body *body, struct slice bytes,
                              struct failure *ret_failure);
 uint64_t store_body_octets(const struct store_body *body);
+/* The body is said to have so many octets in all. Others go while it arrives as far as that, or
+ * little more, needs it, and only if it fits then. Without it they go when it is whole. */
+void store_body_expect(struct store_body *body, uint64_t octets);
 /*
  * A descriptor of what has been appended and flushed, now and later: a body that is read while it
  * arrives. The caller's to close, but not before the body is kept or freed: when the disk is full,
@@ -221,7 +228,7 @@ void store_body_free(struct store_body *body);
  * The body is whole: keeps it under `id`, evicting what was used longest ago, and frees the handle,
  * also on failure. *ret_extent is where the bytes are, its descriptor the caller's to close, even
  * when a fault says that the body could not be kept; it is EXTENT_NONE only if bytes are missing.
- * One that is larger than all may be together is not kept, which is no fault.
+ * One that is larger than all may be together is not kept, which is no fault of this call.
  */
 enum fault store_body_keep(struct store_body *body, uint64_t id, struct extent *ret_extent,
                            struct failure *ret_failure);
@@ -262,6 +269,8 @@ void store_body_remove(struct store *store, uint64_t id);
 /* False after the disk turned out to be full or broken, until a body could be kept again: reading
  * ahead would fetch in vain. */
 bool store_is_keeping(const struct store *store);
+/* Whether so many octets more can be kept and nothing need go for them. */
+bool store_has_room(struct store *store, uint64_t octets);
 
 struct store_usage {
     const char *folder;          /* of the account; borrowed from the store */

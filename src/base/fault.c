@@ -30,6 +30,8 @@ const char *fault_name(enum fault fault)
         return "untrusted";
     case FAULT_DISK:
         return "disk";
+    case FAULT_FULL:
+        return "full";
     case FAULT_MEMORY:
         return "memory";
     }

@@ -27,6 +27,8 @@ int errno_from_fault(enum fault fault)
         return EACCES;
     case FAULT_DISK:
         return EIO;
+    case FAULT_FULL:
+        return ENOSPC;
     case FAULT_MEMORY:
         return ENOMEM;
     }
@@ -60,6 +62,7 @@ int errno_from_fault_of_replacement(enum fault fault)
     case FAULT_OFFLINE:
     case FAULT_LOGIN:
     case FAULT_UNTRUSTED:
+    case FAULT_FULL:
     case FAULT_MEMORY:
         return errno_from_fault(fault);
     case FAULT_DISK: /* the end of the removal could not be written down */

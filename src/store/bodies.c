@@ -96,7 +96,7 @@ void store_body_remove(struct store *store, uint64_t id)
 
 /* ---- eviction ---- */
 
-static uint64_t octets_of_all(const struct store *store)
+uint64_t bodies_octets(const struct store *store)
 {
     return shelf_octets(store->shelf) + store->packs.octets;
 }
@@ -143,8 +143,9 @@ void bodies_evict(struct store *store, uint64_t octets)
 
 void bodies_evict_surplus(struct store *store)
 {
-    if (store->octets_max > 0 && octets_of_all(store) > store->octets_max)
-        bodies_evict(store, store->octets_max / 10 * 9);
+    uint64_t most = store->octets_max, arriving = store->arriving_octets;
+    if (most > 0 && bodies_octets(store) + arriving > most)
+        bodies_evict(store, most / 10 * 9 > arriving ? most / 10 * 9 - arriving : 0);
 }
 
 /* ---- erasing ---- */
@@ -379,7 +380,7 @@ void store_usage(const struct store *store, struct store_usage *ret_usage)
 {
     *ret_usage = (struct store_usage){
         .folder = store->place.path,
-        .octets = octets_of_all(store),
+        .octets = bodies_octets(store),
         .octets_max = store->octets_max,
         .body_count = shelf_count(store->shelf),
         .bin_folder = store->bin_path,

@@ -6,8 +6,10 @@
  * system has no such files, under a passing name and renamed: that takes four times as long on
  * ext4), so that what has the name of a body is whole.
  *
- * When the disk takes no more, the other bodies make room for it; when that does not help, it goes
- * on elsewhere (refuge.h) and is not kept. Each new body tries the disk again.
+ * When the cache takes no more (room.h), the other bodies make room for it, as far as it is known
+ * to fit then: by what was said of its size while it arrives, so that one without an end drives
+ * nobody out, and by its size when it is whole. Otherwise it goes on in memory (refuge.h), up to a
+ * bound, and is not kept. Each new body tries the cache again.
  */
 #include "store.h"
 
@@ -25,19 +27,24 @@
 enum {
     BODY_GATHER_OCTETS = 65536, /* so much goes into a pack */
     COMPARE_OCTETS = 16384,
+    EXPECTED_PART_MORE = 8, /* LIST may leave out line ends: a body may be larger by such a part */
 };
 
 struct store_body {
     struct store *store;
     int descriptor;              /* -1: all that has been appended is gathered */
     int shared;                  /* the caller's; -1: none was given out */
-    enum refuge refuge;          /* where it is; NONE: on the disk of the cache */
+    bool is_in_memory;           /* and not on the disk of the cache */
     int disk_error;              /* why it is not there; 0: it is */
+    enum room lack;              /* the same, where the disk was not even asked */
+    bool has_evicted;            /* for an error of the disk, which may not mean that others help */
     bool is_broken;              /* nothing took some of its bytes: it has a hole for ever */
     char name[BODY_NAME_OCTETS]; /* "" if it has none, or is kept */
     struct sum *sum;
     uint64_t octets;
-    uint64_t written_octets; /* of them, in the file */
+    uint64_t expected_octets; /* in all; 0: nobody has said */
+    uint64_t written_octets;  /* of them, in the file */
+    uint64_t counted_octets;  /* of them, among those that arrive in the cache */
     size_t gathered_octets;
     char record[PACK_HEADER_OCTETS + BODY_GATHER_OCTETS]; /* gathered behind room for a header */
 };
@@ -52,14 +59,69 @@ static enum fault write_failure(struct failure *ret, int error)
     return failure_set(ret, FAULT_DISK, "cannot write to the cache: %s", strerror(error));
 }
 
-/* Whether dropping what is kept may help; it does not against a broken disk, or too many open
- * files. */
-static bool make_room(struct store *store, int error)
+static bool is_want_of_room(int error)
 {
-    if ((error != ENOSPC && error != EDQUOT) || shelf_count(store->shelf) == 0)
-        return false;
-    bodies_evict(store, 0);
-    return true;
+    return error == ENOSPC || error == EDQUOT;
+}
+
+/* Why it is not in the cache. */
+static enum fault body_failure(const struct store_body *body, struct failure *ret)
+{
+    const struct store *store = body->store;
+    switch (body->lack) {
+    case ROOM_NONE_BY_LIMIT:
+        return failure_set(ret, FAULT_DISK,
+                           "cannot write to the cache: more than %" PRIu64
+                           " octets would be in it (cache_size)",
+                           store->octets_max);
+    case ROOM_NONE_ON_DISK:
+        return failure_set(ret, FAULT_DISK,
+                           "cannot write to the cache: %s (popfs leaves a part of it free)",
+                           strerror(body->disk_error));
+    case ROOM_THERE:
+        break;
+    }
+    return write_failure(ret, body->disk_error);
+}
+
+static enum fault loss(const struct store_body *body, struct failure *ret)
+{
+    struct failure failure;
+    body_failure(body, &failure);
+    return is_want_of_room(body->disk_error)
+               ? failure_set(ret, FAULT_FULL,
+                             "%s, and a message that is not in it may have %d MiB at most",
+                             failure.text, REFUGE_OCTETS_MAX >> 20)
+               : failure_set(ret, FAULT_DISK, "%s", failure.text);
+}
+
+/* So many octets of the body are in a file in the cache. */
+static void count_arriving(struct store_body *body, uint64_t octets)
+{
+    body->store->arriving_octets += octets - body->counted_octets;
+    body->counted_octets = octets;
+}
+
+/* So many octets are still to come, of a body that is to have `upto` now. 0: that is more than it
+ * was said to have, so that nobody knows. */
+static uint64_t wanted_octets(const struct store_body *body, uint64_t upto)
+{
+    uint64_t expected = body->expected_octets;
+    if (upto > BODY_GATHER_OCTETS && upto > expected &&
+        upto - expected > expected / EXPECTED_PART_MORE)
+        return 0;
+    return (upto > expected ? upto : expected) - body->written_octets;
+}
+
+/* Whether to try once more. Dropping what is kept helps neither against a broken disk nor against
+ * too many open files. */
+static bool make_room(struct store_body *body, int error, uint64_t octets)
+{
+    bool again = is_want_of_room(error) && !body->has_evicted && octets > 0 &&
+                 room_evict(body->store, octets);
+    body->has_evicted |= again;
+    body->store->granted_octets = 0;
+    return again;
 }
 
 /* ---- making and moving ---- */
@@ -87,37 +149,44 @@ static void remove_name(struct store_body *body)
     body->name[0] = '\0';
 }
 
-/* `upto` is what the body is to have. Who reads the shared descriptor sees the same bytes in
- * another file from now on. */
+/* Who reads the shared descriptor sees the same bytes in this file from now on. */
+static bool go_on_in(struct store_body *body, int file)
+{
+    cleanup_close(&body->descriptor);
+    body->descriptor = file;
+    return body->shared < 0 || disk_dup3(file, body->shared, O_CLOEXEC) >= 0;
+}
+
+/* `upto` is what the body is to have, errno why it cannot stay where it is. */
 static bool move(struct store_body *body, uint64_t upto)
 {
+    bool is_too_large = upto > REFUGE_OCTETS_MAX;
     if (body->disk_error == 0)
         body->disk_error = errno;
-    body->store->is_keeping = false;
-    for (;;) {
-        body->refuge = refuge_after(body->refuge, upto);
-        if (body->refuge == REFUGE_NONE)
-            return false;
-        int file = refuge_open(body->refuge, body->descriptor, body->written_octets);
-        if (file < 0)
-            continue;
-        remove_name(body);
-        cleanup_close(&body->descriptor);
-        body->descriptor = file;
-        return body->shared < 0 || disk_dup3(file, body->shared, O_CLOEXEC) >= 0;
-    }
+    /* One that is larger than the cache says nothing about others. */
+    if (body->lack != ROOM_NONE_BY_LIMIT || upto <= body->store->octets_max)
+        body->store->is_keeping = false;
+    int file = body->is_in_memory || is_too_large
+                   ? -1
+                   : refuge_open(body->descriptor, body->written_octets);
+    if (file < 0)
+        return false;
+    body->is_in_memory = true;
+    remove_name(body);
+    count_arriving(body, 0);
+    return go_on_in(body, file);
 }
 
 static bool has_file(struct store_body *body)
 {
-    return body->descriptor >= 0 || create(body) ||
-           (make_room(body->store, errno) && create(body)) || move(body, 0);
+    return body->descriptor >= 0 || create(body) || (make_room(body, errno, 1) && create(body)) ||
+           move(body, 0);
 }
 
 static enum fault need_file(struct store_body *body, struct failure *ret_failure)
 {
     body->is_broken = body->is_broken || !has_file(body);
-    return body->is_broken ? write_failure(ret_failure, body->disk_error) : FAULT_NONE;
+    return body->is_broken ? loss(body, ret_failure) : FAULT_NONE;
 }
 
 enum fault store_body_new(struct store *store, struct store_body **ret_body,
@@ -134,12 +203,16 @@ enum fault store_body_new(struct store *store, struct store_body **ret_body,
     body->sum = sum;
     body->descriptor = -1;
     body->shared = -1;
-    body->refuge = REFUGE_NONE;
+    body->is_in_memory = false;
     body->disk_error = 0;
+    body->lack = ROOM_THERE;
+    body->has_evicted = false;
     body->is_broken = false;
     body->name[0] = '\0';
     body->octets = 0;
+    body->expected_octets = 0;
     body->written_octets = 0;
+    body->counted_octets = 0;
     body->gathered_octets = 0;
     *ret_body = body;
     return FAULT_NONE;
@@ -154,8 +227,23 @@ static bool write_some(struct store_body *body, struct slice *bytes)
     if (count < 0)
         return errno == EINTR;
     body->written_octets += (uint64_t)count;
+    if (!body->is_in_memory)
+        count_arriving(body, body->written_octets);
     *bytes = slice_skip(*bytes, (size_t)count);
     return true;
+}
+
+/* False and errno. */
+static bool finds_room(struct store_body *body, uint64_t upto)
+{
+    if (body->is_in_memory)
+        return upto <= REFUGE_OCTETS_MAX;
+    enum room room = room_make(body->store, upto - body->written_octets, wanted_octets(body, upto));
+    if (room == ROOM_THERE)
+        return true;
+    body->lack = room;
+    errno = ENOSPC;
+    return false;
 }
 
 static enum fault body_write(struct store_body *body, struct slice bytes,
@@ -164,11 +252,10 @@ static enum fault body_write(struct store_body *body, struct slice bytes,
     enum fault fault = need_file(body, ret_failure);
     while (fault == FAULT_NONE && bytes.len > 0) {
         uint64_t upto = body->written_octets + bytes.len;
-        bool written = false;
-        errno = EFBIG;
-        if (body->refuge != REFUGE_MEMORY || upto <= REFUGE_MEMORY_OCTETS_MAX)
-            written = write_some(body, &bytes);
-        if (written || (body->refuge == REFUGE_NONE && make_room(body->store, errno)))
+        bool finds = finds_room(body, upto);
+        if (finds && write_some(body, &bytes))
+            continue;
+        if (finds && !body->is_in_memory && make_room(body, errno, wanted_octets(body, upto)))
             continue;
         body->is_broken = !move(body, upto);
         fault = need_file(body, ret_failure);
@@ -204,6 +291,11 @@ enum fault store_body_append(struct store_body *body, struct slice bytes,
 uint64_t store_body_octets(const struct store_body *body)
 {
     return body->octets;
+}
+
+void store_body_expect(struct store_body *body, uint64_t octets)
+{
+    body->expected_octets = octets;
 }
 
 enum fault store_body_share(struct store_body *body, int *ret_descriptor,
@@ -247,6 +339,7 @@ void store_body_free(struct store_body *body)
 {
     if (body == NULL)
         return;
+    count_arriving(body, 0);
     cleanup_close(&body->descriptor);
     remove_name(body);
     sum_free(body->sum);
@@ -306,12 +399,11 @@ static bool keep_packed(struct store_body *body, uint64_t id, struct extent *ret
 {
     struct store *store = body->store;
     struct pack *pack;
-    if (store->octets_max > 0 && bodies_record_octets(body->octets) > store->octets_max)
-        return false;
-    if (!shelf_reserve(store->shelf))
+    uint64_t octets = bodies_record_octets(body->octets);
+    if (room_make(store, octets, octets) != ROOM_THERE || !shelf_reserve(store->shelf))
         return false;
     if (!append_record(body, id, &pack, ret_extent) &&
-        !(make_room(store, errno) && append_record(body, id, &pack, ret_extent)))
+        !(make_room(body, errno, octets) && append_record(body, id, &pack, ret_extent)))
         return false;
     pack->used = shelf_tick(store->shelf);
     pack->is_dirty = true;
@@ -330,21 +422,55 @@ static bool keep_packed(struct store_body *body, uint64_t id, struct extent *ret
     return true;
 }
 
+/* The descriptor of a copy in the cache; -1 and errno. */
+static int copy_back(struct store_body *body)
+{
+    int in_memory = body->descriptor;
+    bool is_there = create(body) && refuge_copy(in_memory, body->descriptor, body->octets);
+    int copy = body->descriptor, error = errno;
+    body->descriptor = in_memory;
+    if (is_there)
+        return copy;
+    remove_name(body);
+    if (copy != in_memory)
+        cleanup_close(&copy);
+    errno = error;
+    return -1;
+}
+
+/* Now that it is known how large it is, others may make room for it. */
+static void bring_back(struct store_body *body)
+{
+    uint64_t octets = body->octets;
+    if (!body->is_in_memory || !is_want_of_room(body->disk_error) ||
+        room_make(body->store, octets, octets) != ROOM_THERE)
+        return;
+    int file = copy_back(body);
+    if (file < 0 && make_room(body, errno, octets))
+        file = copy_back(body);
+    if (file < 0)
+        return;
+    (void)go_on_in(body, file); /* else who shares it keeps the memory: it is whole */
+    body->is_in_memory = false;
+}
+
 /* One that is larger than the cache may be would drive out all others and then itself. */
 static enum fault keep_file(struct store_body *body, uint64_t id, struct failure *ret_failure)
 {
     struct store *store = body->store;
     char name[BODY_NAME_OCTETS];
-    if (body->refuge != REFUGE_NONE)
-        return write_failure(ret_failure, body->disk_error);
     if (store->octets_max > 0 && body->octets > store->octets_max) {
         store_body_remove(store, id);
         return FAULT_NONE;
     }
+    bring_back(body);
+    if (body->is_in_memory)
+        return body_failure(body, ret_failure);
+    count_arriving(body, 0);
     if (!shelf_reserve(store->shelf))
         return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
     body_name(id, store->state.opening, name);
-    if (!publish(body, name) && !(make_room(store, errno) && publish(body, name))) {
+    if (!publish(body, name) && !(make_room(body, errno, 1) && publish(body, name))) {
         int error = errno;
         store->is_keeping = false;
         return write_failure(ret_failure, error);
@@ -365,6 +491,7 @@ enum fault store_body_keep(struct store_body *body, uint64_t id, struct extent *
 {
     enum fault fault = FAULT_NONE;
     *ret_extent = EXTENT_NONE;
+    body->expected_octets = body->octets;
     if (body->is_broken || body->descriptor >= 0 || !keep_packed(body, id, ret_extent)) {
         fault = store_body_flush(body, ret_failure);
         if (fault == FAULT_NONE) {
@@ -381,4 +508,9 @@ enum fault store_body_keep(struct store_body *body, uint64_t id, struct extent *
 bool store_is_keeping(const struct store *store)
 {
     return store->is_keeping;
+}
+
+bool store_has_room(struct store *store, uint64_t octets)
+{
+    return room_now(store, octets) == ROOM_THERE;
 }

@@ -5,17 +5,11 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/mman.h>
-#include <sys/sendfile.h>
 #include <unistd.h>
 
 int disk_openat(int folder, const char *path, int flags, mode_t mode)
 {
     return openat(folder, path, flags, mode);
-}
-
-int disk_mkostemp(char *path, int flags)
-{
-    return mkostemp(path, flags);
 }
 
 int disk_memfd_create(const char *name, unsigned flags)
@@ -63,11 +57,6 @@ ssize_t disk_pwrite(int file, const void *octets, size_t count, off_t offset)
     return pwrite(file, octets, count, offset);
 }
 
-ssize_t disk_sendfile(int to, int from, off_t *offset, size_t count)
-{
-    return sendfile(to, from, offset, count);
-}
-
 int disk_ftruncate(int file, off_t octets)
 {
     return ftruncate(file, octets);
@@ -111,6 +100,11 @@ int disk_fstat(int descriptor, struct stat *ret_stat)
 int disk_fstatat(int folder, const char *path, struct stat *ret_stat, int flags)
 {
     return fstatat(folder, path, ret_stat, flags);
+}
+
+int disk_fstatvfs(int descriptor, struct statvfs *ret_statvfs)
+{
+    return fstatvfs(descriptor, ret_statvfs);
 }
 
 DIR *disk_fdopendir(int folder)

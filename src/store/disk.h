@@ -12,12 +12,12 @@
 #include <dirent.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/types.h>
 
 /* ---- opening ---- */
 
 int disk_openat(int folder, const char *path, int flags, mode_t mode);
-int disk_mkostemp(char *path, int flags);
 int disk_memfd_create(const char *name, unsigned flags);
 /* F_DUPFD_CLOEXEC, from 3 on. */
 int disk_dup(int descriptor);
@@ -31,7 +31,6 @@ ssize_t disk_read(int file, void *octets, size_t count);
 ssize_t disk_pread(int file, void *octets, size_t count, off_t offset);
 ssize_t disk_write(int file, const void *octets, size_t count);
 ssize_t disk_pwrite(int file, const void *octets, size_t count, off_t offset);
-ssize_t disk_sendfile(int to, int from, off_t *offset, size_t count);
 int disk_ftruncate(int file, off_t octets);
 int disk_fallocate(int file, int mode, off_t offset, off_t octets);
 
@@ -44,6 +43,8 @@ int disk_renameat(int from_folder, const char *from, int to_folder, const char *
 int disk_unlinkat(int folder, const char *path, int flags);
 int disk_fstat(int descriptor, struct stat *ret_stat);
 int disk_fstatat(int folder, const char *path, struct stat *ret_stat, int flags);
+/* Of the disk that the file, or folder, is on. */
+int disk_fstatvfs(int descriptor, struct statvfs *ret_statvfs);
 DIR *disk_fdopendir(int folder);
 struct dirent *disk_readdir(DIR *list);
 int disk_closedir(DIR *list);

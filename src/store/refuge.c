@@ -1,68 +1,53 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A reader gets his message even when the cache is full or broken, so its bytes must lie somewhere
- * that has a descriptor. Memory is bounded for one body; a larger one takes $TMPDIR. None of these
- * has a name, so nothing of them stays.
+ * that has a descriptor. That is memory, bounded for one body; no other folder is written to, for
+ * nobody has been told of one. It has no name, so nothing of it stays.
  */
 #include "refuge.h"
 
 #include "disk.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { COPY_OCTETS_MAX = 1 << 30 };
+enum { COPY_OCTETS = 16384 };
 
-enum refuge refuge_after(enum refuge refuge, uint64_t octets)
+static ssize_t write_piece(int to, const char *octets, size_t count, uint64_t offset)
 {
-    if (refuge == REFUGE_NONE && octets <= REFUGE_MEMORY_OCTETS_MAX)
-        return REFUGE_MEMORY;
-    return refuge == REFUGE_TMPDIR ? REFUGE_NONE : REFUGE_TMPDIR;
+    ssize_t written;
+    do
+        written = disk_pwrite(to, octets, count, (off_t)offset);
+    while (written < 0 && errno == EINTR);
+    return written;
 }
 
-static int open_in_tmpdir(void)
+bool refuge_copy(int from, int to, uint64_t octets)
 {
-    char path[4096];
-    const char *folder = getenv("TMPDIR");
-    if (folder == NULL || folder[0] != '/')
-        folder = "/tmp";
-    int file = disk_openat(AT_FDCWD, folder, O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
-    if (file >= 0 || (errno != EOPNOTSUPP && errno != EISDIR))
-        return file;
-    if (snprintf(path, sizeof(path), "%s/popfs-XXXXXX", folder) >= (int)sizeof(path)) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    file = disk_mkostemp(path, O_CLOEXEC);
-    if (file >= 0)
-        disk_unlinkat(AT_FDCWD, path, 0);
-    return file;
-}
-
-static bool copy(int from, int to, uint64_t octets)
-{
-    off_t offset = 0;
-    while ((uint64_t)offset < octets) {
-        uint64_t left = octets - (uint64_t)offset;
-        size_t wanted = left < COPY_OCTETS_MAX ? (size_t)left : COPY_OCTETS_MAX;
-        ssize_t count = disk_sendfile(to, from, &offset, wanted);
+    char piece[COPY_OCTETS];
+    uint64_t offset = 0;
+    while (offset < octets) {
+        size_t wanted = octets - offset < sizeof(piece) ? (size_t)(octets - offset) : sizeof(piece);
+        ssize_t count = disk_pread(from, piece, wanted, (off_t)offset);
+        if (count < 0 && errno == EINTR)
+            continue;
         if (count == 0)
             errno = EIO; /* shorter than it was */
-        if (count == 0 || (count < 0 && errno != EINTR))
+        if (count <= 0)
             return false;
+        count = write_piece(to, piece, (size_t)count, offset);
+        if (count < 0)
+            return false;
+        offset += (uint64_t)count;
     }
     return true;
 }
 
-int refuge_open(enum refuge refuge, int from, uint64_t octets)
+int refuge_open(int from, uint64_t octets)
 {
-    int file =
-        refuge == REFUGE_MEMORY ? disk_memfd_create("popfs-body", MFD_CLOEXEC) : open_in_tmpdir();
-    if (file < 0 || copy(from, file, octets))
+    int file = disk_memfd_create("popfs-body", MFD_CLOEXEC);
+    if (file < 0 || refuge_copy(from, file, octets))
         return file;
     int error = errno;
     close(file);

@@ -313,6 +313,7 @@ enum fault store_open(const struct store_options *options, struct store **ret_st
     store->packs.current = -1;
     bin_init(&store->bin, -1, 0, 0);
     store->octets_max = options->octets_max;
+    store->free_octets_min = options->free_octets_min;
     store->lf = options->lf;
     store->doubts_old = options->doubts_old;
     store->is_temporary = options->temporary;

@@ -10,6 +10,7 @@
 #include "journal.h"
 #include "packs.h"
 #include "place.h"
+#include "room.h"
 #include "shelf.h"
 
 struct going {
@@ -32,6 +33,9 @@ struct store {
     struct packs packs;
     int bodies; /* the folder of the bodies and packs; -1: not open */
     uint64_t octets_max;
+    uint64_t arriving_octets; /* of bodies that are not whole, in files in the cache */
+    uint64_t free_octets_min; /* as in struct store_options */
+    uint64_t granted_octets;  /* may be written before the disk is asked again */
     uint64_t last_id;
     size_t torn_count;         /* bodies that were kept where their pack does not reach any more */
     uint64_t new_bodies_count; /* names those that are being written */
@@ -62,6 +66,8 @@ enum fault bodies_open(struct store *store, uint32_t opening_max, struct failure
 void bodies_close(struct store *store);
 /* Drops what was used longest ago until `octets` are left. */
 void bodies_evict(struct store *store, uint64_t octets);
+/* Of all that are kept. */
+uint64_t bodies_octets(const struct store *store);
 /* Like bodies_evict(), down to nine tenths, if there is too much. */
 void bodies_evict_surplus(struct store *store);
 /* Takes the body off the disk, or leaves it dead in its pack; the shelf is the caller's. */

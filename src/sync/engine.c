@@ -470,7 +470,10 @@ static void pump(struct sync *sync, int64_t now_ms)
             break;
         if (fault == FAULT_NONE)
             fault = engine_event(sync, &event, now_ms, &failure);
-        if (fault != FAULT_NONE)
+        /* It is not the link that is to blame. */
+        if (fault == FAULT_FULL && sync->commit.phase == COMMIT_NONE)
+            engine_link_yield(sync, &failure, now_ms);
+        else if (fault != FAULT_NONE)
             engine_link_lost(sync, &failure, now_ms);
     }
     engine_stream_publish(sync, false);

@@ -372,6 +372,7 @@ struct sync {
     uint64_t arrived_octets; /* of it, in this answer, as they are kept */
     uint64_t raw_octets;     /* of this answer, as they were sent */
     bool begins_as_status;   /* it does: its own status may have been an unasked line */
+    uint64_t lost_octets;    /* the same, when body_failure came */
     struct eol eol;
     bool body_not_kept_said; /* the disk is full, and that has been logged */
     char cache_failure[FAILURE_TEXT_OCTETS];
@@ -498,7 +499,7 @@ enum fault engine_receive_data(struct sync *sync, struct job *job, struct slice 
                                struct failure *ret_failure);
 void engine_receive_end(struct sync *sync, struct job *job);
 /* sync->body_failure says why what is arriving is no good; the answer is read to its end all the
- * same, and thrown away. */
+ * same, and thrown away. FAULT_FULL: to where a new session costs less. */
 void engine_show_failure(struct sync *sync, const struct failure *failure);
 void engine_receive_failed(struct sync *sync);
 /* The link broke while this answer was the next to come; may finish the job. */

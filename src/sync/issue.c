@@ -203,11 +203,8 @@ static struct job *ahead_next(struct sync *sync)
 /* To fetch more than the cache holds would only push out what was fetched first. */
 static bool has_room_for(const struct sync *sync, const struct maildrop_message *message)
 {
-    struct store_usage usage;
-    store_usage(sync->store, &usage);
     uint64_t owed = sync->jobs.owed_octets + maildrop_message_octets(message, NULL);
-    return store_is_keeping(sync->store) &&
-           (usage.octets_max == 0 || usage.octets + owed <= usage.octets_max);
+    return store_is_keeping(sync->store) && store_has_room(sync->store, owed);
 }
 
 /* The next body for `prefetch`, in listing order. */

@@ -21,6 +21,7 @@ enum {
 };
 
 #define BODY_OCTETS_LEAST (UINT64_C(64) << 20)  /* a body may always be so large */
+#define IN_VAIN_OCTETS_MAX (UINT64_C(16) << 20) /* so much is read to throw it away */
 #define UNLISTED_OCTETS_MAX (UINT64_C(4) << 30) /* where LIST said nothing */
 
 bool engine_learn_header(struct sync *sync, struct maildrop_message *message)
@@ -76,7 +77,8 @@ static void tell_once(struct sync *sync, const struct job *job, const struct fai
 
 void engine_receive_failed(struct sync *sync)
 {
-    bool is_disk = sync->body_failure.fault == FAULT_DISK;
+    enum fault fault = sync->body_failure.fault;
+    bool is_disk = fault == FAULT_DISK || fault == FAULT_FULL;
     engine_show_failure(sync, &sync->body_failure);
     if (is_disk)
         snprintf(sync->cache_failure, sizeof(sync->cache_failure), "%s", sync->body_failure.text);
@@ -87,6 +89,7 @@ void engine_receive_failed(struct sync *sync)
         engine_stream_fail(sync, sync->body_failure.fault);
     store_body_free(sync->body);
     sync->body = NULL;
+    sync->lost_octets = sync->raw_octets;
 }
 
 void engine_receive_start(struct sync *sync, struct job *job)
@@ -103,6 +106,8 @@ void engine_receive_start(struct sync *sync, struct job *job)
         return; /* whoever wanted it has failed meanwhile */
     if (store_body_new(sync->store, &sync->body, &sync->body_failure) != FAULT_NONE)
         engine_receive_failed(sync);
+    else
+        store_body_expect(sync->body, maildrop_message_octets(job->message, NULL));
 }
 
 /* As they are kept: with LF, if that was asked for. */
@@ -146,6 +151,13 @@ static bool takes_body(const struct sync *sync)
            !(sync->begins_as_status && sync->stream != NULL);
 }
 
+/* A session is had sooner than the rest, which nobody knows the end of. */
+static bool is_in_vain(const struct sync *sync)
+{
+    return sync->body_failure.fault == FAULT_FULL &&
+           sync->raw_octets > sync->lost_octets + IN_VAIN_OCTETS_MAX;
+}
+
 enum fault engine_receive_data(struct sync *sync, struct job *job, struct slice bytes,
                                struct failure *ret_failure)
 {
@@ -161,6 +173,11 @@ enum fault engine_receive_data(struct sync *sync, struct job *job, struct slice 
             engine_receive_failed(sync);
         else if (engine_stream_is_of_no_other(sync))
             engine_stream_differs(sync);
+    }
+    if (is_in_vain(sync)) {
+        job->attempts = ITEM_ATTEMPTS_MAX; /* there will be no more room the next time */
+        return failure_set(ret_failure, FAULT_FULL,
+                           "a message that finds no room goes on; connecting anew");
     }
     if (is_endless(sync, job))
         return failure_set(ret_failure, FAULT_GARBLED,

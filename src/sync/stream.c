@@ -109,6 +109,7 @@ static struct sync_stream *stream_new(struct sync *sync, struct maildrop_message
         stream_free(stream);
         return NULL;
     }
+    store_body_expect(stream->body, stream->promised_octets);
     stream->next = sync->streams;
     sync->streams = stream;
     return stream;

@@ -82,6 +82,7 @@ static struct store_options store_options(const struct sync_options *options, co
         .lf = options->lf,
         .doubts_old = options->tls == SYNC_TLS_STARTTLS,
         .octets_max = options->cache_octets_max,
+        .free_octets_min = STORE_FREE_OCTETS_MIN,
         .bin_s = options->bin_s,
     };
 }

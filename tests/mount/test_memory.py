@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: MIT
 """What is remembered between mounts: names, sizes, times, bodies, and what is still to go."""
 
+import contextlib
+import errno
 import os
 import shutil
 import signal
 import sqlite3
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 
 import mailbox
 import mounting
 import pytest
 from conftest import script_options, script_source
 from mounting import unmount_hard, wait_until
-from reading import cat, names, status
+from reading import cat, names, outcome_of, status
 from scripted import Script
 
 MAILS = mailbox.many(30, octets=700)
@@ -409,14 +412,26 @@ def test_the_cache_stays_within_its_size(serve, on_script):
             assert file.read() == TRUTH["m00001.eml"]
 
 
+@contextlib.contextmanager
+def disk(place, size):
+    folder = place.folder / "small"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "tmpfs", folder], check=True)
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
 @pytest.fixture
 def small_disk(place):
     """A full disk is quickly had."""
-    folder = place.folder / "small"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k,mode=700", "tmpfs", folder], check=True)
-    yield folder
-    subprocess.run(["umount", "-l", folder], check=True)
+    with disk(place, "400k") as folder:
+        yield folder
+
+
+@pytest.fixture
+def roomy_disk(place):
+    with disk(place, "140m") as folder:
+        yield folder
 
 
 def test_on_a_full_disk_everything_can_still_be_read(serve, on_script, small_disk):
@@ -427,6 +442,69 @@ def test_on_a_full_disk_everything_can_still_be_read(serve, on_script, small_dis
         assert read_all(mount.path) == truth
         (small_disk / "ballast").write_bytes(b"x" * (os.statvfs(small_disk).f_bavail * 4096))
         assert read_all(mount.path) == truth
+
+
+HUGE = mailbox.Mail("huge", b"Subject: huge\r\n\r\n" + (b"x" * 998 + b"\r\n") * (100 * 1024))
+
+
+def said_of_huge(octets):
+    return lambda real: str(octets if real == len(HUGE.data) else real)
+
+
+def read_through(path):
+    with open(path, "rb", buffering=0) as file:
+        while file.read(1 << 20):
+            pass
+
+
+@pytest.mark.parametrize("said", [10**12, 40 << 20, len(HUGE.data)], ids=["too-much", "too-little", "true"])
+@pytest.mark.parametrize("lazy", ["lazy=0", "lazy=100K"])
+def test_a_message_that_finds_no_room_drives_out_no_other(said, lazy, serve, on_script, roomy_disk):
+    others = mailbox.many(30, octets=40000)
+    truth = {f"{mail.name}.eml": mail.data for mail in others}
+    server = serve(Script([*others, HUGE], size_said=said_of_huge(said)))
+    with on_script(server, f"cache={roomy_disk},{lazy}") as mount:
+        assert {name: cat(mount.path / name) for name in truth} == truth
+        for _ in range(2):
+            assert outcome_of(read_through, mount.path / "huge.eml") == errno.ENOSPC
+        assert os.statvfs(roomy_disk).f_bavail * 4096 >= 64 << 20
+        before = server.commands("RETR")
+        assert {name: cat(mount.path / name) for name in truth} == truth
+        assert server.commands("RETR") == before
+        assert "64 MiB at most" in status(mount)["last_error"]["text"]
+
+
+@pytest.mark.parametrize("lazy", ["lazy=0", "lazy=100K"])
+def test_a_message_without_an_end_does_not_hold_the_line(lazy, serve, on_script):
+    others = mailbox.many(3, octets=40000)
+    server = serve(Script([HUGE, *others], size_said=said_of_huge(10**12)))
+    with on_script(server, f"cache_size=1M,{lazy}") as mount:
+        assert outcome_of(read_through, mount.path / "huge.eml") == errno.ENOSPC
+        for mail in others:
+            assert cat(mount.path / f"{mail.name}.eml") == mail.data
+        assert (64 << 20) < status(mount)["received_octets"] < (90 << 20)
+        assert [line.split()[0] for line in server.commands("RETR")].count("RETR") == 4
+        assert server.logins() == 2
+        assert "one at a time" not in mount.log()
+
+
+def test_the_limit_of_the_cache_counts_what_is_arriving(serve, on_script, roomy_disk):
+    """And nothing is written to another folder for what does not fit."""
+    others, large = mailbox.many(30, octets=40000), mailbox.Mail("large", HUGE.data[: HUGE.data.index(b"\r\n", 40 << 20) + 2])
+    server = serve(Script([*others, large], hold_retr={"large": 30 << 20}))
+    with on_script(server, f"cache={roomy_disk},cache_size=20M") as mount:
+        truth = {f"{mail.name}.eml": mail.data for mail in others}
+        assert {name: cat(mount.path / name) for name in truth} == truth
+        free = os.statvfs(roomy_disk).f_bavail
+        with ThreadPoolExecutor(1) as pool:
+            reading = pool.submit((mount.path / "large.eml").read_bytes)
+            wait_until("the RETR", server.held.is_set)
+            assert os.statvfs(roomy_disk).f_bavail > free - 256  # a mebibyte for the index
+            server.release.set()
+            assert reading.result() == large.data
+        before = len(server.commands("RETR"))
+        assert {name: cat(mount.path / name) for name in truth} == truth
+        assert len(server.commands("RETR")) == before
 
 
 def test_lf_line_ends(serve, on_script):

@@ -370,6 +370,15 @@ size_t sim_disk_room(struct sim_disk *disk, const struct sim_node *file, uint64_
     return 0;
 }
 
+/* A quota is not seen here. */
+void sim_disk_tell_room(struct sim_disk *disk, fsblkcnt_t *ret_pages, fsblkcnt_t *ret_free_pages)
+{
+    uint64_t most = disk->capacity_octets == 0 ? SIM_DISK_OCTETS : disk->capacity_octets;
+    uint64_t free_octets = error_for_want_of_room(disk) == ENOSPC ? 0 : free_octets_of(disk, most);
+    *ret_pages = most / SIM_PAGE_OCTETS;
+    *ret_free_pages = (free_octets < most ? free_octets : most) / SIM_PAGE_OCTETS;
+}
+
 bool sim_disk_has_room_for_name(struct sim_disk *disk)
 {
     int error = error_for_want_of_room(disk);

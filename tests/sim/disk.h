@@ -5,7 +5,7 @@
  * It takes the place of src/store/disk.c when a test is linked, and SQLite gets a VFS that calls
  * the same functions. Descriptors are real (each file is a memfd), so whoever gets one of a body
  * reads, duplicates and closes it as ever. Paths are not: all that the disk holds is under
- * SIM_DISK_PATH, which no real folder is. Other paths ($TMPDIR) are those of the machine. No clock
+ * SIM_DISK_PATH, which no real folder is. Other paths are those of the machine. No clock
  * is read, and all chance comes from the sim_random handed in.
  *
  * What is sure to outlive a power cut:
@@ -46,7 +46,7 @@ enum sim_disk_call {
     SIM_DISK_WRITE = 4, /* of octets: longer, shorter, or other ones */
     SIM_DISK_NAME = 8,  /* made, renamed, removed */
     SIM_DISK_SYNC = 16,
-    SIM_DISK_ELSEWHERE = 32, /* memory or $TMPDIR as a refuge */
+    SIM_DISK_ELSEWHERE = 32, /* memory as a refuge */
 };
 
 /* clang-format off */

@@ -11,7 +11,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
-#include <sys/sendfile.h>
 #include <unistd.h>
 
 #define BOOT_PATH "/proc/sys/kernel/random/boot_id"
@@ -182,12 +181,8 @@ int disk_openat(int folder, const char *path, int flags, mode_t mode)
         return open_boot();
     if (!find_place(folder, path, &place))
         return -1;
-    if (place.folder == NULL) {
-        bool is_refuge = sim_disk_current != NULL && (flags & O_ACCMODE) != O_RDONLY;
-        if (is_refuge && !may(SIM_DISK_ELSEWHERE, "openat", path))
-            return -1;
+    if (place.folder == NULL)
         return remember(openat(folder, path, flags, mode), NULL);
-    }
     if ((flags & O_TMPFILE) == O_TMPFILE)
         return open_nameless(flags);
     if (place.node != NULL)
@@ -197,13 +192,6 @@ int disk_openat(int folder, const char *path, int flags, mode_t mode)
     else
         errno = ENOENT;
     return place.node == NULL ? -1 : open_node(place.node, flags);
-}
-
-int disk_mkostemp(char *path, int flags)
-{
-    if (sim_disk_current != NULL && !may(SIM_DISK_ELSEWHERE, "mkostemp", path))
-        return -1;
-    return remember(mkostemp(path, flags), NULL);
 }
 
 int disk_memfd_create(const char *name, unsigned flags)
@@ -266,11 +254,6 @@ ssize_t disk_read(int file, void *octets, size_t count)
 ssize_t disk_pread(int file, void *octets, size_t count, off_t offset)
 {
     return may_read(file, "pread") ? pread(file, octets, count, offset) : -1;
-}
-
-ssize_t disk_sendfile(int to, int from, off_t *offset, size_t count)
-{
-    return may_read(from, "sendfile") ? sendfile(to, from, offset, count) : -1;
 }
 
 /* How many of the octets are to be written; 0 and errno: none. */
@@ -431,6 +414,19 @@ static int stat_node(const struct sim_node *node, struct stat *ret_stat)
     ret_stat->st_mode = node->is_folder ? S_IFDIR | 0700 : S_IFREG | 0600;
     ret_stat->st_nlink = node->links;
     ret_stat->st_uid = geteuid();
+    return 0;
+}
+
+int disk_fstatvfs(int descriptor, struct statvfs *ret_statvfs)
+{
+    const struct sim_node *node = node_of(descriptor);
+    if (node == NULL)
+        return fstatvfs(descriptor, ret_statvfs);
+    if (!may(SIM_DISK_OPEN, "fstatvfs", node->label))
+        return -1;
+    *ret_statvfs = (struct statvfs){.f_bsize = SIM_PAGE_OCTETS, .f_frsize = SIM_PAGE_OCTETS};
+    sim_disk_tell_room(sim_disk_current, &ret_statvfs->f_blocks, &ret_statvfs->f_bavail);
+    ret_statvfs->f_bfree = ret_statvfs->f_bavail;
     return 0;
 }
 

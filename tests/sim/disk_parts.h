@@ -6,6 +6,11 @@
 #include "disk.h"
 #include "disk_node.h"
 
+#include <sys/statvfs.h>
+
+/* Of a disk without a bound. */
+#define SIM_DISK_OCTETS (UINT64_C(1) << 40)
+
 struct sim_disk_span {
     unsigned calls;
     uint64_t first, count;
@@ -41,6 +46,8 @@ bool sim_disk_may(struct sim_disk *disk, enum sim_disk_call call, const char *wh
 /* How many octets of `count` fit, if the file is to be longer by them; 0 and errno if none. */
 size_t sim_disk_room(struct sim_disk *disk, const struct sim_node *file, uint64_t offset,
                      size_t count);
+/* How many pages the disk has, and how many of them are free, as whoever asks is told. */
+void sim_disk_tell_room(struct sim_disk *disk, fsblkcnt_t *ret_pages, fsblkcnt_t *ret_free_pages);
 /* False and errno if there is no room for another name. */
 bool sim_disk_has_room_for_name(struct sim_disk *disk);
 /* A write takes only so many of the octets, at least one. */

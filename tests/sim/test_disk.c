@@ -532,6 +532,23 @@ static void a_full_disk_takes_what_fits_and_has_room_again_when_something_goes(v
     close(file);
 }
 
+static void a_disk_tells_how_much_of_it_is_free(void **state)
+{
+    static const char pages[3 * PAGE];
+    struct statvfs said;
+    (void)state;
+    int file = make_file(SIM_DISK_PATH "/a", "");
+    assert_int_equal(disk_fstatvfs(file, &said), 0);
+    assert_true(said.f_blocks > 1000000 && said.f_bavail == said.f_blocks);
+    sim_disk_set_capacity(disk, 4 * PAGE);
+    assert_int_equal(disk_pwrite(file, pages, 3 * PAGE, 0), 3 * PAGE);
+    assert_int_equal(disk_fstatvfs(file, &said), 0);
+    assert_int_equal(said.f_frsize, PAGE);
+    assert_int_equal(said.f_blocks, 4);
+    assert_int_equal(said.f_bavail, 1);
+    close(file);
+}
+
 /* What fires is named, and what is switched off does not. */
 static char fired[200];
 
@@ -686,6 +703,7 @@ int main(void)
         TEST(the_nth_call_fails_and_no_other),
         TEST(a_disk_that_is_out_does_nothing_until_the_power_is_back),
         TEST(a_full_disk_takes_what_fits_and_has_room_again_when_something_goes),
+        TEST(a_disk_tells_how_much_of_it_is_free),
         TEST(each_fault_has_its_errno_and_its_name),
         TEST(a_lasting_trouble_lasts_until_the_disk_is_healed),
         TEST(a_passing_trouble_passes),

@@ -10,7 +10,7 @@ from pathlib import Path
 SEAMS = {  # archive -> what only the seam may call, and the seam
     "libstore.a": (
         r"""_*(
-          (f|l|x|fx|lx)?stat(at)?(64)? | (open|creat|mkost?emps?|tmpfile|unlink|link|symlink|readlink|rename|mkdir|access|chmod|chown)(at)?2?(64)?
+          (f|l|x|fx|lx)?stat(at)?(64)? | f?stat(v)?fs(64)? | (open|creat|mkost?emps?|tmpfile|unlink|link|symlink|readlink|rename|mkdir|access|chmod|chown)(at)?2?(64)?
         | rmdir | mkdtemp | memfd_create | p?(read|write)v?2?(64)? | sendfile(64)? | copy_file_range | splice | f?truncate(64)? | (posix_)?fallocate(64)?
         | f?sync | fdatasync | syncfs | sync_file_range | mmap(64)? | lseek(64)? | flock | fcntl(64)? | dup[23]?
         | f?dopendir | opendir | readdir(64)? | closedir | scandir | fopen(64)? | fdopen | freopen | fwrite | fputs? | fputc | v?f?printf | v?dprintf

@@ -22,6 +22,7 @@ static void each_fault_has_the_errno_that_the_contract_names(void **state)
     assert_int_equal(errno_from_fault(FAULT_LOGIN), EACCES);
     assert_int_equal(errno_from_fault(FAULT_UNTRUSTED), EACCES);
     assert_int_equal(errno_from_fault(FAULT_DISK), EIO);
+    assert_int_equal(errno_from_fault(FAULT_FULL), ENOSPC);
     assert_int_equal(errno_from_fault(FAULT_MEMORY), ENOMEM);
 }
 

@@ -186,12 +186,12 @@ static void what_was_used_longest_ago_is_evicted_first(void **state)
     assert_true(is_kept(f->store, 2, 10));
     assert_true(keep(f->store, 11, "0123456789"));
     store_usage(f->store, &usage);
-    assert_int_equal(usage.octets, 9 * TEN_OCTETS);
-    assert_int_equal(usage.body_count, 9);
-    assert_int_equal(entries_count(bodies_folder(f)), 9);
+    assert_int_equal(usage.octets, 10 * TEN_OCTETS);
+    assert_int_equal(usage.body_count, 10);
+    assert_int_equal(entries_count(bodies_folder(f)), 10);
     assert_true(is_kept(f->store, 1, 10));
-    assert_false(is_kept(f->store, 2, 10) || is_kept(f->store, 3, 10));
-    assert_true(is_kept(f->store, 4, 10) && is_kept(f->store, 11, 10));
+    assert_false(is_kept(f->store, 2, 10));
+    assert_true(is_kept(f->store, 3, 10) && is_kept(f->store, 11, 10));
 }
 
 static void the_order_of_use_lasts_and_a_smaller_cache_evicts_at_once(void **state)

@@ -4,6 +4,7 @@
  * that this process alone sees, so that it goes with the process.
  */
 #include "fixture.h"
+#include "store.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +13,7 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 enum { BLOCK_OCTETS = 100000 };
 
@@ -28,7 +30,6 @@ static int set_up_disk(void **state)
     if (mkdir(f->folder, 0700) != 0 ||
         mount("popfs-test", f->folder, "tmpfs", 0, "size=3m,mode=700") != 0)
         return 1;
-    setenv("TMPDIR", f->base, 1);
     return open_and_begin(f, &f->store, NULL) != FAULT_NONE;
 }
 
@@ -150,8 +151,9 @@ static void other_bodies_make_room_first(void **state)
     close(body.descriptor);
     assert_true(is_kept(f->store, 6, 3 * sizeof(block)));
     assert_true(store_is_keeping(f->store));
-    assert_int_equal(entries_count(bodies_folder(f)), 1);
-    assert_false(is_kept(f->store, 5, sizeof(block)));
+    assert_int_equal(entries_count(bodies_folder(f)), 3);
+    assert_true(is_kept(f->store, 5, sizeof(block)));
+    assert_false(is_kept(f->store, 3, sizeof(block)));
 }
 
 static void whoever_reads_a_body_while_it_arrives_does_not_notice(void **state)
@@ -191,18 +193,221 @@ static void assert_lies_in(int descriptor, const char *where)
         fail_msg("%s", target);
 }
 
-static void what_is_too_large_for_memory_goes_to_another_disk(void **state)
+/* How many blocks the body takes before a fault, of so many at most. */
+static int append_blocks(struct store_body *body, int times, enum fault *ret_fault,
+                         struct failure *ret_failure)
+{
+    const struct slice bytes = {block, sizeof(block)};
+    int taken = 0;
+    for (*ret_fault = FAULT_NONE; taken < times; taken++) {
+        *ret_fault = store_body_append(body, bytes, ret_failure);
+        if (*ret_fault == FAULT_NONE)
+            *ret_fault = store_body_flush(body, ret_failure);
+        if (*ret_fault != FAULT_NONE)
+            break;
+    }
+    return taken;
+}
+
+static void what_is_too_large_for_memory_finds_no_room(void **state)
 {
     struct fixture *f = *state;
+    struct store_body *body;
+    struct failure failure;
+    enum fault fault;
     fill(f, 0);
     struct extent small = write_unkept(f->store, 1, 600, NULL);
     assert_lies_in(small.descriptor, "/memfd:");
     close(small.descriptor);
-    struct extent large = write_unkept(f->store, 1, 680, NULL); /* 64 MiB are 671 */
-    assert_lies_in(large.descriptor, f->base);
-    assert_reads(large, (struct slice){block, sizeof(block)}, 680);
-    close(large.descriptor);
+    assert_int_equal(store_body_new(f->store, &body, NULL), FAULT_NONE);
+    assert_int_equal(append_blocks(body, 700, &fault, &failure), 671); /* 64 MiB */
+    assert_int_equal(fault, FAULT_FULL);
+    assert_non_null(strstr(failure.text, "No space left on device"));
+    assert_non_null(strstr(failure.text, "64 MiB at most"));
+    assert_int_equal(store_body_append(body, SLICE_LITERAL("x"), NULL), FAULT_FULL);
+    store_body_free(body);
     assert_int_equal(entries_count(f->base), 1);
+}
+
+/* ---- what stays free ---- */
+
+enum { FREE_OCTETS = 1 << 20 };
+
+static uint64_t free_octets(const struct fixture *f)
+{
+    struct statvfs said;
+    assert_int_equal(statvfs(f->folder, &said), 0);
+    return (uint64_t)said.f_bavail * said.f_frsize;
+}
+
+/* Five bodies of a block each, on a disk of which a mebibyte is to stay free. */
+static void keep_five(struct fixture *f)
+{
+    char uidl[8];
+    f->options.free_octets_min = FREE_OCTETS;
+    store_must_reopen(f);
+    for (uint64_t id = 1; id <= 5; id++) {
+        snprintf(uidl, sizeof(uidl), "u%d", (int)id);
+        assert_true(add(f->store, id, uidl, 3));
+        close(keep_times(f->store, id, (struct slice){block, sizeof(block)}, 1).descriptor);
+    }
+}
+
+static size_t kept_count(struct fixture *f)
+{
+    size_t count = 0;
+    for (uint64_t id = 1; id <= 5; id++)
+        count += is_kept(f->store, id, sizeof(block));
+    return count;
+}
+
+static void bodies_leave_a_part_of_the_disk_free(void **state)
+{
+    struct fixture *f = *state;
+    keep_five(f);
+    for (uint64_t id = 6; id <= 60; id++) {
+        close(keep_times(f->store, id, (struct slice){block, sizeof(block)}, 1).descriptor);
+        assert_true(is_kept(f->store, id, sizeof(block)));
+        assert_true(free_octets(f) >= FREE_OCTETS - 4096);
+    }
+    for (uint64_t id = 100; id < 1000; id++) {
+        close(keep_times(f->store, id, (struct slice){block, 5000}, 1).descriptor);
+        assert_true(is_kept(f->store, id, 5000));
+        assert_true(free_octets(f) >= FREE_OCTETS - 4096);
+    }
+    assert_true(store_is_keeping(f->store));
+}
+
+static void the_index_and_wishes_may_take_what_bodies_leave_free(void **state)
+{
+    struct fixture *f = *state;
+    keep_five(f);
+    fill(f, FREE_OCTETS / 2);
+    struct extent body = write_unkept(f->store, 6, 10, NULL);
+    assert_lies_in(body.descriptor, "/memfd:");
+    close(body.descriptor);
+    assert_int_equal(kept_count(f), 5);
+    assert_true(add(f->store, 7, "g", 3) && note(f->store, "g", 3, true));
+    assert_int_equal(store_flush(f->store, NULL), FAULT_NONE);
+}
+
+static void a_body_without_an_end_drives_nobody_out(void **state)
+{
+    struct fixture *f = *state;
+    const uint64_t said[] = {0, 3, 1000000000000, INT64_MAX};
+    keep_five(f);
+    for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++) {
+        struct store_body *body;
+        enum fault fault;
+        assert_int_equal(store_body_new(f->store, &body, NULL), FAULT_NONE);
+        store_body_expect(body, said[i]);
+        assert_int_equal(append_blocks(body, 700, &fault, NULL), 671);
+        assert_int_equal(fault, FAULT_FULL);
+        assert_int_equal(kept_count(f), 5);
+        assert_true(free_octets(f) >= FREE_OCTETS);
+        store_body_free(body);
+        assert_true(store_has_room(f->store, 500000));
+    }
+}
+
+static void a_body_drives_out_no_more_than_its_size_was_said_to_need(void **state)
+{
+    struct fixture *f = *state;
+    struct store_body *body;
+    enum fault fault;
+    keep_five(f);
+    fill(f, FREE_OCTETS);
+    assert_int_equal(store_body_new(f->store, &body, NULL), FAULT_NONE);
+    store_body_expect(body, 2 * sizeof(block));
+    assert_int_equal(append_blocks(body, 700, &fault, NULL), 671);
+    assert_int_equal(fault, FAULT_FULL);
+    store_body_free(body);
+    assert_in_range(kept_count(f), 2, 3);
+}
+
+static void a_body_that_arrived_in_memory_is_kept_once_its_size_is_known(void **state)
+{
+    struct fixture *f = *state;
+    struct store_body *body;
+    struct extent extent;
+    int shared;
+    enum fault fault;
+    const struct slice bytes = {block, sizeof(block)};
+    keep_five(f);
+    fill(f, FREE_OCTETS);
+    assert_int_equal(store_body_new(f->store, &body, NULL), FAULT_NONE);
+    assert_int_equal(store_body_share(body, &shared, NULL), FAULT_NONE);
+    assert_int_equal(append_blocks(body, 3, &fault, NULL), 3);
+    assert_lies_in(shared, "/memfd:");
+    assert_int_equal(kept_count(f), 5);
+    assert_int_equal(store_body_keep(body, 6, &extent, NULL), FAULT_NONE);
+    assert_in_range(kept_count(f), 1, 2);
+    assert_true(is_kept(f->store, 6, 3 * sizeof(block)) && store_is_keeping(f->store));
+    assert_lies_in(extent.descriptor, f->folder);
+    assert_reads(extent, bytes, 3);
+    assert_file_reads(shared, bytes, 3);
+    assert_true(free_octets(f) >= FREE_OCTETS - 4096);
+    close(shared);
+    close(extent.descriptor);
+}
+
+static void what_does_not_fit_when_it_is_whole_drives_nobody_out(void **state)
+{
+    struct fixture *f = *state;
+    struct failure failure;
+    keep_five(f);
+    struct extent body = write_unkept(f->store, 6, 40, &failure);
+    assert_non_null(strstr(failure.text, "popfs leaves a part of it free"));
+    assert_lies_in(body.descriptor, "/memfd:");
+    close(body.descriptor);
+    assert_int_equal(kept_count(f), 5);
+}
+
+static void the_limit_of_the_cache_counts_what_is_arriving(void **state)
+{
+    struct fixture *f = *state;
+    struct store_body *body, *large;
+    struct store_usage usage;
+    struct failure failure;
+    struct extent extent;
+    enum fault fault;
+    f->options.octets_max = 6 * sizeof(block);
+    keep_five(f);
+    assert_int_equal(store_body_new(f->store, &body, NULL), FAULT_NONE);
+    store_body_expect(body, 3 * sizeof(block));
+    assert_int_equal(append_blocks(body, 3, &fault, NULL), 3);
+    store_usage(f->store, &usage);
+    assert_int_equal(usage.octets, 3 * sizeof(block));
+    assert_false(store_has_room(f->store, 1));
+    /* One that may never be kept lies in memory and not on the disk. */
+    assert_int_equal(store_body_new(f->store, &large, NULL), FAULT_NONE);
+    store_body_expect(large, 700 * sizeof(block));
+    uint64_t before = free_octets(f);
+    assert_int_equal(append_blocks(large, 700, &fault, &failure), 671);
+    assert_int_equal(fault, FAULT_FULL);
+    assert_non_null(strstr(failure.text, "cache_size"));
+    assert_true(free_octets(f) >= before);
+    assert_int_equal(kept_count(f), 3);
+    store_body_free(large);
+    assert_int_equal(store_body_keep(body, 6, &extent, NULL), FAULT_NONE);
+    close(extent.descriptor);
+    assert_true(is_kept(f->store, 6, 3 * sizeof(block)));
+    assert_int_equal(kept_count(f), 3);
+    store_body_remove(f->store, 6);
+    assert_true(store_has_room(f->store, 3 * sizeof(block)));
+}
+
+static void how_much_stays_free_follows_the_size_of_the_disk(void **state)
+{
+    const uint64_t mib = 1 << 20;
+    struct store store = {.free_octets_min = STORE_FREE_OCTETS_MIN};
+    (void)state;
+    assert_int_equal(room_reserve(&store, 1000000 * mib), 10000 * mib);
+    assert_int_equal(room_reserve(&store, 6400 * mib), 64 * mib);
+    assert_int_equal(room_reserve(&store, 128 * mib), 64 * mib);
+    assert_int_equal(room_reserve(&store, 100 * mib), 50 * mib);
+    store.free_octets_min = 0;
+    assert_int_equal(room_reserve(&store, 1000000 * mib), 0);
 }
 
 static void a_wish_that_cannot_be_noted_is_a_fault_and_spoils_no_other(void **state)
@@ -433,7 +638,15 @@ int main(void)
         TEST(other_small_bodies_make_room_first),
         TEST(other_bodies_make_room_first),
         TEST(whoever_reads_a_body_while_it_arrives_does_not_notice),
-        TEST(what_is_too_large_for_memory_goes_to_another_disk),
+        TEST(what_is_too_large_for_memory_finds_no_room),
+        TEST(bodies_leave_a_part_of_the_disk_free),
+        TEST(the_index_and_wishes_may_take_what_bodies_leave_free),
+        TEST(a_body_without_an_end_drives_nobody_out),
+        TEST(a_body_drives_out_no_more_than_its_size_was_said_to_need),
+        TEST(a_body_that_arrived_in_memory_is_kept_once_its_size_is_known),
+        TEST(what_does_not_fit_when_it_is_whole_drives_nobody_out),
+        TEST(the_limit_of_the_cache_counts_what_is_arriving),
+        TEST(how_much_stays_free_follows_the_size_of_the_disk),
         TEST(a_wish_that_cannot_be_noted_is_a_fault_and_spoils_no_other),
         TEST(a_journal_that_cannot_be_replaced_is_not_taken_for_an_empty_one),
         TEST(an_index_that_cannot_be_written_is_readable_and_works_again_later),
