@@ -71,13 +71,15 @@ static enum fault listing_refused(struct sync *sync, const struct pop3_event *ev
     return listing_answered(sync, now_ms, ret_failure);
 }
 
-static enum fault listing_row(struct sync *sync, const struct pop3_event *event)
+static enum fault listing_row(struct sync *sync, const struct pop3_event *event,
+                              struct failure *ret_failure)
 {
     if (sync->listing == NULL)
         return FAULT_NONE;
-    if (event->command == POP3_UIDL)
-        return listing_add_uidl(sync->listing, event->msgnum, event->text);
-    return listing_add_octets(sync->listing, event->msgnum, event->octets);
+    enum fault fault = event->command == POP3_UIDL
+                           ? listing_add_uidl(sync->listing, event->msgnum, event->text)
+                           : listing_add_octets(sync->listing, event->msgnum, event->octets);
+    return listing_failure(fault, ret_failure);
 }
 
 static void bad_row(struct sync *sync, const struct pop3_event *event)
@@ -200,7 +202,7 @@ enum fault engine_event(struct sync *sync, const struct pop3_event *event, int64
         fault = status(sync, job, event, now_ms, ret_failure);
         break;
     case POP3_EVENT_ROW:
-        fault = listing_row(sync, event);
+        fault = listing_row(sync, event, ret_failure);
         break;
     case POP3_EVENT_BAD_ROW:
         bad_row(sync, event);

@@ -69,6 +69,7 @@ static enum fault take_stock(struct sync *sync, const struct maildrop_row *rows,
                              struct maildrop_comparison *ret_comparison)
 {
     count_rows(sync, ret_said);
+    listing_trim(sync->listing);
     if (belief_contradicts_itself(ret_said) && ret_said->has_list)
         ret_said->usable_count = *count = listing_keep_common(sync->listing);
     if (maildrop_compare(sync->maildrop, rows, *count, ret_comparison) != FAULT_NONE)

@@ -231,10 +231,11 @@ enum fault engine_listed(struct sync *sync, int64_t now_ms, struct failure *ret_
         return failure_set(ret_failure, FAULT_BUSY,
                            "the server has no UIDL in this session, but had it before");
     bool same_identity = !sync->made_up_listing && !made_up_before;
-    if (listing_join(sync->listing, sync->made_up_listing, &rows, &msgnums, &count) != FAULT_NONE)
-        return FAULT_MEMORY;
+    enum fault fault = listing_join(sync->listing, sync->made_up_listing, &rows, &msgnums, &count);
+    if (fault != FAULT_NONE)
+        return listing_failure(fault, ret_failure);
     bool believed;
-    enum fault fault = engine_believe(sync, rows, &count, now_ms, &believed, ret_failure);
+    fault = engine_believe(sync, rows, &count, now_ms, &believed, ret_failure);
     if (fault != FAULT_NONE || !believed)
         return fault;
     CLEANUP_FREE struct maildrop_message **by_row = calloc(count + 1, sizeof(by_row[0]));

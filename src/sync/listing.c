@@ -79,6 +79,8 @@ enum fault listing_add_uidl(struct listing *listing, uint32_t msgnum, struct sli
         return FAULT_MEMORY;
     listing->uidls = uidls;
     size_t offset = listing->text.len;
+    if (uidl.len > LISTING_NAMES_OCTETS_MAX - offset)
+        return FAULT_GARBLED;
     if (!buffer_append(&listing->text, uidl))
         return FAULT_MEMORY;
     if (listing->uidl_count > 0 && uidls[listing->uidl_count - 1].msgnum >= msgnum)
@@ -136,8 +138,9 @@ static enum fault make_up(struct listing *listing)
         if (i > 0 && msgnum == listing->octets[i - 1].msgnum)
             continue;
         snprintf(name, sizeof(name), "msg-%" PRIu32, msgnum);
-        if (listing_add_uidl(listing, msgnum, slice_from_string(name)) != FAULT_NONE)
-            return FAULT_MEMORY;
+        enum fault fault = listing_add_uidl(listing, msgnum, slice_from_string(name));
+        if (fault != FAULT_NONE)
+            return fault;
     }
     return FAULT_NONE;
 }
@@ -173,6 +176,8 @@ static enum fault name_nameless(struct listing *listing)
             octets = safe_octets(listing);
         entry->offset = listing->text.len;
         snprintf(name, sizeof(name), "msg-%" PRIu32, entry->msgnum);
+        if (octets + sizeof(name) > LISTING_NAMES_OCTETS_MAX - listing->text.len)
+            return FAULT_GARBLED;
         bool good = buffer_append(&listing->text, slice_from_string(name));
         while (good && listing->text.len - entry->offset < octets)
             good = buffer_append(&listing->text, SLICE_LITERAL("_"));
@@ -229,8 +234,9 @@ enum fault listing_join(struct listing *listing, bool made_up, const struct mail
                         const uint32_t **ret_msgnums, size_t *ret_count)
 {
     sort(listing);
-    if ((made_up ? make_up(listing) : name_nameless(listing)) != FAULT_NONE)
-        return FAULT_MEMORY;
+    enum fault fault = made_up ? make_up(listing) : name_nameless(listing);
+    if (fault != FAULT_NONE)
+        return fault;
     listing->rows = calloc(listing->uidl_count + 1, sizeof(listing->rows[0]));
     listing->msgnums = calloc(listing->uidl_count + 1, sizeof(listing->msgnums[0]));
     listing->in_list = calloc(listing->uidl_count + 1, sizeof(listing->in_list[0]));
@@ -319,6 +325,25 @@ void listing_count(const struct listing *listing, uint64_t stat_count,
     }
     counts.strays |= has_gaps && !is_of_one_mind(&counts, stat_count);
     *ret_counts = counts;
+}
+
+void listing_trim(struct listing *listing)
+{
+    free(listing->uidls);
+    free(listing->octets);
+    listing->uidls = NULL;
+    listing->octets = NULL;
+    listing->uidl_room = listing->octets_room = 0;
+}
+
+enum fault listing_failure(enum fault fault, struct failure *ret_failure)
+{
+    if (fault == FAULT_GARBLED)
+        return failure_set(ret_failure, fault,
+                           "the UIDLs of the maildrop have more than %d octets together",
+                           LISTING_NAMES_OCTETS_MAX);
+    return fault == FAULT_NONE ? fault
+                               : failure_set(ret_failure, fault, "out of memory for the listing");
 }
 
 size_t listing_hidden_count(const struct listing *listing)

@@ -16,14 +16,18 @@ struct listing;
 struct listing *listing_new(void); /* NULL for want of memory */
 void listing_free(struct listing *listing);
 
-/* FAULT_MEMORY. The UIDL is copied; where it is empty, one is made up (POP3.md rule 33). */
+/* All names of a listing have so many octets together at most: a million of 100. */
+enum { LISTING_NAMES_OCTETS_MAX = 100 * 1000 * 1000 };
+
+/* FAULT_MEMORY; FAULT_GARBLED: the names become too long. The UIDL is copied; where it is empty,
+ * one is made up (POP3.md rule 33). */
 enum fault listing_add_uidl(struct listing *listing, uint32_t msgnum, struct slice uidl);
 enum fault listing_add_octets(struct listing *listing, uint32_t msgnum, uint64_t octets);
 
 /*
  * Joins what was added, in the order of message numbers: (*ret_rows)[i] is message
  * (*ret_msgnums)[i]; both live as long as the listing. `made_up`: the server has no UIDL; the
- * numbers that LIST gave are named "msg-<n>". FAULT_MEMORY.
+ * numbers that LIST gave are named "msg-<n>". FAULT_MEMORY; FAULT_GARBLED, as above.
  */
 enum fault listing_join(struct listing *listing, bool made_up, const struct maildrop_row **ret_rows,
                         const uint32_t **ret_msgnums, size_t *ret_count);
@@ -33,6 +37,10 @@ size_t listing_keep_common(struct listing *listing);
  */
 void listing_count(const struct listing *listing, uint64_t stat_count,
                    struct belief_listing *ret_counts);
+/* Gives back the memory that only what stands above needs: after it what was joined remains. */
+void listing_trim(struct listing *listing);
+/* One line for a fault of the above. */
+enum fault listing_failure(enum fault fault, struct failure *ret_failure);
 /* Rows of UIDL so far. */
 size_t listing_uidl_count(const struct listing *listing);
 /* Numbers that were hidden by listing_join(), because they have two UIDLs. */

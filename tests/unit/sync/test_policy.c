@@ -429,6 +429,56 @@ static void a_row_without_an_id_has_a_name_that_no_other_has(void **state)
     listing_free(listing);
 }
 
+/* A million of 500 octets would be half a gigabyte. */
+static void uidls_are_bounded_all_together(void **state)
+{
+    (void)state;
+    static char uidl[500];
+    struct failure failure;
+    struct listing *listing = listing_new();
+    uint32_t most = LISTING_NAMES_OCTETS_MAX / sizeof(uidl);
+    memset(uidl, 'u', sizeof(uidl));
+    for (uint32_t i = 1; i <= most; i++)
+        if (listing_add_uidl(listing, i, (struct slice){uidl, sizeof(uidl)}) != FAULT_NONE)
+            fail_msg("row %u", i);
+    enum fault fault = listing_add_uidl(listing, most + 1, SLICE_LITERAL("x"));
+    assert_int_equal(listing_failure(fault, &failure), FAULT_GARBLED);
+    assert_string_equal(failure.text,
+                        "the UIDLs of the maildrop have more than 100000000 octets together");
+    listing_free(listing);
+}
+
+/* One UIDL that looks like such a name makes each of them as long as itself. */
+static void names_that_are_made_up_count_among_them(void **state)
+{
+    (void)state;
+    static char uidl[500] = "msg-";
+    struct joined j;
+    struct listing *listing = listing_new();
+    memset(uidl + 4, 'u', sizeof(uidl) - 4);
+    listing_add_uidl(listing, 1, (struct slice){uidl, sizeof(uidl)});
+    for (uint32_t i = 2; i <= 300000; i++)
+        if (listing_add_uidl(listing, i, SLICE_LITERAL("")) != FAULT_NONE)
+            fail_msg("row %u", i);
+    assert_int_equal(listing_join(listing, false, &j.rows, &j.msgnums, &j.count), FAULT_GARBLED);
+    listing_free(listing);
+}
+
+static void a_listing_that_was_trimmed_holds_what_was_joined(void **state)
+{
+    (void)state;
+    struct listing *listing = listing_new();
+    listing_add_uidl(listing, 1, SLICE_LITERAL("a"));
+    listing_add_uidl(listing, 2, SLICE_LITERAL("b"));
+    listing_add_octets(listing, 2, 7);
+    struct joined j = join(listing, false);
+    listing_trim(listing);
+    assert_int_equal(listing_keep_common(listing), 1);
+    assert_true(slice_equal(j.rows[0].uidl, SLICE_LITERAL("b")) && j.rows[0].octets == 7);
+    assert_int_equal(listing_uidl_count(listing), 2);
+    listing_free(listing);
+}
+
 static void without_uidl_the_numbers_of_list_are_names(void **state)
 {
     (void)state;
@@ -616,6 +666,9 @@ int main(void)
         cmocka_unit_test(rows_of_both_lists_are_joined_by_number_in_any_order),
         cmocka_unit_test(a_number_with_two_uidls_is_hidden_and_one_said_twice_is_not),
         cmocka_unit_test(a_row_without_an_id_has_a_name_that_no_other_has),
+        cmocka_unit_test(uidls_are_bounded_all_together),
+        cmocka_unit_test(names_that_are_made_up_count_among_them),
+        cmocka_unit_test(a_listing_that_was_trimmed_holds_what_was_joined),
         cmocka_unit_test(without_uidl_the_numbers_of_list_are_names),
         cmocka_unit_test(gaps_in_the_numbers_are_no_strays_where_both_lists_have_them),
         cmocka_unit_test(a_header_ends_at_the_empty_line_at_every_split),
