@@ -266,9 +266,11 @@ bool store_body_is_kept(const struct store *store, uint64_t id, uint64_t octets)
 /* It was read: it is evicted later than others. */
 void store_body_note_used(struct store *store, uint64_t id);
 void store_body_remove(struct store *store, uint64_t id);
-/* False after the disk turned out to be full or broken, until a body could be kept again: reading
- * ahead would fetch in vain. */
+/* False after the disk turned out to be broken, or to have no room for any body, until one could be
+ * kept again: reading ahead would fetch in vain. */
 bool store_is_keeping(const struct store *store);
+/* Whether a body of so many octets could be kept, if others went for it. */
+bool store_could_keep(struct store *store, uint64_t octets);
 /* Whether so many octets more can be kept and nothing need go for them. */
 bool store_has_room(struct store *store, uint64_t octets);
 

@@ -163,9 +163,6 @@ static bool move(struct store_body *body, uint64_t upto)
     bool is_too_large = upto > REFUGE_OCTETS_MAX;
     if (body->disk_error == 0)
         body->disk_error = errno;
-    /* One that is larger than the cache says nothing about others. */
-    if (body->lack != ROOM_NONE_BY_LIMIT || upto <= body->store->octets_max)
-        body->store->is_keeping = false;
     int file = body->is_in_memory || is_too_large
                    ? -1
                    : refuge_open(body->descriptor, body->written_octets);
@@ -177,10 +174,21 @@ static bool move(struct store_body *body, uint64_t upto)
     return go_on_in(body, file);
 }
 
+static bool leave(struct store_body *body, uint64_t upto)
+{
+    struct store *store = body->store;
+    bool moved = move(body, upto);
+    /* One that is too large says nothing about others. */
+    if (body->lack == ROOM_THERE ||
+        (body->lack == ROOM_NONE_ON_DISK && !room_could_be(store, BODY_GATHER_OCTETS)))
+        store->is_keeping = false;
+    return moved;
+}
+
 static bool has_file(struct store_body *body)
 {
     return body->descriptor >= 0 || create(body) || (make_room(body, errno, 1) && create(body)) ||
-           move(body, 0);
+           leave(body, 0);
 }
 
 static enum fault need_file(struct store_body *body, struct failure *ret_failure)
@@ -257,7 +265,7 @@ static enum fault body_write(struct store_body *body, struct slice bytes,
             continue;
         if (finds && !body->is_in_memory && make_room(body, errno, wanted_octets(body, upto)))
             continue;
-        body->is_broken = !move(body, upto);
+        body->is_broken = !leave(body, upto);
         fault = need_file(body, ret_failure);
     }
     return fault;
@@ -508,6 +516,11 @@ enum fault store_body_keep(struct store_body *body, uint64_t id, struct extent *
 bool store_is_keeping(const struct store *store)
 {
     return store->is_keeping;
+}
+
+bool store_could_keep(struct store *store, uint64_t octets)
+{
+    return store->is_keeping && room_could_be(store, octets);
 }
 
 bool store_has_room(struct store *store, uint64_t octets)

@@ -89,6 +89,11 @@ static uint64_t lacking(const struct store *store, uint64_t wanted)
     return lack;
 }
 
+bool room_could_be(struct store *store, uint64_t octets)
+{
+    return room_now(store, octets) == ROOM_THERE || lacking(store, octets) <= bodies_octets(store);
+}
+
 bool room_evict(struct store *store, uint64_t octets)
 {
     uint64_t all = bodies_octets(store);

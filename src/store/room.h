@@ -9,8 +9,9 @@ enum room { ROOM_THERE, ROOM_NONE_ON_DISK, ROOM_NONE_BY_LIMIT };
 
 struct store;
 
-/* Whether so many octets find room now. */
+/* Whether so many octets find room now; and whether they would if others went. */
 enum room room_now(struct store *store, uint64_t octets);
+bool room_could_be(struct store *store, uint64_t octets);
 /*
  * The same for a body of which so many octets come now, and `wanted` before it is whole. If there
  * is none, what was used longest ago goes, as far as that makes room for all that is wanted;

@@ -193,7 +193,9 @@ static struct job *ahead_next(struct sync *sync)
         if (!crawl_next(&sync->crawl, sync->listed, &position))
             return NULL;
         struct maildrop_message *message = maildrop_snapshot_at(sync->listed, position);
-        if (engine_has_body_probably(sync, message) || !is_wanted(sync, message))
+        uint64_t octets = maildrop_message_octets(message, NULL);
+        if (engine_has_body_probably(sync, message) || !is_wanted(sync, message) ||
+            !store_could_keep(sync->store, octets))
             continue;
         return jobs_add(&sync->jobs, JOB_BODY, SCHEDULE_AHEAD, message);
     }

@@ -93,7 +93,8 @@ static void a_body_that_finds_no_room_is_read_all_the_same_and_not_kept(void **s
     close(body.descriptor);
     assert_false(is_kept(f->store, 1, 5 * sizeof(block)));
     assert_int_equal(entries_count(bodies_folder(f)), 0);
-    assert_false(store_is_keeping(f->store));
+    assert_true(store_could_keep(f->store, 2 * sizeof(block)));
+    assert_false(store_could_keep(f->store, 5 * sizeof(block)));
     /* Each new body tries the disk again. */
     make_free(f);
     assert_true(keep(f->store, 1, "one"));
@@ -307,6 +308,8 @@ static void a_body_without_an_end_drives_nobody_out(void **state)
         assert_true(free_octets(f) >= FREE_OCTETS);
         store_body_free(body);
         assert_true(store_has_room(f->store, 500000));
+        assert_true(store_is_keeping(f->store) && store_could_keep(f->store, 1000000));
+        assert_false(store_could_keep(f->store, 3000000));
     }
 }
 
