@@ -33,6 +33,23 @@ enum fault net_trust_new(const struct net_trust_options *options, struct net_tru
                          struct failure *ret_failure);
 void net_trust_free(struct net_trust *trust);
 
+enum { NET_AUTHORITIES_OCTETS_MAX = 4 << 20 /* the largest bundles have a tenth of it */ };
+
+/*
+ * Reads the file with the authorities as it is now: `cafile`, or with NULL the file of the system's
+ * store, which may be missing. Only a regular file, so that nobody waits for another process.
+ * FAULT_UNTRUSTED, FAULT_MEMORY.
+ */
+enum fault net_authorities_read(const char *cafile, struct buffer *ret_pem,
+                                struct failure *ret_failure);
+/*
+ * Puts these authorities, and those in the folders of the system's store where it is used, in place
+ * of all that the trust had. No connection may use the trust meanwhile. FAULT_UNTRUSTED if `pem`
+ * has no certificate (where there is no cafile it may be empty), FAULT_MEMORY; the trust is then as
+ * it was.
+ */
+enum fault net_trust_renew(struct net_trust *trust, struct slice pem, struct failure *ret_failure);
+
 /* ---- a connection ---- */
 
 struct net_connection;
@@ -67,6 +84,9 @@ enum fault net_connection_progress(struct net_connection *connection, int64_t no
                                    struct failure *ret_failure);
 /* True when bytes may be read and written: connected, and no handshake is under way. */
 bool net_connection_is_ready(const struct net_connection *connection);
+/* True after a handshake that failed because of the certificates that the peer has shown: other
+ * authorities might accept them. */
+bool net_connection_has_refused_certificate(const struct net_connection *connection);
 /* True after a handshake that verified chain, name and pin. The one thing a secret may rely on. */
 bool net_connection_is_secure(const struct net_connection *connection);
 

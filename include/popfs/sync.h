@@ -46,7 +46,14 @@ struct sync_options {
      * its own, while there is no session.
      */
     enum sync_fetched (*fetch_password)(void *context, struct failure *ret_failure);
-    void *fetch_context;
+    /*
+     * Reads the authorities of TLS anew, after a certificate was refused, by
+     * sync_read_authorities(); NULL: they cannot be read a second time. Called as `fetch_password`
+     * is.
+     */
+    enum fault (*fetch_authorities)(void *context, struct buffer *ret_pem,
+                                    struct failure *ret_failure);
+    void *fetch_context;      /* of both */
     const char *account;      /* "user@host:port": what cache and state go by, with tls */
     const char *mountpoint;   /* told to whoever mounts the account a second time */
     const char *cache_folder; /* holds the folders of all accounts */
@@ -78,6 +85,14 @@ struct sync_options {
 };
 
 struct sync;
+
+/*
+ * Reads the file with the authorities of TLS as it is now: `cafile`, or with NULL that of the
+ * system's store, which may be missing. Needs no struct sync, and may be called in another process.
+ * FAULT_UNTRUSTED, FAULT_MEMORY.
+ */
+enum fault sync_read_authorities(const char *cafile, struct buffer *ret_pem,
+                                 struct failure *ret_failure);
 
 /* Checks the options (auth word, files of the trust) and opens the store. No thread, no network
  * yet. */

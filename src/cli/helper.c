@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Two things have to be done outside of the sandbox: unmounting, which takes the right to mount or
- * the setuid fusermount3, and getting the password again, which may run a command of the user's.
- * Processes that were forked before the daemon confined itself do them, one for each, because one
- * may take a minute and the other must not wait. A helper never hears the server, and nothing but
- * "now" and "this is an orderly end" comes from the daemon, so whoever has taken the daemon over
- * can have nothing else done. Refuses to know what it is that is done.
+ * Three things have to be done outside of the sandbox: unmounting, which takes the right to mount
+ * or the setuid fusermount3, getting the password again, which may run a command of the user's, and
+ * reading cafile=, which may be anywhere. Processes that were forked before the daemon confined
+ * itself do them, one for each, because one may take a minute and the others must not wait. A
+ * helper never hears the server, and nothing but "now" and "this is an orderly end" comes from the
+ * daemon, so whoever has taken the daemon over can have nothing else done. Refuses to know what it
+ * is that is done.
  *
  *     daemon -- requests: one octet -----------------------------------> helper's stdin
- *            <- answers: struct answer, then the octets of the secret -- helper's stdout
+ *            <- answers: struct answer, then the octets it tells of -- helper's stdout
  *
  * The helper holds no other descriptor but stderr, ends with the daemon, and not by the signals
  * that end the daemon: systemd and terminals send them to all processes, and the daemon still needs
@@ -29,7 +30,7 @@ enum { END_MS = 1000 /* a helper that is at work then ends when the daemon has e
 
 struct answer {
     enum fault fault;
-    size_t len; /* of the secret that follows */
+    size_t len; /* of the secret, or what else was read, that follows */
     char text[FAILURE_TEXT_OCTETS];
 };
 
@@ -48,6 +49,17 @@ static bool write_all(int descriptor, const void *bytes, size_t len)
         len -= (size_t)written;
     }
     return true;
+}
+
+static bool read_once(const struct helper_work *work)
+{
+    CLEANUP_BUFFER struct buffer octets = {0};
+    struct failure failure = {0};
+    struct answer answer = {.fault = work->read(work->context, &octets, &failure)};
+    answer.len = answer.fault == FAULT_NONE ? octets.len : 0;
+    memcpy(answer.text, failure.text, sizeof(answer.text));
+    return write_all(STDOUT_FILENO, &answer, sizeof(answer)) &&
+           write_all(STDOUT_FILENO, octets.data, answer.len);
 }
 
 static bool work_once(const struct helper_work *work)
@@ -79,7 +91,7 @@ static bool serve(const struct helper_work *work)
             return is_orderly;
         if (request == HELPER_ORDERLY_END)
             is_orderly = true;
-        else if (!work_once(work))
+        else if (!(work->read != NULL ? read_once(work) : work_once(work)))
             return is_orderly;
     }
 }
@@ -184,13 +196,31 @@ static bool send_request(const struct helper *helper, enum helper_request reques
     return write_all(helper->requests, &octet, 1);
 }
 
+static bool ask(struct helper *helper, struct answer *ret_answer, int64_t deadline_ms)
+{
+    return send_request(helper, HELPER_WORK) &&
+           read_all(helper, ret_answer, sizeof(*ret_answer), deadline_ms);
+}
+
+/* A late answer must not be taken for that to the next request. */
+static enum fault give_up(struct helper *helper, struct failure *ret_failure)
+{
+    helper_end(helper);
+    return failure_set(ret_failure, FAULT_MEMORY,
+                       "the process outside of the sandbox has died or does not answer");
+}
+
+static enum fault repeat(const struct answer *answer, struct failure *ret_failure)
+{
+    return failure_set(ret_failure, answer->fault, "%.*s", (int)sizeof(answer->text) - 1,
+                       answer->text);
+}
+
 static bool take_answer(struct helper *helper, int64_t timeout_ms, struct answer *ret_answer,
                         struct secret *ret_secret)
 {
     int64_t deadline_ms = clock_now_ms() + timeout_ms;
-    if (!send_request(helper, HELPER_WORK) ||
-        !read_all(helper, ret_answer, sizeof(*ret_answer), deadline_ms) ||
-        ret_answer->len > SECRET_OCTETS_MAX ||
+    if (!ask(helper, ret_answer, deadline_ms) || ret_answer->len > SECRET_OCTETS_MAX ||
         !read_all(helper, ret_secret->text, ret_answer->len, deadline_ms))
         return false;
     ret_secret->len = ret_answer->len;
@@ -213,19 +243,42 @@ enum fault helper_ask(struct helper *helper, int64_t timeout_ms, struct secret *
     enum fault fault = FAULT_NONE;
     if (helper->child == 0 || !secret_init(&new))
         return failure_set(ret_failure, FAULT_MEMORY, "there is no process outside of the sandbox");
-    if (!take_answer(helper, timeout_ms, &answer, &new)) {
-        /* A late answer must not be taken for that to the next request. */
-        helper_end(helper);
-        fault = failure_set(ret_failure, FAULT_MEMORY,
-                            "the process outside of the sandbox has died or does not answer");
-    } else if (answer.fault != FAULT_NONE) {
-        fault = failure_set(ret_failure, answer.fault, "%.*s", (int)sizeof(answer.text) - 1,
-                            answer.text);
-    } else if (secret != NULL) {
+    if (!take_answer(helper, timeout_ms, &answer, &new))
+        fault = give_up(helper, ret_failure);
+    else if (answer.fault != FAULT_NONE)
+        fault = repeat(&answer, ret_failure);
+    else if (secret != NULL)
         replace(secret, &new);
-    }
     secret_done(&new);
     return fault;
+}
+
+enum fault helper_ask_octets(struct helper *helper, int64_t timeout_ms, struct buffer *ret_octets,
+                             struct failure *ret_failure)
+{
+    struct answer answer;
+    int64_t deadline_ms = clock_now_ms() + timeout_ms;
+    if (helper->child == 0)
+        return failure_set(ret_failure, FAULT_MEMORY, "there is no process outside of the sandbox");
+    if (!ask(helper, &answer, deadline_ms) || answer.len > HELPER_OCTETS_MAX)
+        return give_up(helper, ret_failure);
+    if (answer.fault != FAULT_NONE)
+        return repeat(&answer, ret_failure);
+    char part[16384];
+    while (answer.len > 0) {
+        size_t len = answer.len < sizeof(part) ? answer.len : sizeof(part);
+        if (!read_all(helper, part, len, deadline_ms)) {
+            buffer_done(ret_octets);
+            return give_up(helper, ret_failure);
+        }
+        if (!buffer_append(ret_octets, (struct slice){part, len})) {
+            buffer_done(ret_octets);
+            helper_end(helper); /* the rest would be taken for the next answer */
+            return failure_set(ret_failure, FAULT_MEMORY, "out of memory");
+        }
+        answer.len -= len;
+    }
+    return FAULT_NONE;
 }
 
 void helper_say_orderly_end(struct helper *helper)

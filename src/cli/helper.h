@@ -13,6 +13,8 @@ enum helper_request {
     HELPER_ORDERLY_END, /* has begun: `end` has nothing to make good for a daemon that was killed */
 };
 
+enum { HELPER_OCTETS_MAX = 4 << 20 };
+
 /* Fixed when the helper starts, and borrowed. */
 struct helper_work {
     const char *name; /* of the process, at most 15 octets */
@@ -24,6 +26,8 @@ struct helper_work {
     const void *context;
     bool foreground; /* stay on the terminal */
     bool outlives;   /* a daemon that is killed: `end` is called then, too */
+    /* In place of `run`, for what is no secret: at most HELPER_OCTETS_MAX. */
+    enum fault (*read)(const void *context, struct buffer *ret_octets, struct failure *ret_failure);
 };
 
 /* A zeroed one has not been started. Used by one thread at a time. */
@@ -45,6 +49,10 @@ enum fault helper_start(struct helper *helper, const struct helper_work *work,
  */
 enum fault helper_ask(struct helper *helper, int64_t timeout_ms, struct secret *secret,
                       struct failure *ret_failure);
+
+/* The same for a helper with `read`; *ret_octets is to be empty, and stays so on a failure. */
+enum fault helper_ask_octets(struct helper *helper, int64_t timeout_ms, struct buffer *ret_octets,
+                             struct failure *ret_failure);
 
 /* Tells the helper so, and does not wait. A zeroed one is fine. */
 void helper_say_orderly_end(struct helper *helper);

@@ -27,6 +27,7 @@
 enum {
     UNMOUNT_MS = 10000,
     FETCH_MS = 70000, /* a passcmd has a minute */
+    READ_MS = 10000,
     OWNER_POLL_MS = 50,
     SILENT_MS = 1000,
     UNMOUNTED_MS = 7000, /* then it says that it ends, or that the unmount was a lazy one */
@@ -36,14 +37,16 @@ enum {
 /* What is left of the process's rights, and who has the rest. */
 struct confinement {
     struct sandbox sandbox;
-    struct helper unmounter, fetcher; /* not started where there is no sandbox, or no need */
-    bool has_unmounter;               /* was started; it may have died */
+    /* Not started where there is no sandbox, or no need. */
+    struct helper unmounter, fetcher, reader;
+    bool has_unmounter; /* was started; it may have died */
     bool auto_unmount;
     const char *mountpoint;
     struct unmount_own *own; /* the unmounter has another copy */
     struct secret *secret;
     struct secret_sources sources; /* of it */
     char source_shown[300];
+    const char *cafile;
 };
 
 /* From now on they are read from the descriptor, or never: a second Ctrl-C must not cut a commit
@@ -112,6 +115,20 @@ static enum fault run_refetch(const void *context, struct secret *secret,
     return secret_refetch(secret, &confinement->sources, ret_failure);
 }
 
+static enum fault run_read(const void *context, struct buffer *ret_octets,
+                           struct failure *ret_failure)
+{
+    const struct confinement *confinement = context;
+    return sync_read_authorities(confinement->cafile, ret_octets, ret_failure);
+}
+
+/* A descriptor has been read to its end, and is closed in the helper. */
+static bool can_reread(const struct options *options, const struct account *account)
+{
+    return account->tls != SYNC_TLS_OFF &&
+           (options->cafile == NULL || path_descriptor(options->cafile) < 0);
+}
+
 static enum fault start_helpers(const struct options *options, const struct account *account,
                                 struct confinement *confinement, struct failure *ret_failure)
 {
@@ -125,6 +142,10 @@ static enum fault start_helpers(const struct options *options, const struct acco
                                          .run = run_refetch,
                                          .context = confinement,
                                          .foreground = options->foreground};
+    const struct helper_work reading = {.name = "popfs-trust",
+                                        .read = run_read,
+                                        .context = confinement,
+                                        .foreground = options->foreground};
     enum fault fault = FAULT_NONE;
     bool confines = sandbox_confines(&confinement->sandbox);
     /* What mount.fuse3 has mounted is not ours to unmount. */
@@ -135,6 +156,8 @@ static enum fault start_helpers(const struct options *options, const struct acco
             helper_start(&confinement->unmounter, &unmounting, confinement->secret, ret_failure);
     if (fault == FAULT_NONE && confines && secret_can_refetch(confinement->secret))
         fault = helper_start(&confinement->fetcher, &fetching, confinement->secret, ret_failure);
+    if (fault == FAULT_NONE && confines && can_reread(options, account))
+        fault = helper_start(&confinement->reader, &reading, confinement->secret, ret_failure);
     return fault;
 }
 
@@ -145,6 +168,7 @@ static enum fault prepare_confinement(const struct options *options, const struc
     confinement->secret = secret;
     confinement->sources = account_secret_sources(options, account);
     confinement->mountpoint = account->mountpoint;
+    confinement->cafile = options->cafile;
     confinement->auto_unmount = options->auto_unmount;
     sandbox_init(&confinement->sandbox, options->sandbox == OPTION_SANDBOX_AUTO, account->cache,
                  getenv("TMPDIR"));
@@ -155,6 +179,7 @@ static void end_helpers(struct confinement *confinement)
 {
     helper_end(&confinement->unmounter);
     helper_end(&confinement->fetcher);
+    helper_end(&confinement->reader);
 }
 
 /* The thread that is to answer the kernel. */
@@ -210,6 +235,14 @@ static enum sync_fetched refetch(void *context, struct failure *ret_failure)
     return same ? SYNC_FETCHED_THE_SAME : SYNC_FETCHED_ANOTHER;
 }
 
+static enum fault reread(void *context, struct buffer *ret_pem, struct failure *ret_failure)
+{
+    struct confinement *confinement = context;
+    return sandbox_confines(&confinement->sandbox)
+               ? helper_ask_octets(&confinement->reader, READ_MS, ret_pem, ret_failure)
+               : run_read(confinement, ret_pem, ret_failure);
+}
+
 /* ---- the parts ---- */
 
 static struct sync_options sync_options(const struct options *options,
@@ -231,6 +264,7 @@ static struct sync_options sync_options(const struct options *options,
                                confinement->source_shown, sizeof(confinement->source_shown)),
         .password = confinement->secret->text,
         .fetch_password = secret_can_refetch(confinement->secret) ? refetch : NULL,
+        .fetch_authorities = can_reread(options, account) ? reread : NULL,
         .fetch_context = confinement,
         .account = account->shown,
         .mountpoint = account->mountpoint,

@@ -283,6 +283,11 @@ bool net_connection_is_ready(const struct net_connection *connection)
     return connection->state == CONNECTION_READY;
 }
 
+bool net_connection_has_refused_certificate(const struct net_connection *connection)
+{
+    return connection->tls != NULL && net_tls_has_refused_certificate(connection->tls);
+}
+
 bool net_connection_is_secure(const struct net_connection *connection)
 {
     return connection->state == CONNECTION_READY && connection->tls != NULL;

@@ -335,6 +335,11 @@ enum fault net_tls_handshake(struct net_tls *tls, bool *ret_done, struct failure
     return fault;
 }
 
+bool net_tls_has_refused_certificate(const struct net_tls *tls)
+{
+    return tls->verdict.fault == FAULT_UNTRUSTED;
+}
+
 /* ---- bytes ---- */
 
 static enum fault fail_stream(struct net_tls *tls, int error, struct failure *ret)

@@ -28,6 +28,8 @@ void net_tls_free(struct net_tls *tls);
 /* FAULT_NONE with *ret_done false: wait for net_tls_events(). Done means that chain, name and pin
  * are right. */
 enum fault net_tls_handshake(struct net_tls *tls, bool *ret_done, struct failure *ret_failure);
+/* The handshake failed for want of an authority that vouches for the peer's certificates. */
+bool net_tls_has_refused_certificate(const struct net_tls *tls);
 /* As the functions of net_connection. */
 enum fault net_tls_read(struct net_tls *tls, char *data, size_t capacity, size_t *ret_count,
                         struct failure *ret_failure);

@@ -1,18 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whom to trust: reads certificates, key and pins once, at start, so that a typing error is an
- * error there and never a check that does not happen. Knows no host and no socket.
+ * Whom to trust: reads certificates, key and pins at start, so that a typing error is an error
+ * there and never a check that does not happen; the authorities may be replaced later. Knows no
+ * host and no socket.
  */
 #include "trust.h"
 
 #include "tls.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/pem.h>
 #include <openssl/x509_vfy.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* Empties OpenSSL's queue of errors into one word for a person: errno's text if the system was at
  * fault. */
@@ -59,6 +64,125 @@ static enum fault trust_read_authorities(struct net_trust *trust, const char *ca
     trust->has_cafile = true;
     return FAULT_NONE;
 }
+
+/* ---- authorities that have been replaced since ---- */
+
+static const char *system_file(void)
+{
+    const char *given = getenv(X509_get_default_cert_file_env());
+    return given != NULL ? given : X509_get_default_cert_file();
+}
+
+static const char *system_folders(void)
+{
+    const char *given = getenv(X509_get_default_cert_dir_env());
+    return given != NULL ? given : X509_get_default_cert_dir();
+}
+
+static enum fault read_to_end(int file, struct buffer *ret_pem)
+{
+    char part[16384];
+    for (;;) {
+        ssize_t got = read(file, part, sizeof(part));
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return FAULT_UNTRUSTED;
+        if (got == 0)
+            return FAULT_NONE;
+        if (ret_pem->len + (size_t)got > NET_AUTHORITIES_OCTETS_MAX) {
+            errno = EFBIG;
+            return FAULT_UNTRUSTED;
+        }
+        if (!buffer_append(ret_pem, (struct slice){part, (size_t)got})) {
+            errno = ENOMEM;
+            return FAULT_MEMORY;
+        }
+    }
+}
+
+enum fault net_authorities_read(const char *cafile, struct buffer *ret_pem,
+                                struct failure *ret_failure)
+{
+    const char *path = cafile != NULL ? cafile : system_file();
+    struct stat status;
+    char shown[200];
+    CLEANUP_BUFFER struct buffer pem = {0};
+    /* Looked at first: a FIFO that is opened may wake somebody. */
+    bool is_file = stat(path, &status) == 0 && S_ISREG(status.st_mode);
+    if (!is_file && cafile == NULL)
+        return FAULT_NONE;
+    CLEANUP_CLOSE int file = is_file ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
+    enum fault fault = file < 0 ? FAULT_UNTRUSTED : read_to_end(file, &pem);
+    if (fault != FAULT_NONE)
+        return failure_set(ret_failure, fault, "%s: %s",
+                           text_show(slice_from_string(path), shown, sizeof(shown)),
+                           is_file ? strerror(errno) : "it is no regular file any more");
+    struct buffer before = *ret_pem;
+    *ret_pem = pem;
+    pem = before;
+    return FAULT_NONE;
+}
+
+/* Returns false for want of memory. */
+static bool add_infos(X509_STORE *store, const STACK_OF(X509_INFO) * infos, size_t *ret_count)
+{
+    *ret_count = 0;
+    for (int i = 0; i < sk_X509_INFO_num(infos); i++) {
+        const X509_INFO *info = sk_X509_INFO_value(infos, i);
+        if ((info->x509 != NULL && X509_STORE_add_cert(store, info->x509) != 1) ||
+            (info->crl != NULL && X509_STORE_add_crl(store, info->crl) != 1))
+            return false;
+        *ret_count += info->x509 != NULL;
+    }
+    return true;
+}
+
+/* NULL if the text is no PEM to its end: half of a file that is being written is not taken. */
+static STACK_OF(X509_INFO) * parse(struct slice pem)
+{
+    BIO *bio = BIO_new_mem_buf(pem.data, (int)pem.len);
+    STACK_OF(X509_INFO) *infos =
+        bio == NULL ? NULL : PEM_X509_INFO_read_bio(bio, NULL, refuse_passphrase, NULL);
+    BIO_free(bio);
+    return infos;
+}
+
+static enum fault fill_store(const struct net_trust *trust, X509_STORE *store, struct slice pem,
+                             struct failure *ret_failure)
+{
+    size_t count = 0;
+    STACK_OF(X509_INFO) *infos = pem.len == 0 ? NULL : parse(pem);
+    bool is_added = add_infos(store, infos, &count);
+    sk_X509_INFO_pop_free(infos, X509_INFO_free);
+    if (!is_added)
+        return failure_set(ret_failure, FAULT_MEMORY, "out of memory for TLS");
+    if (count == 0 && (trust->has_cafile || pem.len > 0))
+        return failure_set(ret_failure, FAULT_UNTRUSTED,
+                           "there is no certificate (PEM) in the file of %s",
+                           trust->has_cafile ? "cafile=" : "the system's store");
+    return FAULT_NONE;
+}
+
+enum fault net_trust_renew(struct net_trust *trust, struct slice pem, struct failure *ret_failure)
+{
+    ERR_clear_error();
+    X509_STORE *store = X509_STORE_new();
+    enum fault fault = store == NULL
+                           ? failure_set(ret_failure, FAULT_MEMORY, "out of memory for TLS")
+                           : fill_store(trust, store, pem, ret_failure);
+    if (fault == FAULT_NONE && !trust->has_cafile &&
+        X509_STORE_load_path(store, system_folders()) != 1)
+        fault = failure_set(ret_failure, FAULT_MEMORY, "out of memory for TLS");
+    if (fault == FAULT_NONE)
+        SSL_CTX_set_cert_store(trust->context, store);
+    else
+        X509_STORE_free(store);
+    ERR_clear_error();
+    return fault;
+}
+
+/* ---- what proves who connects ---- */
 
 static enum fault trust_read_client_cert(struct net_trust *trust, const char *cert, const char *key,
                                          struct failure *ret_failure)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What net_trust_new() has read: an OpenSSL context and the pins. Shared by threads, never changed.
- */
+/* What net_trust_new() has read: an OpenSSL context and the pins. Shared by threads, and changed by
+ * net_trust_renew() alone. */
 #ifndef POPFS_NET_TRUST_H
 #define POPFS_NET_TRUST_H
 

@@ -347,9 +347,10 @@ void engine_commit_link_lost(struct sync *sync, const struct failure *failure, e
             engine_proof_failed(sync, failure, code, now_ms);
         return;
     }
-    /* A password that was refused is not tried again before it has been fetched anew. */
+    /* A password or a certificate that was refused is not tried again before something else has
+     * been fetched. */
     bool hopeless =
-        failure->fault == FAULT_UNTRUSTED || (failure->fault == FAULT_LOGIN && !sync->fetching);
+        (failure->fault == FAULT_UNTRUSTED || failure->fault == FAULT_LOGIN) && !sync->fetching;
     bool broke = commit->broke && !hopeless && failure->fault != FAULT_BUSY;
     commit->broke = false;
     engine_commit_begin_session(commit);

@@ -160,6 +160,13 @@ enum binding_use {
     BINDING_REFUSED, /* by the server, as the index knows */
 };
 
+/* Whether the authorities of TLS in memory can be other ones than those on the disk. */
+enum trust_age {
+    TRUST_FRESH,   /* no session has been made since they were read */
+    TRUST_OLD,     /* they may have been replaced since */
+    TRUST_REFUSED, /* they refused a certificate, and are read anew before the next attempt */
+};
+
 /* What engine_password_news() has to tell. */
 enum password_news {
     PASSWORD_AS_BEFORE,   /* nothing has been fetched since */
@@ -198,6 +205,8 @@ struct account {
     struct net_trust *trust;
     int64_t timeout_ms, keepalive_ms;
     enum sync_fetched (*fetch_password)(void *context, struct failure *ret_failure);
+    enum fault (*fetch_authorities)(void *context, struct buffer *ret_pem,
+                                    struct failure *ret_failure);
     void *fetch_context;
     bool is_token; /* the password is one that expires */
     bool pipeline, top, read_only, trace, prefetch, noquit, strict, lf, cache_off;
@@ -236,6 +245,7 @@ struct sync {
     bool fetch_done; /* said by fetch_thread, as its last word */
     enum sync_fetched fetched;
     struct failure fetch_failure;
+    struct buffer fetched_pem; /* the thread's until fetch_done */
     struct sync_status status; /* what the thread last published */
     bool started;              /* the first listing is there, or `start_failure` says why not */
     struct failure start_failure;
@@ -282,7 +292,9 @@ struct sync {
     int64_t offline_since_s; /* wall; 0: not */
     bool login_failed;       /* the last attempt; a session that was lost is another matter */
     enum refusal refused;
-    bool fetching;      /* there is a fetch_thread */
+    bool fetching;            /* there is a fetch_thread */
+    bool fetches_authorities; /* the thread does, and not the password */
+    enum trust_age trust_age;
     bool wants_listing; /* a session is wanted for the sake of its listing */
     struct agenda agenda;
     int64_t listed_wall_s;
@@ -707,7 +719,12 @@ void engine_index_settle(struct sync *sync, int64_t now_ms);
 /* When that will be; -1: there is nothing to flush. */
 int64_t engine_index_at_ms(const struct sync *sync);
 
-/* ---- password.c ---- */
+/* ---- password.c: also what else is fetched anew before a session can be had ---- */
+/* The link is about to be dropped because a certificate was refused. Begins at once to read the
+ * authorities anew if that may help: sync->fetching. */
+void engine_trust_note_refusal(struct sync *sync);
+/* True while the authorities have to be read anew before the next attempt; begins with it. */
+bool engine_trust_is_awaited(struct sync *sync);
 /* Begins to fetch the password anew, if that is possible: sync->fetching. There must be no link,
  * which would look at the password meanwhile. */
 void engine_password_fetch(struct sync *sync);

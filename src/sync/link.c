@@ -82,6 +82,11 @@ enum pop3_code link_failure_code(const struct link *link)
     return link->failure_code;
 }
 
+bool link_has_refused_certificate(const struct link *link)
+{
+    return net_connection_has_refused_certificate(link->connection);
+}
+
 void link_begin_turn(struct link *link)
 {
     link->reads_left = TURN_READS;

@@ -25,6 +25,8 @@ void link_free(struct link *link);
 void link_close(struct link *link);
 /* Sends RSET as far as the socket takes it; for a link that is about to be freed. */
 void link_reset(struct link *link);
+/* The link failed because no authority vouches for the certificates that the server has shown. */
+bool link_has_refused_certificate(const struct link *link);
 /* What the server gave as the reason, after link_next_event() failed. */
 enum pop3_code link_failure_code(const struct link *link);
 

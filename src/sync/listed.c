@@ -32,6 +32,7 @@ enum fault engine_list(struct sync *sync, int64_t now_ms)
     agenda_note_login_delay(&sync->agenda,
                             pop3_session_capabilities(link_session(sync->link))->login_delay_s);
     sync->refused = REFUSED_NOT;
+    sync->trust_age = TRUST_OLD;
     sync->session_phase = SESSION_LISTING;
     sync->session_count++;
     sync->dele_sent = sync->dele_was_taken = false;

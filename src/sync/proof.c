@@ -325,7 +325,8 @@ void engine_proof_failed(struct sync *sync, const struct failure *failure, enum 
 {
     struct commit *commit = &sync->commit;
     bool busy = failure->fault == FAULT_BUSY;
-    bool hopeless = failure->fault == FAULT_UNTRUSTED || sync->refused == REFUSED_FOR_GOOD;
+    bool hopeless =
+        (failure->fault == FAULT_UNTRUSTED && !sync->fetching) || sync->refused == REFUSED_FOR_GOOD;
     if (code == POP3_CODE_LOGIN_DELAY)
         (void)engine_quit_believe(sync);
     else if (busy || hopeless || ++commit->attempts >= COMMIT_ATTEMPTS_MAX)

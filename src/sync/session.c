@@ -352,7 +352,7 @@ void engine_connect(struct sync *sync, int64_t now_ms)
     if (sync->phase == ENGINE_OVER || !hear_of_password(sync, now_ms))
         return;
     int64_t at_ms = engine_connect_at_ms(sync);
-    if (at_ms < 0 || now_ms < at_ms)
+    if (at_ms < 0 || now_ms < at_ms || engine_trust_is_awaited(sync))
         return;
     const struct account *account = &sync->account;
     struct failure failure = {0};
@@ -398,8 +398,9 @@ static void start_failed(struct sync *sync, const struct failure *failure)
     sync->phase = ENGINE_OVER;
 }
 
-/* A session could not be had: while the maildrop is merely busy, the password is being fetched
- * anew, or the server has been away for a short time only, those who wait go on waiting. */
+/* A session could not be had: while the maildrop is merely busy, the password or the authorities
+ * are being fetched anew, or the server has been away for a short time only, those who wait go on
+ * waiting. */
 static void login_failed(struct sync *sync, const struct failure *failure, enum pop3_code code,
                          int64_t now_ms)
 {
@@ -407,6 +408,8 @@ static void login_failed(struct sync *sync, const struct failure *failure, enum 
     backoff_note_failure(&sync->backoff, failure->fault, sync->session_started_ms);
     if (failure->fault == FAULT_LOGIN)
         note_refusal(sync, code, now_ms);
+    else if (sync->fetching)
+        sync->retry_ms = now_ms;
     bool busy = failure->fault == FAULT_BUSY;
     sync->login_failed = true;
     int64_t again_ms = greatest(sync->retry_ms, agenda_login_from_ms(&sync->agenda));
@@ -491,6 +494,8 @@ void engine_link_lost(struct sync *sync, const struct failure *why, int64_t now_
     judge_pipelining(sync, failure->fault);
     engine_commit_note_break(sync, failure);
     judge_prefetch(sync, failure->fault);
+    if (sync->link != NULL && link_has_refused_certificate(sync->link))
+        engine_trust_note_refusal(sync);
     if (had_session) {
         engine_receive_note_break(sync);
         waiters_wait_from(&sync->prefetch_waiters, now_ms);

@@ -43,6 +43,7 @@ static enum fault account_init(struct account *account, const struct sync_option
     account->lf = options->lf;
     account->cache_off = options->cache_off;
     account->fetch_password = options->fetch_password;
+    account->fetch_authorities = options->fetch_authorities;
     account->fetch_context = options->fetch_context;
     account->lazy_octets = options->lazy_octets;
     account->bin_s = options->bin_s;
@@ -530,6 +531,7 @@ void sync_free(struct sync *sync)
     if (sync->listed_wall_s == 0 && sync->store != NULL)
         store_spare(sync->store);
     store_close(sync->store);
+    buffer_done(&sync->fetched_pem);
     header_done(&sync->header);
     eol_done(&sync->eol);
     recent_done(&sync->recent);

@@ -5,7 +5,12 @@ import errno
 import json
 import os
 import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
 
+import certs
 import mailbox
 import pytest
 from conftest import script_options, script_source
@@ -249,3 +254,109 @@ def test_what_was_removed_in_the_clear_stays_pending_there_and_with_tls_nothing_
         assert [path.name for path in trash.iterdir()] == ["m00002.eml"]
         os.rename(trash / "m00002.eml", mount.path / "m00002.eml")
     assert not server.commands("DELE")
+
+
+# -- a certificate of another authority than the one that was read at start
+
+@pytest.fixture
+def other_authority(root_folder):
+    return certs.Authority(root_folder / "other-ca")
+
+
+@pytest.fixture
+def far_folder():
+    """Where the daemon itself can read nothing once it is confined."""
+    with tempfile.TemporaryDirectory(prefix="popfs-tests-", dir="/run") as folder:
+        yield Path(folder)
+
+
+def replace(path, authority):
+    """As an administrator's program does it."""
+    new = path.with_suffix(".new")
+    shutil.copyfile(authority.cert, new)
+    new.rename(path)
+
+
+def renew_certificate(server, authority):
+    server.certificate = authority.issue("renewed")
+    server.drop_all()
+
+
+def system_store(far_folder, authority):
+    """Options and environment of a system whose store is this one file."""
+    shutil.copyfile(authority.cert, far_folder / "ca.pem")
+    (far_folder / "empty").mkdir()
+    return {"SSL_CERT_FILE": str(far_folder / "ca.pem"), "SSL_CERT_DIR": str(far_folder / "empty")}
+
+
+@HOW
+@pytest.mark.parametrize("sandbox", ["auto", "off"])
+def test_a_reader_does_not_notice_that_the_certificate_and_cafile_were_renewed(
+        how, sandbox, serve, place, authority, certificate, other_authority, far_folder):
+    server = serve(Script(messages=TRUE), certificate=certificate, implicit_tls=how == "tls")
+    cafile = far_folder / "ca.pem"
+    shutil.copyfile(authority.cert, cafile)
+    options = script_options(place, server, f"cafile={cafile},sandbox={sandbox}", tls="")
+    with mounted(place, script_source(server, "pops" if how == "tls" else "pop3"), options) as mount:
+        for renewed, name in ((other_authority, "m00001.eml"), (authority, "m00002.eml")):
+            replace(cafile, renewed)
+            renew_certificate(server, renewed)
+            assert cat(mount.path / name) == next(mail.data for mail in TRUE if f"{mail.name}.eml" == name)
+        assert server.logins() == 3
+
+
+def test_the_systems_store_is_read_anew(serve, place, authority, certificate, other_authority, far_folder):
+    place.environment.update(system_store(far_folder, authority))
+    server = serve(Script(messages=TRUE), certificate=certificate, implicit_tls=True)
+    with mounted(place, script_source(server, "pops"), script_options(place, server, tls="")) as mount:
+        replace(far_folder / "ca.pem", other_authority)
+        renew_certificate(server, other_authority)
+        assert cat(mount.path / "m00001.eml") == TRUE[0].data
+
+
+def test_a_commit_goes_on_with_a_renewed_certificate(serve, place, authority, certificate, other_authority, far_folder):
+    server = serve(Script(messages=TRUE), certificate=certificate, implicit_tls=True)
+    cafile = far_folder / "ca.pem"
+    shutil.copyfile(authority.cert, cafile)
+    with mounted(place, script_source(server, "pops"), script_options(place, server, f"cafile={cafile}", tls="")) as mount:
+        os.unlink(mount.path / "m00001.eml")
+        replace(cafile, other_authority)
+        renew_certificate(server, other_authority)
+        (mount.path / ".popfs/control").write_text("commit\n")
+        assert [mail.name for mail in server.script.messages] == [mail.name for mail in TRUE[1:]]
+
+
+def test_an_authority_that_is_named_later_counts_at_the_next_attempt(serve, place, authority, certificate, other_authority, far_folder):
+    server = serve(Script(messages=TRUE), certificate=certificate, implicit_tls=True)
+    cafile = far_folder / "ca.pem"
+    shutil.copyfile(authority.cert, cafile)
+    with mounted(place, script_source(server, "pops"), script_options(place, server, f"cafile={cafile}", tls="")) as mount:
+        renew_certificate(server, other_authority)
+        for content in (None, "", "no certificate\n"):
+            if content is not None:
+                cafile.write_text(content)
+            with pytest.raises(OSError) as caught:
+                (mount.path / ".popfs/control").write_text("refresh\n")
+            assert caught.value.errno == errno.EACCES
+        assert "could not be read anew: there is no certificate (PEM) in the file of cafile=" in mount.log()
+        sessions = len(server.sessions)
+        replace(cafile, other_authority)
+        (mount.path / ".popfs/control").write_text("refresh\n")
+        assert len(server.sessions) == sessions + 1
+        assert cat(mount.path / "m00001.eml") == TRUE[0].data
+
+
+def test_a_descriptor_is_read_once(serve, place, authority, certificate, other_authority, far_folder):
+    cafile = far_folder / "ca.pem"
+    shutil.copyfile(authority.cert, cafile)
+    server = serve(Script(messages=TRUE), certificate=certificate, implicit_tls=True)
+    with cafile.open("rb") as file:
+        command = place.command(script_source(server, "pops"), script_options(place, server, f"cafile=/dev/fd/{file.fileno()}", tls=""))
+        subprocess.run(command, env=place.environment, stdin=subprocess.DEVNULL, pass_fds=[file.fileno()], timeout=30, cwd=place.folder, check=True)
+    with mounted(place, None, None, command=["true"], foreground=False) as mount:
+        cafile.write_bytes(other_authority.cert.read_bytes())
+        renew_certificate(server, other_authority)
+        with pytest.raises(OSError) as caught:
+            (mount.path / "m00001.eml").read_bytes()
+        assert caught.value.errno == errno.EACCES
+        assert len(server.sessions) == 2

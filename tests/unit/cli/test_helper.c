@@ -52,7 +52,8 @@ static void what_the_work_gives_replaces_the_secret(void **state)
     struct helper helper = {0};
     struct secret secret = {0};
     struct failure failure;
-    const struct helper_work work = {"popfs-test", say_a_token, NULL, "token", true, false};
+    const struct helper_work work = {
+        .name = "popfs-test", .run = say_a_token, .context = "token", .foreground = true};
     assert_true(secret_init(&secret));
     put(&secret, "an older and longer one");
     start(&helper, &work);
@@ -81,7 +82,7 @@ static void the_longest_secret_passes(void **state)
     struct helper helper = {0};
     struct secret secret = {0};
     struct failure failure;
-    const struct helper_work work = {"popfs-test", say_much, NULL, NULL, true, false};
+    const struct helper_work work = {.name = "popfs-test", .run = say_much, .foreground = true};
     assert_true(secret_init(&secret));
     start(&helper, &work);
     assert_int_equal(helper_ask(&helper, TIMEOUT_MS, &secret, &failure), FAULT_NONE);
@@ -89,6 +90,69 @@ static void the_longest_secret_passes(void **state)
     assert_int_equal(strlen(secret.text), SECRET_OCTETS_MAX);
     helper_end(&helper);
     secret_done(&secret);
+}
+
+static enum fault read_much(const void *context, struct buffer *ret_octets,
+                            struct failure *ret_failure)
+{
+    char part[4096];
+    (void)ret_failure;
+    for (size_t i = 0; i < *(const size_t *)context; i++) {
+        memset(part, 'a' + (int)(i % 26), sizeof(part));
+        if (!buffer_append(ret_octets, (struct slice){part, sizeof(part)}))
+            return FAULT_MEMORY;
+    }
+    return FAULT_NONE;
+}
+
+static void what_is_read_passes_up_to_its_bound(void **state)
+{
+    (void)state;
+    size_t parts = HELPER_OCTETS_MAX / 4096;
+    struct helper helper = {0};
+    struct failure failure;
+    CLEANUP_BUFFER struct buffer octets = {0};
+    const struct helper_work work = {
+        .name = "popfs-test", .read = read_much, .context = &parts, .foreground = true};
+    start(&helper, &work);
+    assert_int_equal(helper_ask_octets(&helper, TIMEOUT_MS, &octets, &failure), FAULT_NONE);
+    helper_end(&helper);
+    assert_int_equal(octets.len, HELPER_OCTETS_MAX);
+    for (size_t i = 0; i < octets.len; i += 4096)
+        assert_int_equal(octets.data[i], 'a' + (int)(i / 4096 % 26));
+    buffer_done(&octets);
+    parts++;
+    start(&helper, &work);
+    assert_int_equal(helper_ask_octets(&helper, TIMEOUT_MS, &octets, &failure), FAULT_MEMORY);
+    assert_int_equal(octets.len, 0);
+    assert_int_equal(helper.child, 0);
+}
+
+static enum fault say_that_it_is_missing(const void *context, struct buffer *ret_octets,
+                                         struct failure *ret_failure)
+{
+    (void)buffer_append_string(ret_octets, "half");
+    return failure_set(ret_failure, FAULT_UNTRUSTED, "%s", (const char *)context);
+}
+
+static void a_failure_to_read_is_repeated_and_gives_nothing(void **state)
+{
+    (void)state;
+    struct helper helper = {0};
+    struct failure failure;
+    CLEANUP_BUFFER struct buffer octets = {0};
+    const struct helper_work work = {.name = "popfs-test",
+                                     .read = say_that_it_is_missing,
+                                     .context = "ca.pem: No such file or directory",
+                                     .foreground = true};
+    start(&helper, &work);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(helper_ask_octets(&helper, TIMEOUT_MS, &octets, &failure),
+                         FAULT_UNTRUSTED);
+        assert_string_equal(failure.text, "ca.pem: No such file or directory");
+        assert_int_equal(octets.len, 0);
+    }
+    helper_end(&helper);
 }
 
 static enum fault refuse(const void *context, struct secret *secret, struct failure *ret_failure)
@@ -103,8 +167,10 @@ static void a_failure_leaves_the_secret_as_it_was(void **state)
     struct helper helper = {0};
     struct secret secret = {0};
     struct failure failure;
-    const struct helper_work work = {"popfs-test", refuse, NULL, "passcmd failed with status 1",
-                                     true,         false};
+    const struct helper_work work = {.name = "popfs-test",
+                                     .run = refuse,
+                                     .context = "passcmd failed with status 1",
+                                     .foreground = true};
     assert_true(secret_init(&secret));
     put(&secret, "old");
     start(&helper, &work);
@@ -127,8 +193,10 @@ static void a_command_runs_with_the_signals_of_a_new_process(void **state)
     struct helper helper = {0};
     struct secret secret = {0};
     struct failure failure;
-    const struct helper_work work = {"popfs-test", run_a_command, NULL, "kill -TERM $$; echo alive",
-                                     true,         false};
+    const struct helper_work work = {.name = "popfs-test",
+                                     .run = run_a_command,
+                                     .context = "kill -TERM $$; echo alive",
+                                     .foreground = true};
     assert_true(secret_init(&secret));
     start(&helper, &work);
     assert_int_equal(helper_ask(&helper, TIMEOUT_MS, &secret, &failure), FAULT_LOGIN);
@@ -143,8 +211,10 @@ static void a_command_sees_no_descriptor_of_popfs(void **state)
     struct helper helper = {0};
     struct secret secret = {0};
     struct failure failure;
-    const struct helper_work work = {"popfs-test",         run_a_command, NULL,
-                                     "echo /proc/$$/fd/*", true,          false};
+    const struct helper_work work = {.name = "popfs-test",
+                                     .run = run_a_command,
+                                     .context = "echo /proc/$$/fd/*",
+                                     .foreground = true};
     int open_here = open("/etc/passwd", O_RDONLY); /* without O_CLOEXEC */
     assert_true(open_here > 2 && secret_init(&secret));
     start(&helper, &work);
@@ -177,8 +247,8 @@ static void it_holds_two_pipes_and_stderr(void **state)
     struct secret secret = {0};
     struct failure failure;
     for (int foreground = 0; foreground < 2; foreground++) {
-        const struct helper_work work = {"popfs-test", list_descriptors, NULL,
-                                         NULL,         foreground != 0,  false};
+        const struct helper_work work = {
+            .name = "popfs-test", .run = list_descriptors, .foreground = foreground != 0};
         assert_true(secret_init(&secret));
         start(&helper, &work);
         assert_int_equal(helper_ask(&helper, TIMEOUT_MS, &secret, &failure), FAULT_NONE);
@@ -193,7 +263,8 @@ static void the_signals_that_end_a_daemon_do_not_end_it(void **state)
     (void)state;
     struct helper helper = {0};
     struct failure failure;
-    const struct helper_work work = {"popfs-test", say_a_token, NULL, "", true, false};
+    const struct helper_work work = {
+        .name = "popfs-test", .run = say_a_token, .context = "", .foreground = true};
     start(&helper, &work);
     assert_int_equal(helper_ask(&helper, TIMEOUT_MS, NULL, &failure), FAULT_NONE);
     for (int i = 0; i < 3; i++)
@@ -213,7 +284,8 @@ static void it_ends_when_it_is_let_go(void **state)
 {
     (void)state;
     struct helper helper = {0};
-    const struct helper_work work = {"popfs-test", say_a_token, NULL, "", true, false};
+    const struct helper_work work = {
+        .name = "popfs-test", .run = say_a_token, .context = "", .foreground = true};
     start(&helper, &work);
     int watch = pidfd_open(helper.child, 0);
     helper_end(&helper);
@@ -240,7 +312,8 @@ static void it_ends_with_the_daemon_even_at_work(void **state)
     assert_true(daemon >= 0);
     if (daemon == 0) {
         struct helper helper = {0};
-        const struct helper_work work = {"popfs-test", sleep_long, NULL, NULL, true, false};
+        const struct helper_work work = {
+            .name = "popfs-test", .run = sleep_long, .foreground = true};
         if (helper_start(&helper, &work, &inherited, NULL) != FAULT_NONE ||
             write(helper.requests, "", 1) != 1 ||
             write(ends[1], &helper.child, sizeof(helper.child)) < 0)
@@ -275,8 +348,12 @@ static void expect_at_the_end(bool is_orderly, const char *expected)
     assert_true(daemon >= 0);
     if (daemon == 0) {
         struct helper helper = {0};
-        const struct helper_work work = {"popfs-test", say_a_token, write_at_the_end,
-                                         "done",       true,        true};
+        const struct helper_work work = {.name = "popfs-test",
+                                         .run = say_a_token,
+                                         .end = write_at_the_end,
+                                         .context = "done",
+                                         .foreground = true,
+                                         .outlives = true};
         if (dup2(ends[1], STDERR_FILENO) < 0 ||
             helper_start(&helper, &work, &inherited, NULL) != FAULT_NONE ||
             helper_ask(&helper, TIMEOUT_MS, NULL, NULL) != FAULT_NONE)
@@ -313,7 +390,7 @@ static void one_that_is_too_slow_is_given_up(void **state)
     (void)state;
     struct helper helper = {0};
     struct failure failure;
-    const struct helper_work work = {"popfs-test", sleep_long, NULL, NULL, true, false};
+    const struct helper_work work = {.name = "popfs-test", .run = sleep_long, .foreground = true};
     start(&helper, &work);
     pid_t child = helper.child;
     assert_int_equal(helper_ask(&helper, 50, NULL, &failure), FAULT_MEMORY);
@@ -328,7 +405,8 @@ static void one_that_has_died_is_an_error_and_no_wait(void **state)
     (void)state;
     struct helper helper = {0};
     struct failure failure;
-    const struct helper_work work = {"popfs-test", say_a_token, NULL, "", true, false};
+    const struct helper_work work = {
+        .name = "popfs-test", .run = say_a_token, .context = "", .foreground = true};
     start(&helper, &work);
     kill(helper.child, SIGKILL);
     assert_int_equal(helper_ask(&helper, TIMEOUT_MS, NULL, &failure), FAULT_MEMORY);
@@ -354,6 +432,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_the_work_gives_replaces_the_secret),
         cmocka_unit_test(the_longest_secret_passes),
+        cmocka_unit_test(what_is_read_passes_up_to_its_bound),
+        cmocka_unit_test(a_failure_to_read_is_repeated_and_gives_nothing),
         cmocka_unit_test(a_failure_leaves_the_secret_as_it_was),
         cmocka_unit_test(a_command_runs_with_the_signals_of_a_new_process),
         cmocka_unit_test(a_command_sees_no_descriptor_of_popfs),

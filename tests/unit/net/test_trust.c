@@ -13,7 +13,10 @@
 
 #include <openssl/pem.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum { DAY_S = 86400 };
 
@@ -80,6 +83,69 @@ static void a_cafile_must_be_there_and_hold_a_certificate(void **state)
     assert_refused(&(struct net_trust_options){.cafile = path}, text);
     assert_refused(&(struct net_trust_options){.cafile = "/tmp"},
                    "cafile=/tmp: there is no certificate (PEM) in it");
+}
+
+static void authorities_are_read_as_they_are_now(void **state)
+{
+    (void)state;
+    char path[64], text[200];
+    struct failure failure = {0};
+    CLEANUP_BUFFER struct buffer pem = {0};
+    certs_write("now.pem", "first", path);
+    assert_int_equal(net_authorities_read(path, &pem, &failure), FAULT_NONE);
+    assert_int_equal(pem.len, 5);
+    certs_write("now.pem", "another", path);
+    assert_int_equal(net_authorities_read(path, &pem, &failure), FAULT_NONE);
+    assert_memory_equal(pem.data, "another", 7);
+    assert_int_equal(pem.len, 7);
+    assert_int_equal(net_authorities_read("/tmp", &pem, &failure), FAULT_UNTRUSTED);
+    assert_string_equal(failure.text, "/tmp: it is no regular file any more");
+    assert_int_equal(truncate(path, NET_AUTHORITIES_OCTETS_MAX), 0);
+    assert_int_equal(net_authorities_read(path, &pem, &failure), FAULT_NONE);
+    assert_int_equal(pem.len, NET_AUTHORITIES_OCTETS_MAX);
+    assert_int_equal(truncate(path, NET_AUTHORITIES_OCTETS_MAX + 1), 0);
+    assert_int_equal(net_authorities_read(path, &pem, &failure), FAULT_UNTRUSTED);
+    snprintf(text, sizeof(text), "%s: File too large", path);
+    assert_string_equal(failure.text, text);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(net_authorities_read(path, &pem, &failure), FAULT_UNTRUSTED);
+    assert_int_equal(unlink(path), 0);
+}
+
+static void a_system_store_without_a_file_is_empty(void **state)
+{
+    (void)state;
+    struct failure failure = {0};
+    CLEANUP_BUFFER struct buffer pem = {0};
+    setenv("SSL_CERT_FILE", "/popfs-nonexistent/ca.pem", 1);
+    assert_int_equal(net_authorities_read(NULL, &pem, &failure), FAULT_NONE);
+    assert_int_equal(pem.len, 0);
+    unsetenv("SSL_CERT_FILE");
+}
+
+static void a_text_without_certificates_renews_nothing(void **state)
+{
+    (void)state;
+    struct failure failure = {0};
+    struct net_trust *trust = NULL;
+    const struct net_trust_options options = {.cafile = one.cert_path};
+    CLEANUP_BUFFER struct buffer pem = {0};
+    assert_int_equal(net_trust_new(&options, &trust, &failure), FAULT_NONE);
+    assert_int_equal(net_authorities_read(other.cert_path, &pem, &failure), FAULT_NONE);
+    assert_int_equal(net_trust_renew(trust, buffer_slice(&pem), &failure), FAULT_NONE);
+    pem.len /= 2;
+    assert_int_equal(net_trust_renew(trust, buffer_slice(&pem), &failure), FAULT_UNTRUSTED);
+    assert_string_equal(failure.text, "there is no certificate (PEM) in the file of cafile=");
+    assert_int_equal(net_trust_renew(trust, (struct slice){"", 0}, &failure), FAULT_UNTRUSTED);
+    net_trust_free(trust);
+    assert_int_equal(net_trust_new(&(struct net_trust_options){0}, &trust, &failure), FAULT_NONE);
+    assert_int_equal(net_trust_renew(trust, (struct slice){"", 0}, &failure), FAULT_NONE);
+    assert_int_equal(net_trust_renew(trust, (struct slice){"no PEM\n", 7}, &failure),
+                     FAULT_UNTRUSTED);
+    assert_string_equal(failure.text,
+                        "there is no certificate (PEM) in the file of the system's store");
+    net_trust_free(trust);
 }
 
 static void a_client_certificate_needs_its_own_key(void **state)
@@ -184,6 +250,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_systems_store_is_the_default),
         cmocka_unit_test(a_cafile_must_be_there_and_hold_a_certificate),
+        cmocka_unit_test(authorities_are_read_as_they_are_now),
+        cmocka_unit_test(a_system_store_without_a_file_is_empty),
+        cmocka_unit_test(a_text_without_certificates_renews_nothing),
         cmocka_unit_test(a_client_certificate_needs_its_own_key),
         cmocka_unit_test(certificate_and_key_may_be_in_one_file),
         cmocka_unit_test(a_key_with_a_passphrase_is_refused_and_nobody_is_asked),
