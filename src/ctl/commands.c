@@ -32,11 +32,14 @@ static int run_between(struct job *job, const char *word, struct json_object **r
                        struct json_object **ret_after)
 {
     int64_t begun_s = job_now_s();
-    int error = status_load(&job->place, ret_before);
+    CLEANUP_CLOSE int folder = -1;
+    int error = status_open(&job->place, &folder);
+    if (error == 0)
+        error = status_load_in(folder, ret_before);
     if (error == 0)
         error = job_control(job, word, NULL);
     if (error == 0)
-        error = status_load(&job->place, ret_after);
+        error = status_load_in(folder, ret_after);
     return error == 0 ? EXIT_DONE : job_explain(job, word, error, begun_s);
 }
 
@@ -202,12 +205,15 @@ int command_verify(struct job *job)
 {
     CLEANUP_STATUS struct json_object *before = NULL;
     CLEANUP_STATUS struct json_object *after = NULL;
+    CLEANUP_CLOSE int folder = -1;
     int64_t begun_s = job_now_s();
-    int error = status_load(&job->place, &before);
+    int error = status_open(&job->place, &folder);
+    if (error == 0)
+        error = status_load_in(folder, &before);
     if (error != 0)
         return job_explain(job, "verify", error, begun_s);
     int code = verify(job);
-    error = code < EXIT_SIGNAL ? status_load(&job->place, &after) : 0;
+    error = code < EXIT_SIGNAL ? status_load_in(folder, &after) : 0;
     if (error != 0)
         return job_explain(job, "verify", error, begun_s);
     if (after == NULL)

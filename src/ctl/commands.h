@@ -8,8 +8,9 @@
 int command_status(struct job *job);
 int command_refresh(struct job *job);
 int command_commit(struct job *job);
-/* By that word to popfs: "settle" leaves alone what waits for `popfsctl commit`. */
-int command_commit_by(struct job *job, const char *word);
+/* By that word to popfs: "settle" leaves alone what waits for `popfsctl commit`. *ret_ended: popfs
+ * has ended meanwhile, and that was said. */
+int command_commit_by(struct job *job, const char *word, bool *ret_ended);
 int command_undelete(struct job *job);
 int command_rollback(struct job *job);
 int command_prefetch(struct job *job);

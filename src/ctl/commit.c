@@ -4,6 +4,7 @@
 #include "exit.h"
 #include "status.h"
 
+#include <errno.h>
 #include <inttypes.h>
 
 static void report_failure(struct report *report, struct json_object *failure)
@@ -44,16 +45,37 @@ static int report_outcome(struct job *job, struct json_object *last)
     return failed > 0 ? EXIT_INCOMPLETE : EXIT_DONE;
 }
 
-int command_commit_by(struct job *job, const char *word)
+/* Nobody is left who could say what the server has done. */
+static int report_lost(struct job *job, struct json_object *before)
 {
+    int64_t pending = status_number(before, "/pending_removal_count");
+    bool is_dead = place_is_there(&job->place);
+    report_problem(&job->report,
+                   "commit: popfs %s with %" PRId64 " removal%s pending; what the server has not "
+                   "deleted %s%s",
+                   is_dead ? "has died" : "has ended", pending, plural(pending),
+                   status_is_forgetful(before) ? "is forgotten (state=off)"
+                                               : "stays pending for the next mount",
+                   is_dead ? "; clear the place with fusermount3 -uz" : "");
+    return EXIT_INCOMPLETE;
+}
+
+int command_commit_by(struct job *job, const char *word, bool *ret_ended)
+{
+    CLEANUP_CLOSE int folder = -1;
     CLEANUP_STATUS struct json_object *before = NULL;
     CLEANUP_STATUS struct json_object *after = NULL;
     int64_t begun_s = job_now_s();
-    int error = status_load(&job->place, &before);
+    int error = status_open(&job->place, &folder);
+    if (error == 0)
+        error = status_load_in(folder, &before);
     if (error != 0)
         return job_explain(job, "commit", error, begun_s);
     int result = job_control(job, word, NULL);
-    error = status_load(&job->place, &after);
+    error = status_load_in(folder, &after);
+    *ret_ended = error == ENOTCONN || error == ECONNABORTED;
+    if (*ret_ended)
+        return report_lost(job, before);
     if (error != 0)
         return job_explain(job, "commit", result != 0 ? result : error, begun_s);
 
@@ -73,5 +95,6 @@ int command_commit_by(struct job *job, const char *word)
 
 int command_commit(struct job *job)
 {
-    return command_commit_by(job, "commit");
+    bool has_ended;
+    return command_commit_by(job, "commit", &has_ended);
 }

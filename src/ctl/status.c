@@ -12,17 +12,29 @@
  */
 enum { STATUS_OCTETS_MAX = 4 * 1024 * 1024, READ_OCTETS = 65536, DEPTH_MAX = 16 };
 
-int status_read(const struct place *place, const char *name, struct buffer *content)
+int status_open(const struct place *place, int *ret_folder)
 {
-    char path[PATH_MAX], octets[READ_OCTETS];
-    int len = snprintf(path, sizeof(path), "%s/.popfs/%s", place->path, name);
+    char path[PATH_MAX];
+    int len = snprintf(path, sizeof(path), "%s/.popfs", place->path);
     if (len < 0 || (size_t)len >= sizeof(path))
         return ENAMETOOLONG;
-    CLEANUP_CLOSE int file = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int folder = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0)
+        return errno;
+    if (!place_has_file(place, folder)) {
+        close(folder);
+        return ENODEV;
+    }
+    *ret_folder = folder;
+    return 0;
+}
+
+static int read_in(int folder, const char *name, struct buffer *content)
+{
+    char octets[READ_OCTETS];
+    CLEANUP_CLOSE int file = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (file < 0)
         return errno;
-    if (!place_has_file(place, file))
-        return ENODEV;
     for (;;) {
         ssize_t got = read(file, octets, sizeof(octets));
         if (got < 0)
@@ -34,6 +46,13 @@ int status_read(const struct place *place, const char *name, struct buffer *cont
         if (!buffer_append(content, (struct slice){octets, (size_t)got}))
             return ENOMEM;
     }
+}
+
+int status_read(const struct place *place, const char *name, struct buffer *content)
+{
+    CLEANUP_CLOSE int folder = -1;
+    int error = status_open(place, &folder);
+    return error != 0 ? error : read_in(folder, name, content);
 }
 
 int status_parse(struct slice text, struct json_object **ret_status)
@@ -58,6 +77,13 @@ int status_load(const struct place *place, struct json_object **ret_status)
     return error != 0 ? error : status_parse(buffer_slice(&content), ret_status);
 }
 
+int status_load_in(int folder, struct json_object **ret_status)
+{
+    CLEANUP_BUFFER struct buffer content = {0};
+    int error = read_in(folder, "status.json", &content);
+    return error != 0 ? error : status_parse(buffer_slice(&content), ret_status);
+}
+
 struct json_object *status_object(struct json_object *status, const char *pointer)
 {
     struct json_object *value = NULL;
@@ -70,6 +96,11 @@ int64_t status_number(struct json_object *status, const char *pointer)
 {
     struct json_object *value = status_object(status, pointer);
     return json_object_is_type(value, json_type_int) ? json_object_get_int64(value) : 0;
+}
+
+bool status_is_forgetful(struct json_object *status)
+{
+    return status_text(status, "/state_folder")[0] == '\0';
 }
 
 bool status_flag(struct json_object *status, const char *pointer)

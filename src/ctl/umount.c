@@ -127,12 +127,6 @@ static bool is_busy(const struct place *place)
 
 /* ---- the mount's own end ---- */
 
-/* With state=off the next mount knows nothing of this one. */
-static bool is_forgetful(struct json_object *status)
-{
-    return status_text(status, "/state_folder")[0] == '\0';
-}
-
 static int commit(struct job *job, struct json_object *status)
 {
     int64_t pending = status_number(status, "/pending_removal_count");
@@ -141,10 +135,11 @@ static int commit(struct job *job, struct json_object *status)
         report_set_count(&job->report, "failed", 0);
         return EXIT_DONE;
     }
-    int code = command_commit_by(job, "settle");
-    if (code == EXIT_INCOMPLETE)
+    bool has_ended = false;
+    int code = command_commit_by(job, "settle", &has_ended);
+    if (code == EXIT_INCOMPLETE && !has_ended)
         report_problem(&job->report, "popfs tries again as it ends; what cannot be deleted then %s",
-                       is_forgetful(status)
+                       status_is_forgetful(status)
                            ? "is forgotten (state=off)"
                            : "stays pending for the next mount, if its UIDL is its own");
     return code;
@@ -200,7 +195,7 @@ static int unmount_plainly(struct job *job)
 
 static void report_kept(struct job *job, struct json_object *status, int64_t pending)
 {
-    if (is_forgetful(status))
+    if (status_is_forgetful(status))
         report_problem(&job->report,
                        "nothing is deleted; %" PRId64 " removal%s forgotten (state=off)", pending,
                        pending == 1 ? " is" : "s are");

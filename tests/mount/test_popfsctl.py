@@ -3,6 +3,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import time
 
@@ -227,3 +228,49 @@ def test_an_idle_mount_can_be_asked_at_once(account, on_dovecot):
         wait_until("the end of the session", lambda: status(mount)["state"] == "idle", 20)
         remove(mount, 1)
         assert ctl(mount, "commit").stdout == "deleted 1 message\n"
+
+
+# -- a mount that goes while popfsctl waits
+
+def run_and(mount, command, begun, what):
+    """`what` happens once the server has `begun`; gives popfsctl's exit code, output and errors."""
+    running = subprocess.Popen([os.environ["POPFSCTL"], command, mount.path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_until(f"{command} to begin", begun)
+    what()
+    said, complained = running.communicate(timeout=30)
+    return running.returncode, said, complained
+
+
+def detach(mount):
+    subprocess.run(["umount", "-i", "-l", mount.path], check=True)
+
+
+def test_a_commit_says_what_was_deleted_though_the_mount_was_unmounted_lazily_meanwhile(serve, on_script):
+    server = serve(Script(messages=SIX, quit_s=1, dele_refused={"m00002"}))
+    with on_script(server, expect_exit=None) as mount:
+        remove(mount, 1, 2, 3)
+        code, said, complained = run_and(mount, "commit", lambda: server.commands("QUIT"), lambda: detach(mount))
+        assert (code, said) == (1, "deleted 2 messages\n"), complained
+        assert "could not delete m00002.eml: " in complained and "may not delete this" in complained
+        mount.wait_end()
+
+
+def test_a_refresh_says_what_came_though_the_mount_was_unmounted_lazily_meanwhile(serve, on_script):
+    server = serve(Script(messages=SIX[:4]))
+    with on_script(server, expect_exit=None) as mount:
+        server.script.messages, server.script.login_s = list(SIX), 1
+        assert run_and(mount, "refresh", lambda: len(server.sessions) > 1, lambda: detach(mount)) == (0, "2 new messages, 6 in all\n", "")
+        mount.wait_end()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_commit_says_that_popfs_has_ended_meanwhile(number, serve, on_script):
+    server = serve(Script(messages=SIX, quit_s=1))
+    with on_script(server, expect_exit=None) as mount:
+        remove(mount, 1, 2, 3)
+        code, said, complained = run_and(mount, "commit", lambda: server.commands("QUIT"), lambda: mount.kill(number))
+        how, cure = ("died", "; clear the place with fusermount3 -uz") if number == signal.SIGKILL else ("ended", "")
+        assert (code, said) == (1, "")
+        assert complained == (f"popfsctl: commit: popfs has {how} with 3 removals pending; "
+                              f"what the server has not deleted stays pending for the next mount{cure}\n")
+        mount.wait_end()
