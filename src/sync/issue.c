@@ -251,7 +251,7 @@ void engine_prefetch_answer(struct sync *sync, enum fault fault)
 bool engine_prefetch_settle(struct sync *sync)
 {
     if (sync->prefetch_waiters.count == 0 || sync->session_phase != SESSION_ONLINE ||
-        sync->jobs.in_flight.count > 0)
+        sync->jobs.in_flight.count > 0 || sync->body_waits)
         return false;
     bool over = sync->prefetch_next >= maildrop_snapshot_count(sync->listed);
     if (!over && !sync->prefetch_is_full)

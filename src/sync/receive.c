@@ -598,8 +598,8 @@ void engine_receive_lost(struct sync *sync, struct job *job, enum fault fault, i
 
 /*
  * Some servers send only so many bodies in one session and refuse the next one, and any server
- * refuses what another client has deleted since the session listed it. A body that a reader waits
- * for is asked for once more, in a new session. Once per message; and after
+ * refuses what another client has deleted since the session listed it. A body that a reader or a
+ * prefetch waits for is asked for once more, in a new session. Once per message; and after
  * OUTAGES_MAX messages that were refused again, no session is made for another one: grep over a
  * folder that the server cannot read must not log in for each file (POP3.md rule 13).
  */
@@ -607,7 +607,8 @@ static bool is_asked_elsewhere(const struct sync *sync, const struct job *job, i
 {
     const struct outages *refusals = &sync->retr_refusals;
     bool may_differ = sync->bodies_count > 0 || now_ms - sync->session_started_ms > LISTING_NEW_MS;
-    return sync->phase == ENGINE_SERVE && job->requests != NULL && may_differ &&
+    bool is_waited_for = job->requests != NULL || sync->prefetch_wanted;
+    return sync->phase == ENGINE_SERVE && is_waited_for && may_differ &&
            !atomic_load(&sync->made_up) && (sync->body_waits || !outages_are_many(refusals)) &&
            outages_of(refusals, maildrop_message_id(job->message)) == 0 &&
            agenda_login_from_ms(&sync->agenda) <= now_ms + sync->account.timeout_ms;
@@ -625,6 +626,10 @@ void engine_receive_refused(struct sync *sync, struct job *job, const char *why,
     } else if (job->kind == JOB_START) {
         sync->top_differs = true; /* RETR from now on, in this mount */
         engine_stream_start_complete(sync, job);
+    } else if (job->requests == NULL && (sync->body_waits || !sync->prefetch_wanted)) {
+        /* Whoever opens it asks again, and so does a prefetch in the next session: only what is
+         * refused then is worth a word. */
+        jobs_finish(&sync->jobs, job, FAULT_REFUSED, EXTENT_NONE);
     } else if (is_asked_elsewhere(sync, job, now_ms)) {
         outages_note(&sync->retr_refusals, maildrop_message_id(job->message));
         jobs_requeue(&sync->jobs, job);

@@ -8,6 +8,7 @@ import subprocess
 import tarfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import mailbox
 import pytest
@@ -161,6 +162,47 @@ def test_a_body_that_is_refused_after_others_is_asked_for_in_a_new_session(serve
         for mail in MAILS:
             assert cat(mount.path / f"{mail.name}.eml") == mail.data
     assert len(server.sessions) == 3
+
+
+def copy_all(mount, target):
+    run("cp", "-a", f"{mount.path}/.", target)
+
+
+def read_at_once(mount, target):
+    with ThreadPoolExecutor(8) as pool:
+        for path, octets in pool.map(lambda path: (path, cat(path)), sorted(mount.path.iterdir())):
+            (target / path.name).write_bytes(octets)
+
+
+def prefetch_all(mount, target):
+    (mount.path / ".popfs/control").write_text("prefetch\n")
+    copy_all(mount, target)
+
+
+@pytest.mark.parametrize("octets", [3000, 300_000])
+@pytest.mark.parametrize("read", [copy_all, read_at_once, prefetch_all])
+def test_a_server_that_refuses_after_ten_in_each_session_gives_all_forty(read, octets, serve, on_script, tmp_path):
+    """Rule 34."""
+    mails = mailbox.many(40, octets=octets)
+    server = serve(Script(messages=mails, retr_limit=10))
+    with on_script(server, "lazy=100000") as mount:
+        read(mount, tmp_path)
+        said = mount.log()
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {f"{mail.name}.eml": mail.data for mail in mails}
+    assert "refuses message" not in said
+    assert len(server.sessions) <= 6
+
+
+def test_a_prefetch_of_what_is_always_refused_ends_and_causes_no_storm_of_logins(serve, on_script):
+    mails = mailbox.many(60, octets=300)
+    refused = {mail.name for mail in mails[1::2]}
+    server = serve(Script(messages=mails, retr_refused=refused))
+    with on_script(server) as mount:
+        with pytest.raises(OSError):
+            (mount.path / ".popfs/control").write_text("prefetch\n")
+        for mail in mails[::2]:
+            assert cat(mount.path / f"{mail.name}.eml") == mail.data
+    assert len(server.sessions) <= 40
 
 
 def test_bodies_that_are_always_refused_cause_no_storm_of_logins(serve, on_script):

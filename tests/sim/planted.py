@@ -3,6 +3,7 @@
 """The proof of the simulation: faults are planted into a copy of the source, one at a time, and each must be found.
 
 planted.py [--seconds N] [NAME…]    all of them, or these; prints what was found, and after how long
+planted.py --check                  only whether each still applies to the source
 
 A fault is a change of text. One that does not apply any more is an error: it has to follow the source. HISTORY are
 bugs that popfs once had; the commit that mended each is named.
@@ -21,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 PLANTED = {  # name: [(file, text, the text that takes its place)]
     "believes QUIT always": [
-        ("src/sync/proof.c", "if ((sync->phase == ENGINE_STOPPING && !doubted) || !may_log_in_soon(sync, now_ms))", "if (doubted || !doubted)"),
+        ("src/sync/proof.c", "if ((unseen && !doubted) || !may_log_in_soon(sync, now_ms))", "if (unseen || !unseen)"),
         ("src/sync/proof.c", "    if (sync->quit_is_doubted) {\n", "    if (false) {\n"),
     ],
     "matches by position": [("src/sync/listed.c", "map[position] = msgnums[i];", "map[i] = msgnums[i];")],
@@ -50,7 +51,7 @@ PLANTED = {  # name: [(file, text, the text that takes its place)]
             "        next->requests = requests;\n"
             "    }\n",
         ),
-        ("src/sync/job.c", "        if (request->message == job->message)\n            answer(", "        if (request != NULL)\n            answer("),
+        ("src/sync/job.c", "        if (request->message == job->message && !is_proof_only(", "        if (!is_proof_only("),
     ],
     "takes a lost QUIT for done": [
         (
@@ -70,7 +71,7 @@ PLANTED = {  # name: [(file, text, the text that takes its place)]
     "takes the one that was asked for not back, and says so": [
         ("src/sync/engine.c", "        fault = request->message != NULL ? note_one(sync, request->message, &restored)\n", "        fault = request->message != NULL ? FAULT_NONE\n"),
     ],
-    "leaves a message of the listing out": [("src/sync/listing.c", "        if (!same) {\n", "        if (!same || at == 5) {\n")],
+    "leaves a message of the listing out": [("src/sync/listing.c", "        if (same)\n            add_row(", "        if (same && at != 5)\n            add_row(")],
     "dates a message by the header before": [("src/sync/receive.c", "    header_clear(&sync->header);\n    sync->body_failure", "    sync->body_failure")],
     "stars no secret": [("src/pop3/veil.c", "    if (veil->password.len == 0 || text.len == 0)\n", "    if (veil->password.len < 4096 || text.len == 0)\n")],
     "deletes what has the UIDL now": [("src/sync/evidence.c", "        return EVIDENCE_NEEDED;\n", "        return EVIDENCE_NOT_NEEDED;\n")],
@@ -133,6 +134,17 @@ def plant(folder, changes):
         path.write_text(source.replace(text, other))
 
 
+def check():
+    """What each would change is there once."""
+    stale = []
+    for planted, changes in (PLANTED | HISTORY).items():
+        for name, text, _ in changes:
+            count = (ROOT / name).read_text().count(text)
+            if count != 1:
+                stale.append(f"{planted}: {name} has {count} times: {text}")
+    return stale
+
+
 def restore(folder, changes):
     for name, _, _ in changes:
         shutil.copyfile(ROOT / name, folder / name)
@@ -160,7 +172,10 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("names", nargs="*")
+    parser.add_argument("--check", action="store_true")
     arguments = parser.parse_args()
+    if arguments.check:
+        sys.exit("\n".join(check()) or 0)
     everything = PLANTED | HISTORY
     chosen = [name for name in everything if not arguments.names or any(word in name for word in arguments.names)]
     with tempfile.TemporaryDirectory(prefix="popfs-planted-") as temporary:
