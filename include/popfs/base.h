@@ -124,6 +124,12 @@ struct failure {
 enum fault failure_set(struct failure *ret, enum fault fault, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/*
+ * Once, first of all: lets the stacks of the program be as large as usual, whatever the soft limit
+ * was. FAULT_MEMORY if the hard limit leaves too little.
+ */
+enum fault stack_begin(struct failure *ret_failure);
+
 /* ---- text that somebody else wrote ---- */
 
 /*

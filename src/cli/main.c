@@ -184,6 +184,10 @@ int main(int argc, char **argv)
     heap_begin();
     if (!daemon_open_standard_descriptors())
         return EXIT_SYSTEM;
+    if (stack_begin(&failure) != FAULT_NONE) {
+        fprintf(stderr, "popfs: %s\n", failure.text);
+        return EXIT_SYSTEM;
+    }
     enum fault fault = options_parse(argc, argv, &options, &failure);
     if (fault != FAULT_NONE)
         code = fail(fault, &failure);

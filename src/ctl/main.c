@@ -199,6 +199,11 @@ int main(int argc, char **argv)
     struct arguments arguments;
     struct failure failure = {0};
     job.json = has_json(argc, argv);
+    if (stack_begin(&failure) != FAULT_NONE) {
+        report_start(&job.report, "", "", job.json);
+        report_problem(&job.report, "%s", failure.text);
+        return report_end(&job.report, EXIT_SYSTEM);
+    }
     bool good = is_helper ? arguments_parse_helper(argc, argv, &arguments, &failure)
                           : arguments_parse(argc, argv, &arguments, &failure);
     if (!good)

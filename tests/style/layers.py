@@ -24,7 +24,7 @@ SYSTEM = [  # header, the places that alone may include it
     (r"fuse.*\.h", ["src/fs/", "tests/unit/fs/"]),
     (r"openssl/.*", ["src/net/", "src/base/digest.c", "tests/unit/net/"]),
     (r"sys/(socket|un)\.h|netdb\.h|netinet/.*|arpa/inet\.h", ["src/net/", "tests/unit/net/", "tests/unit/sync/"]),
-    (r"pthread\.h|threads\.h", ["src/base/hash.c", "src/maildrop/", "src/store/", "src/sync/", "src/fs/", "src/ctl/progress", "tests/unit/"]),
+    (r"pthread\.h|threads\.h", ["src/base/hash.c", "src/base/stack.c", "src/maildrop/", "src/store/", "src/sync/", "src/fs/", "src/ctl/progress", "tests/unit/"]),
     (r"sqlite3\.h", ["src/store/"]),
     (r"xxhash\.h", ["src/store/sum.c"]),
     (r"gmime/.*", ["src/mail/"]),
