@@ -147,7 +147,9 @@ static enum fault make_up(struct listing *listing)
 
 static struct slice uidl_text(const struct listing *listing, const struct uidl_entry *entry)
 {
-    return (struct slice){listing->text.data + entry->offset, entry->len};
+    /* Where all ids are empty there is no text. */
+    return entry->len == 0 ? SLICE_LITERAL("")
+                           : (struct slice){listing->text.data + entry->offset, entry->len};
 }
 
 /* Longer than each UIDL that begins as made-up ones do; 0 if there is none. */
@@ -291,7 +293,8 @@ static size_t next_octets(const struct listing *listing, size_t at)
     return at;
 }
 
-/* As many in both lists as STAT says, and the same: a row that is none of this would be one more. */
+/* As many in both lists as STAT says, and the same: a row that is none of this would be one more.
+ */
 static bool is_of_one_mind(const struct belief_listing *counts, uint64_t stat_count)
 {
     return counts->uidl_count == stat_count && counts->list_count == stat_count &&

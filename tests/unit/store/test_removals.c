@@ -203,7 +203,7 @@ static void of_wishes_for_several_messages_of_a_uidl_the_last_stands(void **stat
 {
     struct fixture *f = *state;
     size_t count = 0;
-    struct evidence third = {"a third one, which the index has"};
+    struct evidence third = {"a third one that the index has"};
     struct store_message message = message_of(1, "a b", 3);
     message.evidence = third;
     assert_int_equal(store_add(f->store, &message, NULL), FAULT_NONE);
