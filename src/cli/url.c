@@ -84,7 +84,7 @@ static void hint_at_source(struct slice text, char *out, size_t capacity)
         }
     /* What has a colon may hold a password. */
     if (text.len == 0 || has_scheme || memchr(text.data, ':', text.len) != NULL ||
-        memchr(text.data, '.', text.len) == NULL)
+        memchr(text.data, '.', text.len) == NULL || memchr(text.data, '/', text.len) != NULL)
         return;
     text_show(text, shown, sizeof(shown));
     if (memchr(text.data, '@', text.len) != NULL)

@@ -3,7 +3,7 @@
  * SOURCE. Input: the text.
  *
  * Must hold: what is read can be sent and looked up; written again it is read as the same; a
- * refusal tells nothing of what was between ':' and '@'.
+ * refusal tells nothing of a source that has a ':', behind which a password may stand.
  */
 #include "target.h"
 #include "url.h"
@@ -48,8 +48,8 @@ static void check_again(const struct url *url)
     url_done(&again);
 }
 
-/* No text of a refusal has anything of the source in it: it is one of a few. */
-static void check_refusal(const struct failure *failure, enum fault fault)
+/* It is one of a few. */
+static void check_refusal(const struct failure *failure, enum fault fault, bool may_tell)
 {
     static const char *const starts[] = {
         "the source must be ",           "no password in the source",
@@ -61,7 +61,7 @@ static void check_refusal(const struct failure *failure, enum fault fault)
     for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++)
         known = known || strncmp(failure->text, starts[i], strlen(starts[i])) == 0;
     MUST(known);
-    MUST(strstr(failure->text, "0pen-sesame") == NULL);
+    MUST(may_tell || strstr(failure->text, "0pen-sesame") == NULL);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -74,9 +74,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct url url;
     struct failure failure;
     enum fault fault = url_parse(text, &url, &failure);
+    bool may_tell = strchr(text, ':') == NULL;
     free(text);
     if (fault != FAULT_NONE) {
-        check_refusal(&failure, fault);
+        check_refusal(&failure, fault, may_tell);
         return 0;
     }
     check_url(&url);
