@@ -781,6 +781,18 @@ static bool are_right(uint64_t serial, uint64_t offset, struct slice octets, boo
     return sim_server_has_sent(ledger.server, serial, offset, octets, is_all, !is_all);
 }
 
+/* As LIST said last. */
+static int64_t listed_octets(uint64_t serial)
+{
+    for (uint32_t number = sim_server_session_count(ledger.server); number > 0; number--) {
+        struct sim_session_truth truth = sim_server_session(ledger.server, number);
+        const struct sim_row *row = row_of(&truth, serial);
+        if (row != NULL)
+            return row->listed_octets;
+    }
+    return -1;
+}
+
 /*
  * The kept body of `other`, which had the UIDL before, may be shown for the message: where their
  * headers are alike, nothing tells them apart; and where the row of LIST is the same, too, the body
@@ -789,13 +801,11 @@ static bool are_right(uint64_t serial, uint64_t offset, struct slice octets, boo
  */
 static bool stands_for(uint64_t other, uint64_t serial, const struct maildrop_message *message)
 {
-    const struct sim_message *before = sim_server_message(ledger.server, other);
-    const struct sim_message *now = sim_server_message(ledger.server, serial);
     if (other == serial ||
         !sim_server_has_listed(ledger.server, other, maildrop_message_uidl(message)))
         return false;
     return are_alike(serial, other) || (!ledger.is_caught && !maildrop_message_is_proven(message) &&
-                                        before->stored_octets == now->stored_octets);
+                                        listed_octets(other) == listed_octets(serial));
 }
 
 void ledger_check_octets(uint64_t serial, const struct maildrop_message *message, uint64_t offset,
