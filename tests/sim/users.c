@@ -514,6 +514,7 @@ void users_commit(void)
 {
     struct user *user = user_new(SYNC_WANT_COMMIT, NULL, 0);
     user->is_final_commit = true;
+    user->request.confirms = true; /* as popfsctl commit does */
     users.commit_is_answered = false;
     submit(user);
 }
