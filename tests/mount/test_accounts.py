@@ -97,3 +97,42 @@ def test_the_home_of_the_caller_counts_and_not_the_one_of_root(serve, place, sec
     wait_until("its cache", lambda: list((home / ".cache/popfs").glob("*")))
     assert secluded.run("umount", place.mountpoint).returncode == 0
     wait_for_end(pids)
+
+
+@pytest.fixture
+def as_user(place, secluded):
+    """as_user(words, HOME) runs a program as an ordinary user, whose home by /etc/passwd is there.home, with a /etc/fstab that the test writes."""
+    home = place.folder / "home"
+    home.mkdir()
+    for path in (place.folder, place.mountpoint, home):
+        os.chown(path, 65534, 65534)
+    secluded.run("sh", "-c", f"sed 's|^nobody:.*|nobody:x:65534:65534:nobody:{home}:/bin/sh|' /etc/passwd >{place.folder}/passwd && "
+                             f"mount --bind {place.folder}/passwd /etc/passwd && "
+                             f": >{place.folder}/fstab && mount --bind {place.folder}/fstab /etc/fstab")
+    inherited = {name: value for name, value in place.environment.items() if name not in ("XDG_CACHE_HOME", "XDG_STATE_HOME", "HOME")}
+
+    def run(*words, home=None):
+        environment = inherited | ({"HOME": str(home)} if home else {})
+        return secluded.run("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *words, env=environment)
+
+    run.home = home
+    return run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("home", ["own", "none", "/root"])
+def test_an_ordinary_user_mounts_by_a_line_of_fstab_with_user_and_has_everything_at_home(home, serve, place, secluded, as_user):
+    server = serve(Script(messages=MAILS))
+    options = script_options(place, server, "user,noauto")
+    os.chown(place.passfile(server.script.password), 65534, 65534)
+    (place.folder / "fstab").write_text(f"{script_source(server)} {place.mountpoint} fuse.popfs {options} 0 0\n")
+    done = as_user("mount", place.mountpoint, home={"own": as_user.home, "none": None}.get(home, home))
+    assert done.returncode == 0, done.stderr
+    pids = secluded.daemons()
+    assert as_user("ls", place.mountpoint).stdout.split() == [f"{mail.name}.eml" for mail in MAILS]
+    assert len(as_user("cat", place.mountpoint / "m00001.eml").stdout) > 0
+    for folder in (".cache/popfs", ".local/state/popfs"):
+        assert [path.owner() for path in (as_user.home / folder).iterdir()] == ["nobody"]
+    done = as_user("umount", place.mountpoint)
+    assert done.returncode == 0, done.stderr
+    wait_for_end(pids)
