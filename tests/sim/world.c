@@ -21,7 +21,7 @@ enum {
     DOORS_MAX = 16,
     STACK_OCTETS = 1024 * 1024,
     STEPS_AT_ONCE_MAX = 20000, /* without time passing: then it goes round in circles */
-    STEPS_MAX = 3000000,
+    STEPS_MAX = 8000000,
     LINE_OCTETS = 4096,
 };
 
