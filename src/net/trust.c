@@ -109,7 +109,8 @@ enum fault net_authorities_read(const char *cafile, struct buffer *ret_pem,
     char shown[200];
     CLEANUP_BUFFER struct buffer pem = {0};
     /* Looked at first: a FIFO that is opened may wake somebody. */
-    bool is_file = stat(path, &status) == 0 && S_ISREG(status.st_mode);
+    bool is_there = stat(path, &status) == 0;
+    bool is_file = is_there && S_ISREG(status.st_mode);
     if (!is_file && cafile == NULL)
         return FAULT_NONE;
     CLEANUP_CLOSE int file = is_file ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
@@ -117,7 +118,7 @@ enum fault net_authorities_read(const char *cafile, struct buffer *ret_pem,
     if (fault != FAULT_NONE)
         return failure_set(ret_failure, fault, "%s: %s",
                            text_show(slice_from_string(path), shown, sizeof(shown)),
-                           is_file ? strerror(errno) : "it is no regular file any more");
+                           is_there && !is_file ? "it is no regular file" : strerror(errno));
     struct buffer before = *ret_pem;
     *ret_pem = pem;
     pem = before;

@@ -99,7 +99,10 @@ static void authorities_are_read_as_they_are_now(void **state)
     assert_memory_equal(pem.data, "another", 7);
     assert_int_equal(pem.len, 7);
     assert_int_equal(net_authorities_read("/tmp", &pem, &failure), FAULT_UNTRUSTED);
-    assert_string_equal(failure.text, "/tmp: it is no regular file any more");
+    assert_string_equal(failure.text, "/tmp: it is no regular file");
+    assert_int_equal(net_authorities_read("/popfs-nonexistent/ca.pem", &pem, &failure),
+                     FAULT_UNTRUSTED);
+    assert_string_equal(failure.text, "/popfs-nonexistent/ca.pem: No such file or directory");
     assert_int_equal(truncate(path, NET_AUTHORITIES_OCTETS_MAX), 0);
     assert_int_equal(net_authorities_read(path, &pem, &failure), FAULT_NONE);
     assert_int_equal(pem.len, NET_AUTHORITIES_OCTETS_MAX);
