@@ -79,12 +79,39 @@ bool message_fault(struct sim_session *session, struct message *message, enum si
     return true;
 }
 
+/* 1: an answer too many, -1: one too few, 0: as many as there are commands. */
+static int shift_of(enum sim_fault fault)
+{
+    switch ((int)fault) {
+    case SIM_FAULT_STRAY_ANSWER:
+    case SIM_FAULT_DOUBLED_ANSWER:
+        return 1;
+    case SIM_FAULT_MISSING_ANSWER:
+    case SIM_FAULT_TORN_BODY:
+    case SIM_FAULT_STATUS_IN_BODY:
+    case SIM_FAULT_MISSING_LF:
+        return -1;
+    default:
+        return 0;
+    }
+}
+
+/* One that made up for another would make answers out of step look like an honest server's. */
+static bool makes_up(const struct sim_session *session, enum sim_fault fault)
+{
+    return session->shift * shift_of(fault) < 0;
+}
+
 bool answer_fault(struct sim_session *session, enum sim_fault fault)
 {
+    if (makes_up(session, fault))
+        return false;
     for (uint32_t i = 0; i < session->answer.drawn_count; i++) {
         if (session->answer.drawn[i] != fault)
             continue;
         server_note(session->server, session, session->answer.serial, fault);
+        if (shift_of(fault) != 0)
+            session->shift = shift_of(fault);
         return true;
     }
     return false;

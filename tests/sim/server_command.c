@@ -8,29 +8,6 @@
 
 /* ---- answers ---- */
 
-/* 1: an answer too many, -1: one too few, 0: as many as there are commands. */
-static int shift_of(enum sim_fault fault)
-{
-    switch ((int)fault) {
-    case SIM_FAULT_STRAY_ANSWER:
-    case SIM_FAULT_DOUBLED_ANSWER:
-        return 1;
-    case SIM_FAULT_MISSING_ANSWER:
-    case SIM_FAULT_TORN_BODY:
-    case SIM_FAULT_STATUS_IN_BODY:
-    case SIM_FAULT_MISSING_LF:
-        return -1;
-    default:
-        return 0;
-    }
-}
-
-/* One that made up for another would make answers out of step look like an honest server's. */
-static bool makes_up(const struct sim_session *session, enum sim_fault fault)
-{
-    return session->shift * shift_of(fault) < 0;
-}
-
 static void draw_answer_faults(struct sim_session *session, enum sim_verb verb)
 {
     struct sim_server *server = session->server;
@@ -40,12 +17,9 @@ static void draw_answer_faults(struct sim_session *session, enum sim_verb verb)
         if (fault == SIM_FAULT_MAIL_ARRIVES || fault == SIM_FAULT_OTHER_DELETES ||
             (sim_fault_row(fault)->verbs & (1u << verb)) == 0)
             continue;
-        if (!server_draws(server, fault) || makes_up(session, fault) ||
-            answer->drawn_count == sizeof(answer->drawn) / sizeof(answer->drawn[0]))
-            continue;
-        answer->drawn[answer->drawn_count++] = fault;
-        if (shift_of(fault) != 0)
-            session->shift = shift_of(fault);
+        if (server_draws(server, fault) &&
+            answer->drawn_count < sizeof(answer->drawn) / sizeof(answer->drawn[0]))
+            answer->drawn[answer->drawn_count++] = fault;
     }
 }
 
