@@ -187,9 +187,9 @@ def test_a_list_that_is_wrong_by_a_little_is_no_reason_to_believe_a_body_that_ca
     assert sorted(server.commands("RETR")) == ["RETR 1", "RETR 2", "RETR 2", "RETR 3"]
 
 
-def test_after_an_outage_that_cut_many_bodies_all_come_whole(serve, on_script):
+def test_after_an_outage_that_cut_a_body_all_come_whole(serve, on_script):
     mails = mailbox.many(6, octets=3000)
-    server = serve(Script(messages=mails, short_retr={mail.name: 500 for mail in mails[1:]}, short_times=99))
+    server = serve(Script(messages=mails, short_retr={"m00002": 500}, short_times=99))
     with on_script(server) as mount:
         assert (mount.path / "m00001.eml").read_bytes() == mails[0].data
         assert error_of((mount.path / "m00002.eml").read_bytes) == errno.EIO
