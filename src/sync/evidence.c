@@ -33,6 +33,10 @@ enum evidence_verdict evidence_judge(const struct evidence_view *view)
         return judge_unlike_proven(view);
     if (view->by_retr && !view->known_by_retr && view->has_top)
         return EVIDENCE_ASK_TOP;
+    /* TOP knew the message and is refused now. Its header by RETR may have been another one all
+     * along (Exchange, Courier), so that it ends no removal. */
+    if (view->by_retr && !view->known_by_retr && view->is_wished_before)
+        return EVIDENCE_SAYS_NOTHING;
     if (!view->by_retr && view->known_by_retr)
         return EVIDENCE_ASK_RETR;
     return view->came_alone || view->is_caught ? EVIDENCE_IS_ANOTHER : EVIDENCE_ASK_ONCE;

@@ -56,6 +56,14 @@ static void an_answer_proves_what_its_header_says(void **state)
         {{RETR, KNOWN}, EVIDENCE_ASK_ONCE},
         {{RETR, KNOWN, .came_alone = true}, EVIDENCE_IS_ANOTHER},
         {{RETR, KNOWN, .is_caught = true}, EVIDENCE_IS_ANOTHER},
+        /* A removal that TOP alone can prove: where TOP is refused nothing is proven. */
+        {{RETR, KNOWN, .is_wished_before = true}, EVIDENCE_SAYS_NOTHING},
+        {{RETR, KNOWN, .is_wished_before = true, .came_alone = true, .is_caught = true},
+         EVIDENCE_SAYS_NOTHING},
+        {{TOP, RETR, KNOWN, .is_wished_before = true, .came_alone = true}, EVIDENCE_ASK_TOP},
+        {{TOP, KNOWN, .is_wished_before = true, .came_alone = true}, EVIDENCE_IS_ANOTHER},
+        {{RETR, KNOWN, .known_by_retr = true, .is_wished_before = true, .came_alone = true},
+         EVIDENCE_IS_ANOTHER},
         /* Another one than in this session: RETR wins over TOP. */
         {{TOP, KNOWN, .is_proven = true, .is_caught = true}, EVIDENCE_SAYS_NOTHING},
         {{TOP, RETR, KNOWN, .is_proven = true, .is_caught = true}, EVIDENCE_ASK_ONCE},
