@@ -391,13 +391,20 @@ static bool are_alike(uint64_t serial, uint64_t other)
     return octets == sim_mail_header_octets(two) && memcmp(one.data, two.data, octets) == 0;
 }
 
-/* A copy of what the user removed that has its UIDL as well. */
-static bool is_copy_of_wished(const struct sim_row *row)
+/*
+ * A copy of what the user removed, with the UIDL that this had then: by POP3.md 29 nothing tells
+ * one from the other. Where one session lists both under that UIDL they are told apart.
+ */
+static bool is_copy_of_wished(const struct sim_session_truth *truth, const struct sim_row *row)
 {
-    for (uint64_t serial = 1; serial <= serial_count(); serial++)
-        if (serial != row->serial && wish_of(serial)->state == WISH_PENDING &&
-            slice_equal(wish_of(serial)->uidl, row->uidl) && are_alike(serial, row->serial))
+    for (uint64_t serial = 1; serial <= serial_count(); serial++) {
+        const struct wish *wish = wish_of(serial);
+        const struct sim_row *wished = row_of(truth, serial);
+        if (serial != row->serial && (wish->state == WISH_PENDING || wish->is_renamed) &&
+            slice_equal(wish->uidl, row->uidl) && are_alike(serial, row->serial) &&
+            (wished == NULL || !slice_equal(wished->uidl, row->uidl)))
             return true;
+    }
     return false;
 }
 
@@ -420,7 +427,8 @@ void ledger_quit_heard(void *context, uint32_t session)
         const struct sim_row *row = &truth.rows[i];
         bool asked = was_asked(row);
         const struct wish *wish = wish_of(row->serial);
-        if (!asked || wish->state == WISH_PENDING || wish->is_unsure || is_copy_of_wished(row))
+        if (!asked || wish->state == WISH_PENDING || wish->is_unsure ||
+            is_copy_of_wished(&truth, row))
             continue;
         if (wish->state == WISH_TAKEN_BACK)
             world_finding("1 deletes what was taken back", "session %u, serial %" PRIu64, session,
