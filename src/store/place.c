@@ -493,7 +493,7 @@ enum fault place_sync(const struct place *place, struct failure *ret_failure)
 
 void place_close(struct place *place)
 {
-    if (place->folder >= 0 && (place->lock < 0 || (place->is_new && place->is_for_now))) {
+    if (place->folder >= 0 && (place->lock < 0 || (place->is_new && place->is_discarded))) {
         remove_all(place->folder);
         disk_unlinkat(AT_FDCWD, place->path, AT_REMOVEDIR);
     }

@@ -8,10 +8,10 @@
 struct place {
     char *path;
     int folder;
-    int parent;      /* the folder of all accounts; -1 for a temporary one, and for none */
-    bool is_new;     /* this popfs has made the folder of the account */
-    bool is_for_now; /* and nothing in it is worth keeping: place_close() removes it */
-    int lock;        /* of an account's folder; -1 for a temporary one, whose lock is on `folder` */
+    int parent;        /* the folder of all accounts; -1 for a temporary one, and for none */
+    bool is_new;       /* this popfs has made the folder of the account */
+    bool is_discarded; /* and nothing in it is worth keeping: place_close() removes it */
+    int lock; /* of an account's folder; -1 for a temporary one, whose lock is on `folder` */
 };
 
 #define PLACE_NONE ((struct place){.folder = -1, .parent = -1, .lock = -1})
@@ -32,7 +32,7 @@ enum fault place_open(const struct place_options *options, struct place *ret_pla
 void place_say_owner(const struct place *place, const char *owner);
 /* What who has the account has said; false where nothing can be read. */
 bool place_owner(const struct place_options *options, char ret_owner[STORE_OWNER_OCTETS]);
-/* A temporary one is removed with all that is in it, and so is a new one that is for now. */
+/* Removes a temporary folder with all that is in it, and likewise one that is new and discarded. */
 void place_close(struct place *place);
 
 /* Makes the name of the folder, and the names in it, outlive a power cut. FAULT_DISK. */

@@ -397,7 +397,7 @@ void store_say_owner(const struct store *store, const char *owner)
 
 void store_spare(struct store *store)
 {
-    store->place.is_for_now = store->state_place.is_for_now = true;
+    store->place.is_discarded = store->state_place.is_discarded = true;
 }
 
 void store_close(struct store *store)
