@@ -221,6 +221,8 @@ bool mounts_take_row(struct slice *table, struct mount_row *ret_row);
 /* Finds the mount of a popfs that has this identity. */
 bool mounts_find_row(struct slice table, const struct mount_identity *identity,
                      struct mount_row *ret_row);
+/* Whether a popfs is mounted there. */
+bool mounts_have_popfs(struct slice table, const char *mountpoint);
 /* Of type "fuse.popfs". */
 bool mounts_row_is_popfs(const struct mount_row *row);
 /* The file system of this popfs, in this mount or in another. */
@@ -273,6 +275,12 @@ void log_name(const char *what);
 void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void log_write_args(enum log_level level, const char *format, va_list args)
     __attribute__((format(printf, 2, 0)));
+
+/* ---- descriptors ---- */
+
+/* Writes all of it, however often that takes. False with errno; some of it may have been written.
+ */
+bool descriptor_write(int descriptor, const void *bytes, size_t len);
 
 /* ---- clean-up attributes, for memory and descriptors, never for locks ---- */
 

@@ -2,6 +2,7 @@
 /* Bytes that grow. The bound is the caller's business: whoever appends knows why it is bounded. */
 #include "popfs/base.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,6 +84,21 @@ void buffer_consume(struct buffer *buffer, size_t count)
 struct slice buffer_slice(const struct buffer *buffer)
 {
     return (struct slice){buffer->data, buffer->len};
+}
+
+bool descriptor_write(int descriptor, const void *bytes, size_t len)
+{
+    const char *next = bytes;
+    while (len > 0) {
+        ssize_t written = write(descriptor, next, len);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written < 0)
+            return false;
+        next += written;
+        len -= (size_t)written;
+    }
+    return true;
 }
 
 void cleanup_free(void *pointer_to_pointer)

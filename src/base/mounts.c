@@ -186,6 +186,15 @@ static int numbers_at(const char *path, uint64_t *ret_id, uint64_t *ret_unique_i
     return number_of(AT_FDCWD, path, 0, STATX_MNT_ID, ret_id);
 }
 
+bool mounts_have_popfs(struct slice table, const char *mountpoint)
+{
+    struct mount_row row;
+    while (mounts_take_row(&table, &row))
+        if (mounts_row_is_popfs(&row) && mounts_text_is(row.mountpoint, mountpoint))
+            return true;
+    return false;
+}
+
 static int find_row(uint64_t id, struct buffer *table, struct mount_row *ret_row)
 {
     int error = mounts_load(table);

@@ -36,21 +36,6 @@ struct answer {
 
 /* ---- the helper's side ---- */
 
-static bool write_all(int descriptor, const void *bytes, size_t len)
-{
-    const char *next = bytes;
-    while (len > 0) {
-        ssize_t written = write(descriptor, next, len);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written < 0)
-            return false;
-        next += written;
-        len -= (size_t)written;
-    }
-    return true;
-}
-
 static bool read_once(const struct helper_work *work)
 {
     CLEANUP_BUFFER struct buffer octets = {0};
@@ -58,8 +43,8 @@ static bool read_once(const struct helper_work *work)
     struct answer answer = {.fault = work->read(work->context, &octets, &failure)};
     answer.len = answer.fault == FAULT_NONE ? octets.len : 0;
     memcpy(answer.text, failure.text, sizeof(answer.text));
-    return write_all(STDOUT_FILENO, &answer, sizeof(answer)) &&
-           write_all(STDOUT_FILENO, octets.data, answer.len);
+    return descriptor_write(STDOUT_FILENO, &answer, sizeof(answer)) &&
+           descriptor_write(STDOUT_FILENO, octets.data, answer.len);
 }
 
 static bool work_once(const struct helper_work *work)
@@ -72,8 +57,8 @@ static bool work_once(const struct helper_work *work)
     answer = (struct answer){.fault = work->run(work->context, &secret, &failure)};
     answer.len = answer.fault == FAULT_NONE ? secret.len : 0;
     memcpy(answer.text, failure.text, sizeof(answer.text));
-    bool told = write_all(STDOUT_FILENO, &answer, sizeof(answer)) &&
-                write_all(STDOUT_FILENO, secret.text, answer.len);
+    bool told = descriptor_write(STDOUT_FILENO, &answer, sizeof(answer)) &&
+                descriptor_write(STDOUT_FILENO, secret.text, answer.len);
     secret_done(&secret);
     return told;
 }
@@ -193,7 +178,7 @@ static bool read_all(const struct helper *helper, void *bytes, size_t len, int64
 static bool send_request(const struct helper *helper, enum helper_request request)
 {
     char octet = (char)request;
-    return write_all(helper->requests, &octet, 1);
+    return descriptor_write(helper->requests, &octet, 1);
 }
 
 static bool ask(struct helper *helper, struct answer *ret_answer, int64_t deadline_ms)

@@ -112,12 +112,5 @@ enum fault unmount_run(const struct unmount_own *own, struct failure *ret_failur
 bool unmount_is_needed(const char *mountpoint)
 {
     CLEANUP_BUFFER struct buffer table = {0};
-    struct mount_row row;
-    if (mounts_load(&table) != 0)
-        return false;
-    struct slice rows = buffer_slice(&table);
-    while (mounts_take_row(&rows, &row))
-        if (mounts_row_is_popfs(&row) && mounts_text_is(row.mountpoint, mountpoint))
-            return true;
-    return false;
+    return mounts_load(&table) == 0 && mounts_have_popfs(buffer_slice(&table), mountpoint);
 }

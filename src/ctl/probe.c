@@ -52,20 +52,6 @@ static int ask(const struct place *there, bool keeps, struct buffer *answer)
     return 0;
 }
 
-static void write_all(int descriptor, const void *bytes, size_t len)
-{
-    const char *next = bytes;
-    while (len > 0) {
-        ssize_t written = write(descriptor, next, len);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written < 0)
-            return;
-        next += written;
-        len -= (size_t)written;
-    }
-}
-
 static void run_child(const struct place *place, bool keeps, int answers)
 {
     struct place there = *place;
@@ -80,9 +66,9 @@ static void run_child(const struct place *place, bool keeps, int answers)
         head.as_owner = true;
         head.error = ask(&there, keeps, &answer);
     }
-    write_all(answers, &head, sizeof(head));
-    if (head.error == 0)
-        write_all(answers, answer.data, answer.len);
+    bool told = descriptor_write(answers, &head, sizeof(head));
+    if (told && head.error == 0)
+        (void)descriptor_write(answers, answer.data, answer.len);
 }
 
 /* ---- the parent ---- */

@@ -108,18 +108,11 @@ static bool is_mounted(const char *mountpoint, long pid)
 {
     char path[64];
     CLEANUP_BUFFER struct buffer table = {0};
-    struct mount_row row;
     snprintf(path, sizeof(path), "/proc/%ld/mountinfo", pid);
     CLEANUP_CLOSE int descriptor = open(path, O_RDONLY | O_CLOEXEC);
     if (descriptor < 0)
         return errno == ENOENT; /* it may be a process of another machine */
-    if (!mounts_read(descriptor, &table))
-        return false;
-    struct slice rows = buffer_slice(&table);
-    while (mounts_take_row(&rows, &row))
-        if (mounts_row_is_popfs(&row) && mounts_text_is(row.mountpoint, mountpoint))
-            return true;
-    return false;
+    return mounts_read(descriptor, &table) && mounts_have_popfs(buffer_slice(&table), mountpoint);
 }
 
 enum sync_hold sync_hold(const struct sync_options *options)
