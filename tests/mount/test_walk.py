@@ -216,10 +216,14 @@ class World:
 
     def is_right(self):
         """A UIDL may name another message: popfs has to read its header first."""
-        held, trash = self.held(), self.shown(self.mount.path / ".popfs/trash")
+        held = self.held()
+        try:
+            trash, root = self.shown(self.mount.path / ".popfs/trash"), self.shown(self.mount.path)
+        except FileNotFoundError:  # it went between the look at the folder and that at the file
+            return False
         with self.lock:
             wished = (self.wished & held) - self.doubtful
-        return trash - self.doubtful == wished and self.shown(self.mount.path) == held - trash
+        return trash - self.doubtful == wished and root == held - trash
 
     def look(self):
         self.join()
